@@ -1,0 +1,5 @@
+"""``python -m streamcrop``."""
+
+from streamcrop.cli import main
+
+main()

@@ -1,0 +1,328 @@
+"""The connection to the MQTT broker; the only place that knows the MQTT client library.
+
+`Broker.run` connects, subscribes, hands incoming messages to their handlers, and does so again
+whenever the connection is lost. `Broker.publish` returns once the broker has taken a message
+(QoS 1) or it is on its way (QoS 0); across a lost connection it begins anew, so that a message is
+delivered at least once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import aiomqtt
+import tenacity
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from streamcrop.errors import BrokerRefusedError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[bytes], None]
+
+# Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
+KEEPALIVE = 8
+CONNECT_TIMEOUT = 10
+FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
+PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
+# MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
+_REFUSED = {134, 135, 138, 140, 4, 5}
+# Unsupported protocol version, in both; and what brokers of 3.1.1 do instead: hang up.
+_WRONG_VERSION = {132, 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, and who we are to it.
+
+    Attributes:
+        protocol: ``5``, ``3.1.1``, or ``auto``: 5, and 3.1.1 where the broker does not know it.
+        ca: File of the certificates to trust; None: the system's.
+        cert: File of the client's certificate, with ``key``.
+    """
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    protocol: str = "auto"
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says when we vanish; retained."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    content_type: str = ""
+    user_properties: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def packet_bytes(self) -> int:
+        """An upper bound of its MQTT packet's size."""
+        properties = sum(len(f"{k}{v}".encode()) + 5 for k, v in self.user_properties)
+        return len(self.payload) + len(self.topic.encode()) + properties + 64
+
+
+class PacketTooLargeError(Exception):
+    """The broker announced that it takes no packet of this size."""
+
+
+class _Client(aiomqtt.Client):
+    """An `aiomqtt.Client` that reads what the broker announces in its CONNACK."""
+
+    max_packet: int | None = None
+
+    def _on_connect(  # paho's signature
+        self,
+        client: object,
+        userdata: object,
+        flags: object,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
+        # has no public way to change that once connected.
+        window = getattr(properties, "ReceiveMaximum", 65_535)
+        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001
+        super()._on_connect(client, userdata, flags, reason_code, properties)  # type: ignore[arg-type]
+
+
+class Broker:
+    """A connection that is kept up.
+
+    Args:
+        address: Of the broker.
+        name: For the log and the client ID.
+        will: What the broker is to publish when we vanish.
+        max_inflight: How many messages may be on their way at once.
+        on_change: Is called with True when connected and subscribed, with False when that ends.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        name: str,
+        will: Will | None = None,
+        max_inflight: int = 64,
+        on_change: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self.address = address
+        self._name = name
+        self._will = will
+        self._max_inflight = max_inflight
+        self._on_change = on_change
+        self._handlers: dict[str, list[Handler]] = {}
+        self._client: _Client | None = None
+        self._up = asyncio.Event()
+        self._down = asyncio.Event()
+        self._version = "3.1.1" if address.protocol == "3.1.1" else "5"
+        self._proved = False
+
+    @property
+    def version(self) -> str:
+        """The MQTT version in use, ``5`` or ``3.1.1``; before the first connection a guess."""
+        return self._version
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        return self._up.is_set()
+
+    def subscribe(self, topic: str, handler: Handler) -> None:
+        """Have ``handler`` called with each message's payload; say so before `run`."""
+        self._handlers.setdefault(topic, []).append(handler)
+
+    async def wait_until_up(self) -> None:
+        """Wait until connected and subscribed."""
+        await self._up.wait()
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled.
+
+        Raises:
+            BrokerRefusedError: If asking again would not help: credentials, certificate.
+        """
+        while True:
+            async with self._connection() as client:
+                try:
+                    await self._serve(client)
+                except aiomqtt.MqttError as error:
+                    logger.warning("%s: connection to the broker lost: %s", self._name, error)
+                finally:
+                    self._client = None
+                    if self._up.is_set():
+                        self._up.clear()
+                        self._down.set()
+                        self._on_change(False)  # noqa: FBT003  # the callback's one argument
+
+    async def publish(self, message: Outgoing) -> None:
+        """Send a message, across connections if need be.
+
+        Raises:
+            PacketTooLargeError: If the broker takes no packet of this size.
+        """
+        while True:
+            await self._up.wait()
+            client, down = self._client, self._down
+            assert client is not None  # noqa: S101  # up, and nothing was awaited since
+            if client.max_packet is not None and message.packet_bytes > client.max_packet:
+                raise PacketTooLargeError(message.topic)
+            sending = asyncio.ensure_future(self._send(client, message))
+            lost = asyncio.ensure_future(down.wait())
+            try:
+                await asyncio.wait({sending, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done() and await sending:
+                    return
+            finally:
+                sending.cancel()
+                lost.cancel()
+
+    async def _send(self, client: _Client, message: Outgoing) -> bool:
+        """Whether it was sent; an error of the connection is not one of the message."""
+        properties = None
+        if self._version == "5" and (message.content_type or message.user_properties):
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if message.content_type:
+                properties.ContentType = message.content_type
+            if message.user_properties:
+                properties.UserProperty = message.user_properties
+        try:
+            # The connection's end is noticed by the reader, so no timeout is needed here.
+            await client.publish(
+                message.topic,
+                message.payload,
+                message.qos,
+                message.retain,
+                properties,
+                timeout=float("inf"),
+            )
+        except aiomqtt.MqttError:
+            await asyncio.sleep(FIRST_DELAY)
+            return False
+        return True
+
+    async def _serve(self, client: _Client) -> None:
+        if self._handlers:
+            await client.subscribe([(topic, 1) for topic in self._handlers])
+        self._client, self._proved = client, True
+        self._down = asyncio.Event()
+        self._up.set()
+        self._on_change(True)  # noqa: FBT003
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            for topic, handlers in self._handlers.items():
+                if message.topic.matches(topic):
+                    for handler in handlers:
+                        handler(payload)
+            # The reader of the next message must not keep this one.
+            del message, payload
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Client]:
+        """Connect, again and again with growing delays, and disconnect at the end."""
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(aiomqtt.MqttError),
+            wait=tenacity.wait_exponential_jitter(FIRST_DELAY, LONGEST_DELAY, jitter=FIRST_DELAY),
+        )
+        client: _Client | None = None
+        async for attempt in attempts:
+            with attempt:
+                client = await self._connect()
+        assert client is not None  # noqa: S101  # the loop above ends with a client or raises
+        logger.info("%s: connected to the broker with MQTT %s", self._name, self._version)
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.__aexit__(None, None, None)
+
+    async def _connect(self) -> _Client:
+        client = self._new_client()
+        try:
+            await client.__aenter__()
+        except aiomqtt.MqttError as error:
+            self._consider(error)
+            raise
+        except (ssl.SSLError, OSError) as error:
+            raise _refused(self.address, error) from None
+        return client
+
+    def _consider(self, error: aiomqtt.MqttError) -> None:
+        """Give up, try the other version, or say that we try again."""
+        code = getattr(error, "rc", None)
+        code = getattr(code, "value", code)
+        if isinstance(error, aiomqtt.MqttCodeError) and code in _REFUSED:
+            raise _refused(self.address, error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise _refused(self.address, error)
+        host = f"{self.address.host}:{self.address.port}"
+        logger.warning("%s: no connection to %s: %s; trying again", self._name, host, error)
+        # A broker that once spoke a version and is silent now is down, not older.
+        silent = "timed out" in str(error) and not self._proved
+        if self.address.protocol == "auto" and (silent or code in _WRONG_VERSION):
+            self._version = "3.1.1" if self._version == "5" else "5"
+
+    def _new_client(self) -> _Client:
+        """A new one for each connection: an old one would send its old messages again itself."""
+        address = self.address
+        will = None
+        if self._will:
+            will = aiomqtt.Will(self._will.topic, self._will.payload, 1, retain=True)
+        client = _Client(
+            address.host,
+            address.port,
+            username=address.username,
+            password=address.password,
+            identifier=f"streamcrop-{secrets.token_hex(6)}",
+            protocol=PROTOCOLS[self._version],
+            will=will,
+            timeout=CONNECT_TIMEOUT,
+            keepalive=KEEPALIVE,
+            max_inflight_messages=self._max_inflight,
+            tls_context=tls_context(address) if address.tls else None,
+        )
+        client.pending_calls_threshold = 1 << 20
+        return client
+
+
+def tls_context(address: Address) -> ssl.SSLContext:
+    """What to trust and what to show.
+
+    Raises:
+        BrokerRefusedError: If a file cannot be read or is no certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=address.ca)
+        if address.cert:
+            context.load_cert_chain(address.cert, address.key)
+    except OSError as error:
+        msg = f"broker.ca, cert or key cannot be used: {error}"
+        raise BrokerRefusedError(msg) from None
+    return context
+
+
+def _refused(address: Address, error: Exception) -> BrokerRefusedError:
+    return BrokerRefusedError(f"the broker at {address.host}:{address.port} refuses: {error}")

@@ -1,0 +1,356 @@
+"""The configuration: typed, strict, and telling where it is wrong. It knows nothing that runs."""
+
+import os
+import re
+import socket
+import string
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import yaml
+
+from streamcrop.core.background import CropOptions
+from streamcrop.errors import ConfigError
+
+TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
+FILE_SCHEMES = {"", "file"}
+LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Bytes(int):
+    """A size in bytes; in YAML a number or a text like ``8MiB``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Bytes":
+        """Read it.
+
+        Example:
+            >>> Bytes.parse("8MiB")
+            8388608
+        """
+        match = _SIZE.fullmatch(str(value).strip())
+        if isinstance(value, bool) or not isinstance(value, int | str) or not match:
+            msg = "Expected a size like 8MiB or a number of bytes"
+            raise ValueError(msg)
+        size = cls(float(match[1]) * _UNITS[match[2].lower()])
+        if size < 1:
+            msg = "Expected a size above 0"
+            raise ValueError(msg)
+        return size
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A part of the file; unknown keys are refused."""
+
+
+class Broker(_Section):
+    """The connection to the broker."""
+
+    url: Text
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    username: str | None = None
+    password: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def address(self) -> tuple[str, int, bool, str | None, str | None]:
+        """``(host, port, tls, username, password)``.
+
+        Raises:
+            ValueError: If the URL is none of a broker; its text does not hold the password.
+        """
+        url = urlsplit(self.url)
+        if (
+            url.scheme not in {"mqtt", "mqtts"}
+            or not url.hostname
+            or url.path.strip("/")
+            or url.query
+        ):
+            msg = "Expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+            raise ValueError(msg)
+        tls = url.scheme == "mqtts"
+        username = self.username or (unquote(url.username) if url.username else None)
+        password = self.password or (unquote(url.password) if url.password else None)
+        return url.hostname, url.port or (8883 if tls else 1883), tls, username, password
+
+
+class Source(_Section):
+    """Where frames come from."""
+
+    url: Text
+    realtime: bool = False
+    loop: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme; empty for a path."""
+        head, colon, _ = self.url.partition(":")
+        return head.lower() if colon and head.isalnum() and len(head) > 1 else ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.scheme in FILE_SCHEMES
+
+    @property
+    def path(self) -> str:
+        """The path of a file."""
+        return unquote(urlsplit(self.url).path) if self.scheme == "file" else self.url
+
+
+class Tap(_Section):
+    """Frames for detectors."""
+
+    rate: Positive | None = None
+    longest_side: Count | None = None
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 85
+
+
+class Detections(_Section):
+    """Where detection messages come from."""
+
+    topic: Text
+    format: Literal["inference"] = "inference"
+    max_message_bytes: Bytes = Bytes(8 << 20)
+    max_predictions: Count = 1000
+
+
+class Pairing(_Section):
+    """How frame and message agree on a frame."""
+
+    key: Literal["frame_id", "sei", "utc", "pts", "arrival"] = "frame_id"
+    max_wait: Positive = 2.0
+    max_items: Count = 1000
+    max_bytes: Bytes = Bytes(256 << 20)
+
+
+class Crop(_Section):
+    """What lies outside the mask."""
+
+    mask_opacity: float = 0.0
+    background_color: str | list[int] = "#000000"
+
+    def options(self) -> CropOptions:
+        """The same for the core."""
+        return CropOptions(self.mask_opacity, self.background_color)
+
+
+class Output(_Section):
+    """Where crops go."""
+
+    topic: Text = "streamcrop/{stream}/crops"
+    encoding: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
+    qos: Literal[0, 1] = 1
+    envelope: Literal["auto", "binary", "json"] = "auto"
+    max_inflight: Count = 64
+    files: str | None = None
+
+
+class Stream(_Section):
+    """One video and the messages that speak of it."""
+
+    source: Source
+    detections: Detections
+    tap: Tap | None = None
+    pairing: Pairing = msgspec.field(default_factory=Pairing)
+    crop: Crop = msgspec.field(default_factory=Crop)
+    output: Output = msgspec.field(default_factory=Output)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether frames wait for room rather than being dropped."""
+        return self.source.is_file and not self.source.realtime
+
+
+class Config(_Section):
+    """A whole node."""
+
+    broker: Broker
+    streams: dict[str, Stream]
+    node: Text = msgspec.field(default_factory=socket.gethostname)
+    shutdown_timeout: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+
+
+class _Head(_Section):
+    """`Config` with its streams still unread, so that an error can name the stream."""
+
+    broker: Broker
+    streams: dict[str, Any]
+    node: Text = msgspec.field(default_factory=socket.gethostname)
+    shutdown_timeout: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key that is given twice: one of the two would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                line = node.value[at][0].start_mark.line + 1
+                msg = f"line {line}: the key {key!r} is given twice"
+                raise yaml.YAMLError(msg)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: str | Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: Names the file, the key path and what was expected.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read: {error}"
+        raise ConfigError(msg) from None
+    try:
+        return parse(text)
+    except ConfigError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from None
+
+
+def parse(text: str) -> Config:
+    """Read a configuration.
+
+    Raises:
+        ConfigError: Names the key path and what was expected.
+    """
+    try:
+        tree = yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        msg = f"no YAML: {error}"
+        raise ConfigError(msg) from None
+    if not isinstance(tree, dict):
+        msg = "expected a mapping with the keys broker and streams"
+        raise ConfigError(msg)
+    head = _convert(_expanded(tree, "$"), _Head, "$")
+    if not head.streams:
+        msg = "$.streams: expected at least one stream"
+        raise ConfigError(msg)
+    streams = {}
+    for name, section in head.streams.items():
+        if not _STREAM_NAME.fullmatch(name):
+            msg = f"$.streams: the name {name!r} may hold letters, digits, _ and - only"
+            raise ConfigError(msg)
+        streams[name] = _convert(section, Stream, f"$.streams.{name}")
+        _check_stream(streams[name], f"$.streams.{name}")
+    _at("$.broker.url", head.broker.address)
+    if (head.broker.cert is None) != (head.broker.key is None):
+        msg = "$.broker: cert and key belong together"
+        raise ConfigError(msg)
+    return Config(
+        broker=head.broker,
+        streams=streams,
+        node=head.node,
+        shutdown_timeout=head.shutdown_timeout,
+    )
+
+
+def _expanded(value: Any, path: str) -> Any:  # a YAML tree
+    """Replace ``${NAME}`` by the environment's value."""
+    if isinstance(value, dict):
+        return {key: _expanded(part, f"{path}.{key}") for key, part in value.items()}
+    if isinstance(value, list):
+        return [_expanded(part, f"{path}[{at}]") for at, part in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if (found := os.environ.get(match[1])) is None:
+            msg = f"{path}: the environment has no variable {match[1]!r}; set it or remove it here"
+            raise ConfigError(msg)
+        return found
+
+    return _VARIABLE.sub(variable, value)
+
+
+def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
+    def hook(wanted: type, value: object) -> object:
+        if wanted is Bytes:
+            return Bytes.parse(value)
+        raise NotImplementedError
+
+    try:
+        return msgspec.convert(tree, kind, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        place = f"{path}{where.rstrip('`')}"
+        msg = f"{place}: {what}"
+        raise ConfigError(msg) from None
+
+
+def _at(path: str, check: Any) -> None:  # any callable
+    try:
+        check()
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from None
+
+
+def _check_stream(stream: Stream, path: str) -> None:
+    """What types cannot say: combinations that nothing could serve."""
+    _at(f"{path}.crop", stream.crop.options)
+    _at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
+    _at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
+    source = stream.source
+    if source.scheme in LIVE_SCHEMES:
+        msg = f"{path}.source.url: {source.scheme} sources are not in this version; a file is"
+        raise ConfigError(msg)
+    if not source.is_file:
+        msg = f"{path}.source.url: no source for the scheme {source.scheme!r}: expected a path or file://"
+        raise ConfigError(msg)
+    if stream.pairing.key not in {"frame_id", "pts"}:
+        msg = (
+            f"{path}.pairing.key: a file has no {stream.pairing.key}; use frame_id (the frame's "
+            "index from 0) or pts"
+        )
+        raise ConfigError(msg)
+
+
+def check_topic(topic: str, fields: set[str]) -> None:
+    """Check a template to publish to.
+
+    Raises:
+        ValueError: If it is no topic or has a field that is not among ``fields``.
+    """
+    known = ", ".join(f"{{{field}}}" for field in sorted(fields))
+    try:
+        parts = list(string.Formatter().parse(topic))
+    except ValueError as error:
+        msg = f"Expected a topic with the fields {known}: {error}"
+        raise ValueError(msg) from None
+    for _, field, spec, conversion in parts:
+        if field is not None and (field not in fields or spec or conversion):
+            msg = f"The topic has an unknown field {{{field}}}; known are {known}"
+            raise ValueError(msg)
+    if any(sign in topic for sign in "+#\0"):
+        msg = "A topic to publish to has no wildcards"
+        raise ValueError(msg)
+
+
+def check_filter(topic: str) -> None:
+    """Check a topic filter to subscribe to (MQTT 5, 4.7.1).
+
+    Raises:
+        ValueError: If a wildcard does not stand alone in its level, or ``#`` is not the last.
+    """
+    levels = topic.split("/")
+    for at, level in enumerate(levels):
+        alone = level in {"+", "#"} or not set("+#\0") & set(level)
+        if not alone or (level == "#" and at < len(levels) - 1):
+            msg = f"Expected a topic filter; the level {level!r} is none"
+            raise ValueError(msg)

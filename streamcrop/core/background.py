@@ -1,0 +1,122 @@
+"""What lies outside the mask: colour and opacity."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import index
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+ColorLike = str | Sequence[int]
+
+_HEX = re.compile(
+    r"#(?:([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})|([0-9a-f])([0-9a-f])([0-9a-f]))", re.IGNORECASE
+)
+_FULL_SCALE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """How crops are made; checked when built.
+
+    Args:
+        mask_opacity: 0 leaves a crop as it is; 1 replaces what lies outside the mask by the
+            background colour; between, the two are blended.
+        background_color: ``"#431112"``, ``"#fff"``, ``"(128, 32, 64)"`` or three integers, RGB.
+
+    Raises:
+        ValueError: For an opacity outside 0..1 or a colour that is none.
+
+    Example:
+        >>> CropOptions(1.0, "#ff8000").bgr
+        (0, 128, 255)
+    """
+
+    mask_opacity: float = 0.0
+    background_color: ColorLike = "#000000"
+    bgr: tuple[int, int, int] = field(init=False, repr=False)
+    table: npt.NDArray[np.uint8] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mask_opacity, bool) or not 0 <= self.mask_opacity <= 1:
+            msg = f"mask_opacity must be a number from 0 to 1, not {self.mask_opacity!r}"
+            raise ValueError(msg)
+        red, green, blue = parse_color(self.background_color)
+        object.__setattr__(self, "bgr", (blue, green, red))
+        object.__setattr__(self, "table", _blend_table(self.bgr, self.mask_opacity))
+
+
+def parse_color(color: ColorLike) -> tuple[int, int, int]:
+    """Read an RGB colour.
+
+    Raises:
+        ValueError: If it has none of the known forms or a channel is outside 0..255.
+
+    Example:
+        >>> parse_color("#fff"), parse_color("(128, 32, 64)"), parse_color([18, 17, 67])
+        ((255, 255, 255), (128, 32, 64), (18, 17, 67))
+    """
+    try:
+        if isinstance(color, str):
+            text = color.strip()
+            if match := _HEX.fullmatch(text):
+                digits = [group for group in match.groups() if group]
+                channels = [int(group * (2 // len(group)), 16) for group in digits]
+            elif text.startswith("(") and text.endswith(")"):
+                channels = [int(channel) for channel in text[1:-1].split(",")]
+            else:
+                raise ValueError  # noqa: TRY301  # one message for all forms, below
+        else:
+            channels = [index(channel) for channel in color]
+        red, green, blue = channels
+    except (TypeError, ValueError):
+        msg = (
+            f"background_color {color!r} is no colour: write '#431112', '#fff', '(128, 32, 64)' "
+            "or three integers, RGB"
+        )
+        raise ValueError(msg) from None
+    if not all(0 <= channel <= _FULL_SCALE for channel in channels):
+        msg = f"background_color {color!r}: each channel must be from 0 to 255"
+        raise ValueError(msg)
+    return red, green, blue
+
+
+def _blend_table(bgr: tuple[int, int, int], opacity: float) -> npt.NDArray[np.uint8]:
+    """``round(background * a + pixel * (1 - a))`` in float32 for each channel and pixel value."""
+    pixel = np.arange(256, dtype=np.float32)[:, None]
+    alpha = np.float32(opacity)
+    blended = np.array(bgr, np.float32) * alpha + pixel * (np.float32(1) - alpha)
+    return np.rint(blended).astype(np.uint8)[None]
+
+
+def remove_background(
+    image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], options: CropOptions
+) -> npt.NDArray[np.uint8]:
+    """Blend everything outside the mask with the background colour.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 BGR. Not modified.
+        mask: ``(h, w)`` uint8, not 0 inside the object.
+        options: Opacity and colour.
+
+    Returns:
+        A new ``(h, w, 3)`` image: inside the mask the pixels of ``image``, outside it
+        ``round(background * a + pixel * (1 - a))`` in float32.
+
+    Example:
+        >>> image, mask = np.full((1, 2, 3), 200, np.uint8), np.array([[1, 0]], np.uint8)
+        >>> remove_background(image, mask, CropOptions(0.5, "#ffffff"))[0].tolist()
+        [[200, 200, 200], [228, 228, 228]]
+    """
+    if options.mask_opacity == 1:
+        outside: npt.NDArray[Any] = np.zeros(image.shape, np.uint8)
+        if any(options.bgr):
+            # Row by row is a memcpy; pixel by pixel costs 30 times as much.
+            rows = outside.reshape(len(image), -1)
+            rows[:] = np.tile(np.array(options.bgr, np.uint8), image.shape[1])
+    else:
+        outside = cv2.LUT(np.ascontiguousarray(image), options.table)
+    return cast("npt.NDArray[np.uint8]", cv2.copyTo(image, mask, outside))

@@ -1,0 +1,209 @@
+"""`cut`: one frame and its instances become crops."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from streamcrop.core.background import CropOptions, remove_background
+from streamcrop.core.geometry import Corners, slices
+from streamcrop.core.masks import Mask, MaskPixels, Patch
+from streamcrop.core.pixels import ArrayPixels, Bgr, Pixels
+from streamcrop.core.translate import move_xyxy
+from streamcrop.core.values import (
+    Instances,
+    Lineage,
+    LineageEntry,
+    Reason,
+    translation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import supervision as sv
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Original:
+    """What the crops of one image have in common.
+
+    Attributes:
+        pixels: The image.
+        lineage: The chain of images that ends with this one.
+        describe: Builds `Crop.detections`.
+    """
+
+    pixels: Pixels
+    lineage: Lineage
+    options: CropOptions
+    describe: "Callable[[Crop], sv.Detections] | None" = None
+
+
+class _lazy(Generic[T]):  # noqa: N801  # reads as the decorator that it is
+    """`functools.cached_property` without the lock that Python 3.11 takes: 0.2 µs, not 1.2."""
+
+    def __init__(self, build: "Callable[[Crop], T]") -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __get__(self, crop: "Crop | None", owner: type) -> T:
+        if crop is None:
+            return self  # type: ignore[return-value]  # for documentation tools
+        value = crop.__dict__[self._build.__name__] = self._build(crop)
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One object, cut out of one image, with its coordinates moved along.
+
+    Attributes:
+        detection_id: Of the detection it was cut for.
+        index: The row of the detections it came from.
+        box: The half-open integer box ``(x_min, y_min, x_max, y_max)`` in the image.
+        xyxy: ``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped.
+        original: The image it was cut from.
+    """
+
+    detection_id: str
+    index: int
+    box: Corners
+    xyxy: npt.NDArray[Any]
+    original: Original
+    _mask: Mask | None = None  # a Patch is already cut to the box
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The crop's top-left pixel ``(x, y)`` in the image it was cut from."""
+        return self.box[:2]
+
+    @property
+    def resolution_wh(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        x_min, y_min, x_max, y_max = self.box
+        return x_max - x_min, y_max - y_min
+
+    @property
+    def transform(self) -> npt.NDArray[np.float64]:
+        """The ``(2, 3)`` affine map image → crop; its inverse brings a result on the crop back."""
+        return translation(self.origin)
+
+    @property
+    def lineage(self) -> Lineage:
+        """All images from the root to this crop, root first; the crop's entry has its ID."""
+        entry = LineageEntry(self.detection_id, self.origin, *self.resolution_wh)
+        return Lineage((*self.original.lineage, entry))
+
+    @_lazy
+    def pixels(self) -> Pixels:
+        """The region before background removal; a view of the image it was cut from."""
+        return self.original.pixels.region(self.box)
+
+    @_lazy
+    def mask(self) -> MaskPixels | None:
+        """``(h, w)`` uint8, 1 inside the object; None where the detection has no mask."""
+        return self.to_mask()
+
+    @_lazy
+    def image(self) -> Bgr:
+        """``(h, w, 3)`` uint8 BGR, built on first use.
+
+        Where nothing had to be converted or blended it is a **view** of the image the crop was
+        cut from: writing to it writes there, and holding it holds the whole image. See `copy`.
+        """
+        return self.to_bgr()
+
+    def to_mask(self) -> MaskPixels | None:
+        """As `mask`, but not kept."""
+        if self._mask is None:
+            return None
+        if isinstance(self._mask, Patch):
+            return self._mask.pixels
+        return self._mask.region(self.box, self.original.pixels.resolution_wh)
+
+    def to_bgr(self) -> Bgr:
+        """As `image`, but not kept: for a thousand crops of one frame, one after the other."""
+        options = self.original.options
+        mask = self.to_mask() if options.mask_opacity > 0 else None
+        bgr = self.pixels.bgr()
+        return bgr if mask is None else remove_background(bgr, mask, options)
+
+    @_lazy
+    def detections(self) -> "sv.Detections":
+        """The detection in crop coordinates, a `supervision.Detections` of length 1.
+
+        Built on first use; its arrays are copies.
+
+        Raises:
+            TypeError: If the crop was not made from `supervision.Detections`.
+        """
+        if self.original.describe is None:
+            msg = "this crop was made by the node, which knows no supervision.Detections"
+            raise TypeError(msg)
+        return self.original.describe(self)
+
+    def copy(self) -> "Crop":
+        """The same crop with pixels of its own, which do not hold the image it was cut from."""
+        image = ArrayPixels(self.image.copy())
+        own = replace(self, original=replace(self.original, pixels=image))
+        own.__dict__.update(pixels=image, image=image.array, mask=self.mask)
+        return own
+
+
+def cut(
+    pixels: Pixels,
+    instances: Instances,
+    options: CropOptions,
+    *,
+    lineage: Lineage | None = None,
+    describe: "Callable[[Crop], sv.Detections] | None" = None,
+) -> tuple[list[Crop], list[tuple[int, Reason]]]:
+    """Cut every instance out of a frame.
+
+    Args:
+        pixels: The frame. Not modified; the crops are views of it until they are looked at.
+        instances: Boxes, IDs and masks in frame pixels. Not modified.
+        options: Opacity and colour of the background.
+        lineage: The chain of images that ends with this frame; default: a root named ``image``.
+        describe: Builds `Crop.detections`.
+
+    Returns:
+        The crops in the order of the instances, and ``(index, reason)`` of each instance that was
+        refused: those of ``instances.refused``, `not_finite`, and `outside_frame` where no pixel
+        is left of the box.
+
+    Example:
+        >>> frame = ArrayPixels(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
+        >>> boxes = np.array([[-3, 2.6, 4.2, 9], [40, 0, 50, 9], [0, 0, np.nan, 9]])
+        >>> crops, refused = cut(frame, Instances(boxes, ["a", "b", "c"]), CropOptions())
+        >>> crops[0].origin, crops[0].image.shape, crops[0].xyxy.round(2).tolist()
+        ((0, 3), (6, 4, 3), [-3.0, -0.4, 4.2, 6.0])
+        >>> refused
+        [(1, <Reason.OUTSIDE_FRAME: 'outside_frame'>), (2, <Reason.NOT_FINITE: 'not_finite'>)]
+    """
+    resolution_wh = pixels.resolution_wh
+    if lineage is None:
+        lineage = Lineage([LineageEntry("image", None, *resolution_wh)])
+    boxes, refused = slices(instances.xyxy, resolution_wh)
+    refused |= instances.refused
+    moved = move_xyxy(instances.xyxy, [box[:2] for box in boxes])
+    masks = instances.masks or [None] * len(boxes)
+    original = Original(pixels, lineage, options, describe)
+    crops = [
+        Crop(
+            instances.detection_id[index],
+            index,
+            box,
+            moved[index],
+            original,
+            # A crop must not hold the whole frame's mask.
+            mask.cut(box) if isinstance(mask, Patch) else mask,
+        )
+        for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
+        if index not in refused
+    ]
+    return crops, sorted(refused.items())

@@ -1,0 +1,163 @@
+"""The values that travel through a node: frozen, plain, without I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from streamcrop.core.masks import Mask
+    from streamcrop.core.pixels import Pixels
+
+
+class Reason(StrEnum):
+    """Every way in which a frame, message, prediction or crop can end without success."""
+
+    AMBIGUOUS = "ambiguous"
+    BAD_MASK = "bad_mask"
+    CLOSED = "closed"
+    CORRUPT = "corrupt"
+    DUPLICATE = "duplicate"
+    ENCODING_FAILED = "encoding_failed"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    LATE = "late"
+    MALFORMED = "malformed"
+    NO_KEY = "no_key"
+    NOT_ACKNOWLEDGED = "not_acknowledged"
+    NOT_FINITE = "not_finite"
+    NOT_TAPPED = "not_tapped"
+    OUTSIDE_FRAME = "outside_frame"
+    OVER_LIMIT = "over_limit"
+    PAIRING_FULL = "pairing_full"
+    QUEUE_FULL = "queue_full"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of one stream.
+
+    Attributes:
+        frame_id: What a detector echoes to name this frame; compared as text.
+        pixels: The upright picture.
+        pts: Media time in ticks of ``time_base`` seconds, or None.
+        captured_at: RFC 3339 UTC text, or None where the capture time is not known.
+    """
+
+    frame_id: str
+    pixels: "Pixels"
+    pts: int | None = None
+    time_base: Fraction | None = None
+    captured_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """The objects of one frame, as a struct of arrays.
+
+    Attributes:
+        xyxy: ``(n, 4)``, ``(x_min, y_min, x_max, y_max)`` in frame pixels, any real dtype.
+        detection_id: ``n`` texts.
+        masks: ``n`` masks or Nones; empty where no object has one.
+        refused: Rows that are not to be cut, with the reason; their other values do not count.
+    """
+
+    xyxy: npt.NDArray[Any]
+    detection_id: Sequence[str]
+    masks: "Sequence[Mask | None]" = ()
+    refused: Mapping[int, Reason] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A detection message that names its frame; its predictions are read when they are needed.
+
+    So a message that waits holds its bytes and no more.
+
+    Attributes:
+        payload: The message as it came.
+        frame_id: The frame it names, or None.
+        resolution_wh: ``(width, height)`` of the image that the detector saw; None: the frame's.
+        strict: Whether the payload is valid JSON; false where it holds ``NaN`` or ``Infinity``.
+        pts: Media time in ticks of ``time_base`` seconds, or None.
+        captured_at: As it came, or None.
+    """
+
+    payload: bytes
+    frame_id: str | None = None
+    resolution_wh: tuple[float, float] | None = None
+    strict: bool = True
+    pts: int | None = None
+    time_base: Fraction | None = None
+    captured_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a message says, in pixels of the frame.
+
+    Attributes:
+        rows: The predictions as they came, scaled; those that are to be refused are empty.
+        instances: The same as arrays.
+        over_limit: How many rows behind these were not read.
+    """
+
+    rows: list[dict[str, Any]]
+    instances: Instances
+    over_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LineageEntry:
+    """One image of a chain of crops.
+
+    Attributes:
+        id: ``image`` for a root without a name of its own, else a frame's or a detection's ID.
+        origin: The top-left pixel ``(x, y)`` in the entry before; None for the root.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    id: str
+    origin: tuple[int, int] | None
+    width: int
+    height: int
+
+
+class Lineage(tuple[LineageEntry, ...]):
+    """The chain of images from the root to a crop: root first, crop last.
+
+    Example:
+        >>> root = LineageEntry("image", None, 640, 480)
+        >>> lineage = Lineage([root, LineageEntry("car", (100, 50), 200, 100)])
+        >>> lineage.origin
+        (100, 50)
+        >>> lineage.transform.tolist()
+        [[1.0, 0.0, -100.0], [0.0, 1.0, -50.0]]
+    """
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The last image's top-left pixel in the root, ``(x, y)``."""
+        steps = [entry.origin for entry in self if entry.origin is not None]
+        return sum(x for x, _ in steps), sum(y for _, y in steps)
+
+    @property
+    def transform(self) -> npt.NDArray[np.float64]:
+        """The affine map root → last image, shape ``(2, 3)``."""
+        return translation(self.origin)
+
+
+def translation(origin: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """The ``(2, 3)`` affine map from an image to a crop of it that begins at ``origin``."""
+    return np.array([[1, 0, -origin[0]], [0, 1, -origin[1]]], np.float64)

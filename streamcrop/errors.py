@@ -1,0 +1,45 @@
+"""What can go wrong outside the program.
+
+```
+StreamcropError
+├─ ConfigError         a setting is wrong: names file, key path and what was expected    exit code 2
+├─ FormatError         bytes are not what the format says; carries the counted reason    never fatal
+├─ SourceError         a source cannot be opened or read                                 exit code 1
+├─ SinkError           a sink refuses (a folder that cannot be written)                  exit code 1
+└─ BrokerRefusedError  the broker refused the credentials, or its certificate is wrong   exit code 1
+```
+
+A broken program is a plain `ValueError`, `TypeError` or `AssertionError` and is caught nowhere.
+"""
+
+
+class StreamcropError(Exception):
+    """The root of the tree; its text is meant for the user."""
+
+
+class ConfigError(StreamcropError):
+    """A setting is wrong."""
+
+
+class FormatError(StreamcropError):
+    """Bytes are not what their format says.
+
+    Attributes:
+        reason: The name under which the ledger counts it.
+    """
+
+    def __init__(self, message: str, *, reason: str = "malformed") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SourceError(StreamcropError):
+    """A source cannot be opened or read."""
+
+
+class SinkError(StreamcropError):
+    """A sink refuses what it is given."""
+
+
+class BrokerRefusedError(StreamcropError):
+    """The broker will not have us, and asking again would not help."""

@@ -1,0 +1,36 @@
+"""Bytes to values and back: pure functions, in tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamcrop.core.values import Message, Predictions
+from streamcrop.formats import inference
+
+
+class ReadPredictions(Protocol):
+    """Reads the rows of a message; see `streamcrop.formats.inference.predictions`."""
+
+    def __call__(
+        self, message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+    ) -> Predictions:
+        """Read them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFormat:
+    """How detection messages are read.
+
+    Attributes:
+        decode: Finds out which frame a message speaks of; raises `FormatError`.
+        predictions: Reads its rows.
+    """
+
+    decode: Callable[[bytes], Message]
+    predictions: ReadPredictions
+
+
+DETECTION_FORMATS = {
+    "inference": DetectionFormat(inference.decode, inference.predictions),
+}

@@ -1,0 +1,256 @@
+"""What leaves the node: metadata as JSON, and CloudEvents 1.0 that carry a picture with it.
+
+An `Event` is neutral; `MODES` says how it travels. In binary mode (MQTT protocol binding of
+CloudEvents 1.0.2, section 3.1) the payload is the picture and the attributes are MQTT 5 user
+properties; in structured mode (section 3.2) the payload is one JSON object.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from streamcrop.core.crop import Crop
+from streamcrop.core.masks import Rle
+from streamcrop.core.values import Frame, Lineage, Reason
+from streamcrop.formats.inference import RLE_KEYS, moved
+
+# MQTT 5, 1.5.4: a UTF-8 encoded string.
+MAX_PROPERTY_BYTES = 65_535
+CROP_TYPE = "streamcrop.crop.v1"
+FRAME_TYPE = "streamcrop.frame.v1"
+STRUCTURED = "application/cloudevents+json"
+_MAX_LEVEL = 256
+_MAX_REFUSED = 1000
+_KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message to be sent, in no mode yet.
+
+    Attributes:
+        topic: Where to.
+        data: The picture, or the JSON of a message that is no CloudEvent.
+        content_type: Of ``data``.
+        attributes: The CloudEvents attributes; empty for a message that is no CloudEvent.
+        metadata: The JSON that describes ``data``.
+        is_crop: Whether the ledger waits for its end.
+        name: ``(frame_id, detection_id)`` of a crop.
+    """
+
+    topic: str
+    data: bytes
+    content_type: str
+    attributes: Mapping[str, str]
+    metadata: bytes = b""
+    is_crop: bool = False
+    name: tuple[str, str] = ("", "")
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return len(self.data) + len(self.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An event as it travels over MQTT."""
+
+    payload: bytes
+    content_type: str
+    user_properties: list[tuple[str, str]]
+
+
+def binary(event: Event) -> Packet:
+    """The picture as payload, the attributes as user properties; needs MQTT 5."""
+    properties = list(event.attributes.items())
+    if properties:
+        properties.append(("metadata", event.metadata.decode()))
+    return Packet(event.data, event.content_type, properties)
+
+
+def structured(event: Event) -> Packet:
+    """One JSON object with ``data_base64``; for every MQTT version."""
+    if not event.attributes:
+        return Packet(event.data, event.content_type, [])
+    payload = msgspec.json.encode(
+        {
+            **event.attributes,
+            "datacontenttype": event.content_type,
+            "metadata": event.metadata.decode(),
+            "data_base64": b64encode(event.data).decode(),
+        }
+    )
+    return Packet(payload, STRUCTURED, [])
+
+
+MODES: dict[str, Callable[[Event], Packet]] = {"binary": binary, "json": structured}
+
+
+def attributes(
+    *, kind: str, node: str, stream: str, event_id: str, subject: str, time: str | None
+) -> dict[str, str]:
+    """The CloudEvents attributes, without those that describe the data."""
+    found = {
+        "specversion": "1.0",
+        "type": kind,
+        "source": f"/streamcrop/{quote(node)}/{stream}",
+        "id": event_id,
+        "subject": subject,
+    }
+    return found | ({} if time is None else {"time": time})
+
+
+def topic_of(
+    template: str, *, stream: str, frame_id: str, detection_id: str, row: Mapping[str, Any]
+) -> str:
+    """Fill in a topic template; what comes from a message is percent-encoded and cut.
+
+    Example:
+        >>> names = {"stream": "gate", "frame_id": "1", "detection_id": "d"}
+        >>> topic_of("crops/{class}", **names, row={"class": "a/b"})
+        'crops/a%2Fb'
+    """
+    name = row.get("class")
+    fields = {
+        "stream": stream,
+        "frame_id": frame_id,
+        "detection_id": detection_id,
+        "class": "unknown" if name is None or name == "" else str(name)[:_MAX_LEVEL],
+    }
+    return template.format_map({key: quote(value, safe="") for key, value in fields.items()})
+
+
+def frame_fields(frame: Frame) -> dict[str, Any]:
+    """What is known of a frame's time; what is not known is absent."""
+    known: dict[str, Any] = {}
+    if frame.pts is not None and frame.time_base is not None:
+        known["pts"] = frame.pts
+        known["time_base"] = f"{frame.time_base.numerator}/{frame.time_base.denominator}"
+    if frame.captured_at is not None:
+        known["captured_at"] = frame.captured_at
+    return known
+
+
+def size(resolution_wh: tuple[int, int]) -> dict[str, int]:
+    """``(width, height)`` as the messages write it."""
+    return {"width": resolution_wh[0], "height": resolution_wh[1]}
+
+
+def lineage_json(lineage: Lineage) -> list[dict[str, Any]]:
+    """The chain of images, root first; the root has no origin."""
+    entries = []
+    for entry in lineage:
+        origin = {} if entry.origin is None else {"origin": list(entry.origin)}
+        entries.append({"id": entry.id, **origin, **size((entry.width, entry.height))})
+    return entries
+
+
+def crop_row(row: Mapping[str, Any], crop: Crop) -> dict[str, Any]:
+    """A prediction of the frame in the coordinates of its crop."""
+    found = moved(row, origin=crop.origin)
+    for key in RLE_KEYS:
+        if (value := row.get(key)) is not None:
+            found[key] = crop_rle(value, crop.box, crop.original.pixels.resolution_wh)
+    return found
+
+
+def crop_rle(
+    value: Mapping[str, Any], box: tuple[int, int, int, int], resolution_wh: tuple[int, int]
+) -> dict[str, Any]:
+    """Run lengths of a box of the frame, in the form (text or integers) in which they came."""
+    compressed = isinstance(value["counts"], str)
+    return {**value, **Rle.parse(value).crop(box, resolution_wh).as_json(compressed=compressed)}
+
+
+def crop_metadata(
+    head: Mapping[str, Any], row: Mapping[str, Any], crop: Crop, *, limit: int | None
+) -> bytes:
+    """The metadata of one crop: itself a valid inference response.
+
+    Args:
+        head: What all crops of the frame share.
+        row: The prediction in frame coordinates.
+        crop: The crop.
+        limit: How many bytes it may have; None: any number. A longer one gives up the mask's
+            points for run lengths, then the mask, then keypoints and keys it does not know.
+    """
+    fields = {
+        **head,
+        "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
+        "detection_id": crop.detection_id,
+        "origin": list(crop.origin),
+        "transform": crop.transform.astype(int).tolist(),
+        "lineage": lineage_json(crop.lineage),
+        "image": size(crop.resolution_wh),
+    }
+    found = crop_row(row, crop)
+    text = msgspec.json.encode({**fields, "predictions": [found]})
+    if limit is None or len(text) <= limit:
+        return text
+    for shorter, said in _shorter(found, crop):
+        text = msgspec.json.encode({**fields, **said, "predictions": [shorter]})
+        if len(text) <= limit:
+            break
+    return text
+
+
+def _shorter(row: dict[str, Any], crop: Crop) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
+    """Shorter and shorter forms of a prediction, with what is to be said of each."""
+    mask_keys = ("points", "polygon", *RLE_KEYS)
+    mask = None if any(row.get(key) for key in RLE_KEYS) else crop.to_mask()
+    if mask is not None:
+        without = {key: value for key, value in row.items() if key not in mask_keys}
+        yield {**without, "rle": Rle.of(mask).as_json()}, {}
+    had_mask = any(row.get(key) for key in mask_keys)
+    omitted = {"mask_omitted": True} if had_mask else {}
+    if had_mask:
+        yield {key: value for key, value in row.items() if key not in mask_keys}, omitted
+    short = {key: row[key] for key in _KEPT if isinstance(row.get(key), int | float | str)}
+    short |= {key: value[:_MAX_LEVEL] for key, value in short.items() if isinstance(value, str)}
+    short["detection_id"] = row["detection_id"]
+    if isinstance(name := row.get("class"), str):
+        short["class"] = name[:_MAX_LEVEL]
+    yield short, {**omitted, "truncated": True}
+
+
+def frame_metadata(
+    head: Mapping[str, Any],
+    resolution_wh: tuple[int, int],
+    crops: Iterable[tuple[Crop, Mapping[str, Any]]],
+    refused: list[tuple[int, Reason]],
+) -> bytes:
+    """The metadata of one paired frame, also of one without detections.
+
+    Args:
+        head: As in `crop_metadata`.
+        resolution_wh: Of the frame.
+        crops: Each crop with its prediction in frame coordinates.
+        refused: ``(row, reason)``; beyond a thousand only their number is said.
+    """
+    crops = list(crops)
+    fields = {
+        **head,
+        "image": size(resolution_wh),
+        "crops": [f"{head['stream']}/{head['frame_id']}/{crop.detection_id}" for crop, _ in crops],
+        "refused": [{"index": row, "reason": reason} for row, reason in refused[:_MAX_REFUSED]],
+    }
+    if len(refused) > _MAX_REFUSED:
+        fields["refused_omitted"] = len(refused) - _MAX_REFUSED
+    fields["predictions"] = [_frame_row(row, resolution_wh) for _, row in crops]
+    return msgspec.json.encode(fields)
+
+
+def _frame_row(row: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Mapping[str, Any]:
+    """A prediction in frame coordinates, its run lengths too."""
+    whole = (0, 0, *resolution_wh)
+    scaled = {
+        key: crop_rle(row[key], whole, resolution_wh)
+        for key in RLE_KEYS
+        if row.get(key) is not None and tuple(row[key]["size"]) != resolution_wh[::-1]
+    }
+    return {**row, **scaled} if scaled else row

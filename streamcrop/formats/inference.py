@@ -1,0 +1,371 @@
+"""Roboflow inference responses: boxes by their centre, in pixels of the detector's image.
+
+A message is read in two steps. `decode` finds out which frame it speaks of and that it is JSON;
+`predictions` reads the rows once the frame is there, each on its own, so that a malformed one
+does not lose its neighbours. `moved` brings a row into other coordinates and keeps what it does
+not know.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from itertools import islice
+from math import isfinite
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+import numpy as np
+
+from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Mask, Polygon, Rle
+from streamcrop.core.values import Instances, Message, Predictions, Reason
+from streamcrop.errors import FormatError
+
+MAX_FRAME_ID = 1024
+MAX_DETECTION_ID = 256
+# More digits than any number that a float tells apart from infinity.
+_MAX_DIGITS = 400
+RLE_KEYS = ("rle", "rle_mask")
+_VERTEX_KEYS = ("points", "keypoints")
+_PAIR_KEYS = ("polygon", "rect", "xyxyxyxy")
+_ORIGIN_KEYS = ("parent_origin", "root_parent_origin")
+_UNSET = msgspec.UNSET
+
+
+class _Image(msgspec.Struct):
+    width: float | None = None
+    height: float | None = None
+
+
+class _Head(msgspec.Struct):
+    """All of a message but its rows."""
+
+    predictions: Any
+    frame_id: Any = _UNSET
+    id: Any = _UNSET
+    lineage: Any = _UNSET
+    inference_metadata: Any = None
+    video_metadata: Any = None
+    image: _Image | None = None
+    pts: int | None = None
+    time_base: str | None = None
+    captured_at: str | None = None
+
+
+class _RawHead(_Head):
+    predictions: msgspec.Raw
+
+
+class _XY(msgspec.Struct):
+    x: float
+    y: float
+
+
+class _Origin(msgspec.Struct):
+    offset_x: float
+    offset_y: float
+    width: float
+    height: float
+
+
+class _Row(msgspec.Struct):
+    """The part of a prediction that has coordinates or names it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    points: list[_XY] | None = None
+    keypoints: list[_XY] | None = None
+    polygon: list[tuple[float, float]] | None = None
+    rect: list[tuple[float, float]] | None = None
+    xyxyxyxy: list[tuple[float, float]] | None = None
+    parent_origin: _Origin | None = None
+    root_parent_origin: _Origin | None = None
+    detection_id: str | int | float | None = None
+
+    def numbers(self) -> Iterator[float]:
+        yield from (self.x, self.y, self.width, self.height)
+        for point in (*(self.points or ()), *(self.keypoints or ())):
+            yield point.x
+            yield point.y
+        for pair in (*(self.polygon or ()), *(self.rect or ()), *(self.xyxyxyxy or ())):
+            yield from pair
+
+
+_head = msgspec.json.Decoder(_RawHead)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_value = msgspec.json.Decoder()
+
+
+def decode(payload: bytes) -> Message:
+    """Read which frame a message speaks of.
+
+    Args:
+        payload: JSON; ``NaN`` and ``Infinity``, which JSON does not know, cost their row only.
+
+    Raises:
+        FormatError: `malformed`, if it is no such message or its frame ID is none.
+
+    Example:
+        >>> text = b'{"frame_id": 7, "image": {"width": 8, "height": 6}, "predictions": []}'
+        >>> message = decode(text)
+        >>> message.frame_id, message.resolution_wh
+        ('7', (8.0, 6.0))
+    """
+    strict = True
+    try:
+        head: _Head = _head.decode(payload)
+        is_list = bytes(head.predictions)[:1] == b"["
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        strict = False
+        try:
+            head = msgspec.convert(_lax(payload), _Head)
+        except (msgspec.ValidationError, RecursionError, ValueError) as error:
+            msg = f"no inference response: {error!s:.200}"
+            raise FormatError(msg) from None
+        is_list = isinstance(head.predictions, list)
+    if not is_list:
+        msg = "predictions must be a list"
+        raise FormatError(msg)
+    return Message(
+        payload,
+        _frame_id(head),
+        _resolution(head.image),
+        strict,
+        head.pts,
+        _time_base(head.time_base),
+        head.captured_at,
+    )
+
+
+def _lax(text: bytes) -> Any:  # JSON
+    """JSON with ``NaN``, ``Infinity`` and numbers of any length, which become infinite."""
+
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) < _MAX_DIGITS else float("inf")
+
+    return json.loads(text, parse_int=whole)
+
+
+def _frame_id(head: _Head) -> str | None:
+    """The first frame ID of the places where one may stand."""
+    if head.lineage is not _UNSET:
+        # The metadata of a crop: it speaks of the crop, whose key is its ID.
+        return _as_frame_id(head.id) if head.id is not _UNSET else None
+    if head.frame_id is not _UNSET:
+        return _as_frame_id(head.frame_id)
+    for place, key in (
+        (head.inference_metadata, "frame_id"),
+        (head.video_metadata, "frame_number"),
+    ):
+        if isinstance(place, Mapping) and key in place:
+            return _as_frame_id(place[key])
+    return None
+
+
+def _as_frame_id(value: object) -> str:
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and 0 < len(text) <= MAX_FRAME_ID and text.isprintable():
+        return text
+    msg = f"a frame ID is 1 to {MAX_FRAME_ID} printable characters or an integer, not {value!r:.80}"
+    raise FormatError(msg)
+
+
+def _resolution(image: _Image | None) -> tuple[float, float] | None:
+    # Without detections, inference itself writes null for both.
+    if image is None or image.width is None or image.height is None:
+        return None
+    if not (0 < image.width <= MAX_SIDE and 0 < image.height <= MAX_SIDE):
+        msg = f"an image's sides are from 1 to {MAX_SIDE}, not {image.width} x {image.height}"
+        raise FormatError(msg)
+    return image.width, image.height
+
+
+def _time_base(text: str | None) -> Fraction | None:
+    try:
+        return None if text is None else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        msg = f"time_base is a fraction like 1/90000, not {text!r:.80}"
+        raise FormatError(msg) from None
+
+
+def predictions(
+    message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+) -> Predictions:
+    """Read the rows of a message.
+
+    Args:
+        message: What `decode` returned.
+        resolution_wh: ``(width, height)`` of the frame, to which everything is scaled.
+        name: Of the frame, ``{stream}/{frame_id}``; detection IDs that are missing are made from
+            it, so that they are the same at a re-delivery.
+        limit: How many rows are read.
+
+    Example:
+        >>> text = b'{"frame_id": 1, "predictions": [{"x": 5, "y": 4, "width": 2, "height": 4}, 7]}'
+        >>> read = predictions(decode(text), (10, 10), name="gate/1", limit=9)
+        >>> read.instances.xyxy[0].tolist(), dict(read.instances.refused)
+        ([4.0, 2.0, 6.0, 6.0], {1: <Reason.MALFORMED: 'malformed'>})
+    """
+    came_wh = message.resolution_wh or resolution_wh
+    scale = resolution_wh[0] / came_wh[0], resolution_wh[1] / came_wh[1]
+    values, total = _values(message, limit)
+    rows: list[dict[str, Any]] = []
+    ids: list[str] = []
+    seen: set[str] = set()
+    boxes: list[tuple[float, float, float, float]] = []
+    masks: list[Mask | None] = []
+    refused: dict[int, Reason] = {}
+    for number, value in enumerate(values):
+        row: dict[str, Any] = {}
+        box, mask, detection_id = (0.0, 0.0, 0.0, 0.0), None, ""
+        try:
+            row = value()
+            read = _read(row)
+            mask = _mask(row, read, came_wh, scale)
+            detection_id = _detection_id(read.detection_id, name, number)
+            row = moved(row, scale=scale) if scale != (1, 1) else dict(row)
+            while detection_id in seen:
+                detection_id += f"#{number}"
+            row["detection_id"] = detection_id
+            left, top = read.x - read.width / 2, read.y - read.height / 2
+            box = (left, top, left + read.width, top + read.height)
+            box = tuple(side * scale[axis % 2] for axis, side in enumerate(box))  # type: ignore[assignment]
+        except FormatError as error:
+            refused[number] = Reason(error.reason)
+        ids.append(detection_id)
+        seen.add(detection_id)
+        rows.append(row)
+        boxes.append(box)
+        masks.append(mask)
+    xyxy = np.array(boxes, np.float64).reshape(-1, 4)
+    found = masks if any(mask is not None for mask in masks) else ()
+    return Predictions(rows, Instances(xyxy, ids, found, refused), total - len(rows))
+
+
+def _values(message: Message, limit: int) -> tuple[Iterator[Callable[[], dict[str, Any]]], int]:
+    """The first ``limit`` rows, each read when it is called for, and the number of all rows."""
+    if message.strict:
+        raw = _list.decode(_head.decode(message.payload).predictions)
+        return ((lambda text=text: _strict_row(text)) for text in islice(raw, limit)), len(raw)
+    rows = _lax(message.payload)["predictions"]
+    return ((lambda row=row: _lax_row(row)) for row in islice(rows, limit)), len(rows)
+
+
+def _strict_row(text: msgspec.Raw) -> dict[str, Any]:
+    try:
+        return _as_row(_value.decode(text))
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        pass
+    try:
+        return _lax_row(_lax(bytes(text)))
+    except (RecursionError, ValueError) as error:
+        raise FormatError(str(error)) from None
+
+
+def _lax_row(value: object) -> dict[str, Any]:
+    """A row that may hold what JSON cannot: it would be lost or refused on the way out."""
+    row = _as_row(value)
+    try:
+        json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise FormatError(str(error)) from None
+    except ValueError as error:
+        raise FormatError(str(error), reason=Reason.NOT_FINITE) from None
+    return row
+
+
+def _as_row(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        msg = "a prediction is an object"
+        raise FormatError(msg)
+    return value
+
+
+def _read(row: dict[str, Any]) -> _Row:
+    try:
+        read = msgspec.convert(row, _Row)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise FormatError(str(error)) from None
+    if not all(map(isfinite, read.numbers())):
+        msg = "a coordinate is not finite"
+        raise FormatError(msg, reason=Reason.NOT_FINITE)
+    return read
+
+
+def _mask(
+    row: dict[str, Any], read: _Row, came_wh: tuple[float, float], scale: tuple[float, float]
+) -> Mask | None:
+    masks = [_rle(row[key], came_wh) for key in RLE_KEYS if row.get(key) is not None]
+    if masks:
+        return masks[0]
+    if not read.points:
+        return None
+    if len(read.points) < MIN_VERTICES:
+        msg = f"a polygon has {MIN_VERTICES} vertices or more"
+        raise FormatError(msg, reason=Reason.BAD_MASK)
+    return Polygon(np.array([(point.x, point.y) for point in read.points]) * scale)
+
+
+def _rle(value: object, came_wh: tuple[float, float]) -> Rle:
+    try:
+        rle = Rle.parse(value)
+    except ValueError as error:
+        raise FormatError(str(error), reason=Reason.BAD_MASK) from None
+    if rle.size[::-1] != came_wh:
+        msg = f"an RLE of {rle.size} does not fit the message's image"
+        raise FormatError(msg, reason=Reason.BAD_MASK)
+    return rle
+
+
+def _detection_id(value: object, name: str, number: int) -> str:
+    if value is None:
+        return str(uuid5(NAMESPACE_URL, f"streamcrop:{name}/{number}"))
+    text = str(value)
+    if 0 < len(text) <= MAX_DETECTION_ID and text.isprintable():
+        return text
+    msg = f"a detection ID is 1 to {MAX_DETECTION_ID} printable characters or a number"
+    raise FormatError(msg)
+
+
+def moved(
+    row: Mapping[str, Any],
+    *,
+    scale: tuple[float, float] = (1, 1),
+    origin: tuple[int, int] = (0, 0),
+) -> dict[str, Any]:
+    """A prediction in other coordinates: scaled, then moved into a crop that begins at ``origin``.
+
+    What stands under other keys is kept. Run lengths are not touched: only the caller knows how
+    large the image is that they are to cover. The parent of a crop stays the image it was, so its
+    origin grows.
+
+    Example:
+        >>> moved({"x": 30, "y": 20, "width": 4, "height": 4, "class": "a"}, origin=(28, 10))
+        {'x': 2, 'y': 10, 'width': 4, 'height': 4, 'class': 'a'}
+    """
+    left, top = origin
+    sx, sy = scale
+    result = dict(row)
+    result["x"], result["y"] = row["x"] * sx - left, row["y"] * sy - top
+    result["width"], result["height"] = row["width"] * sx, row["height"] * sy
+    for key in _VERTEX_KEYS:
+        if points := row.get(key):
+            result[key] = [
+                {**point, "x": point["x"] * sx - left, "y": point["y"] * sy - top}
+                for point in points
+            ]
+    for key in _PAIR_KEYS:
+        if pairs := row.get(key):
+            result[key] = [[x * sx - left, y * sy - top] for x, y in pairs]
+    for key in _ORIGIN_KEYS:
+        if parent := row.get(key):
+            result[key] = {
+                **parent,
+                "offset_x": parent["offset_x"] * sx + left,
+                "offset_y": parent["offset_y"] * sy + top,
+                "width": parent["width"] * sx,
+                "height": parent["height"] * sy,
+            }
+    return result

@@ -1,0 +1,454 @@
+"""One stream, from its source to its sinks.
+
+```
+source ──► read ─► [tap] ─► frames ──┐
+                                     ├─► pair ──► pairs ──► render ──► window ──► broker, files
+broker ──► arrive ────► messages ────┘
+```
+
+Each word in the picture is a task or a queue below, in the picture's order. Live inputs drop the
+oldest, counted; everything behind the two inputs waits, so that a slow broker pushes back until
+the loss happens where it is counted. A file's frames wait, too: it loses nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol, TypeVar
+
+from streamcrop import config
+from streamcrop.broker import Broker, Outgoing, PacketTooLargeError
+from streamcrop.core.pairing import Dropped, Exact, Paired, Pairer
+from streamcrop.core.values import Frame, Message, Reason
+from streamcrop.errors import FormatError, SinkError, SourceError
+from streamcrop.formats import DETECTION_FORMATS
+from streamcrop.formats.events import MODES, Event
+from streamcrop.formats.images import ENCODINGS
+from streamcrop.queues import BoundedQueue
+from streamcrop.render import Rendered, Style, render, render_tap
+from streamcrop.sinks.files import FilesSink
+from streamcrop.sinks.mqtt import MqttSink
+from streamcrop.stats import Ledger
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Enough to hide the hand-over between two stages, and no more frames in memory than that.
+_STAGE_FRAMES = 4
+_LIVE_FRAMES = 32
+# Above this a message is read in a thread, so that it does not hold up the loop.
+_LARGE_MESSAGE = 64 << 10
+_STOP_POLL = 0.25
+_TAP_SLACK = 0.001
+_ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
+
+
+class FrameSource(Protocol):
+    """Blocks while it is iterated, so it runs in a thread; `stop` may come from another."""
+
+    def __iter__(self) -> Iterator[Frame | Reason]: ...
+
+    def stop(self) -> None:
+        """End the iteration at the next frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the pairer holds: a frame or a message under its key."""
+
+    key: Any
+    nbytes: int
+    value: Any
+
+
+def _media_time(item: Frame | Message) -> Fraction | None:
+    return None if item.pts is None or item.time_base is None else item.pts * item.time_base
+
+
+# What frame and message have to agree on, by `pairing.key`.
+KEYS: dict[str, Callable[[Frame | Message], Any]] = {
+    "frame_id": lambda item: item.frame_id,
+    "pts": _media_time,
+}
+
+
+class Pipeline:
+    """One stream.
+
+    Args:
+        node: The node's name.
+        name: The stream's name.
+        settings: The stream's part of the configuration.
+        source: Where its frames come from.
+        broker: The connection that all streams share.
+    """
+
+    def __init__(
+        self, node: str, name: str, settings: config.Stream, source: FrameSource, broker: Broker
+    ) -> None:
+        self.name = name
+        self.ledger = Ledger()
+        self.failure: SourceError | SinkError | None = None
+        self.tapped: Counter[str] = Counter()
+        self._settings = settings
+        self._source = source
+        self._broker = broker
+        self._format = DETECTION_FORMATS[settings.detections.format]
+        self._key = KEYS[settings.pairing.key]
+        self._style = Style(
+            (node, name),
+            settings.crop.options(),
+            settings.pairing.key,
+            settings.detections.format,
+            settings.detections.max_predictions,
+            settings.output.topic,
+            settings.output.encoding,
+            settings.output.quality,
+        )
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix=name)
+        self._stopping = False
+        self._paused = 0.0
+        self._last_tap: float | None = None
+        self._decided: deque[Paired[Waiting, Waiting]] = deque()
+        self._make_queues()
+
+    def _make_queues(self) -> None:
+        settings, lossless = self._settings, self._settings.lossless
+        pairing, output = settings.pairing, settings.output
+        self._work = asyncio.Event()
+        self._taps: BoundedQueue[Frame] = BoundedQueue(
+            max_items=_STAGE_FRAMES,
+            overflow="block" if lossless else "drop_oldest",
+            on_drop=self._not_tapped,
+        )
+        self._frames: BoundedQueue[Frame] = BoundedQueue(
+            max_items=_STAGE_FRAMES if lossless else _LIVE_FRAMES,
+            max_bytes=pairing.max_bytes,
+            size=lambda frame: frame.pixels.nbytes,
+            overflow="block" if lossless else "drop_oldest",
+            on_drop=lambda _: self.ledger.frames.drop(self._why(Reason.QUEUE_FULL)),
+            changed=self._work,
+        )
+        self._messages: BoundedQueue[bytes] = BoundedQueue(
+            max_items=pairing.max_items,
+            max_bytes=pairing.max_bytes,
+            size=len,
+            overflow="drop_newest" if lossless else "drop_oldest",
+            on_drop=lambda _: self.ledger.messages.drop(self._why(Reason.QUEUE_FULL)),
+            changed=self._work,
+        )
+        self._pairer: Pairer[Waiting, Waiting] = Pairer(
+            Exact(), pairing.max_wait, pairing.max_items, pairing.max_bytes, lossless=lossless
+        )
+        self._pairs: BoundedQueue[Paired[Waiting, Waiting]] = BoundedQueue(
+            max_items=_STAGE_FRAMES, on_drop=self._pair_lost
+        )
+        self._window = MqttSink(
+            self._broker,
+            envelope=output.envelope,
+            qos=output.qos,
+            max_inflight=output.max_inflight,
+            on_end=self._ended,
+        )
+
+    def subscribe(self) -> None:
+        """Have the broker hand over this stream's messages; say so before it connects."""
+        self._broker.subscribe(self._settings.detections.topic, self._arrive)
+
+    async def run(self, ready: Awaitable[None]) -> None:
+        """Run until the source has ended and everything is published; cancel it to give up.
+
+        Args:
+            ready: Is awaited before the first frame is read: detectors must not miss it.
+        """
+        try:
+            await self._unless_stopped(ready)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(), name=f"{self.name} read")
+                tasks.create_task(self._tap(), name=f"{self.name} tap")
+                tasks.create_task(self._pair(), name=f"{self.name} pair")
+                tasks.create_task(self._render(), name=f"{self.name} render")
+            await self._window.drain()
+        finally:
+            self.stop()
+            self._settle(self._pairer.close(self._clock()))
+            self._pairs.close()
+            self._pairs.clear()
+            while self._decided:
+                self._pair_lost(self._decided.popleft())
+            await self._window.abort()
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def finish(self) -> None:
+        """Let the source end here, as a file does at its end."""
+        self._source.stop()
+
+    def stop(self) -> None:
+        """Close the inputs: what waits ends as `closed`, pairs in hand are still published."""
+        self._stopping = True
+        self._source.stop()
+        for queue in (self._taps, self._frames, self._messages):
+            queue.close()
+            queue.clear()
+
+    # The two inputs.
+
+    async def _read(self) -> None:
+        frames = iter(self._source)
+        try:
+            while (item := await self._in_thread(next, frames, None)) is not None:
+                self.ledger.frames.enter()
+                if isinstance(item, Reason):
+                    self.ledger.frames.drop(item)
+                else:
+                    await self._route(item)
+        except SourceError as error:
+            self.failure = error
+        finally:
+            self._taps.close()
+
+    async def _route(self, frame: Frame) -> None:
+        """To the tap, to the pairer, or to both."""
+        tapped = self._tap_is_due(frame)
+        if self._taps_first and not tapped and not self._settings.lossless:
+            self.ledger.frames.drop(Reason.NOT_TAPPED)
+            return
+        if tapped:
+            await self._taps.put(frame)
+        if not (tapped and self._taps_first):
+            await self._frames.put(frame)
+
+    def _arrive(self, payload: bytes) -> None:
+        self.ledger.messages.enter()
+        if len(payload) > self._settings.detections.max_message_bytes:
+            self.ledger.messages.drop(Reason.TOO_LARGE)
+        else:
+            self._messages.put_nowait(payload)
+
+    # The stages, in the order of the picture.
+
+    async def _tap(self) -> None:
+        async for frame in self._taps:
+            await self._publish_tap(frame)
+            if self._taps_first:
+                # Only now: a frame that no detector was shown would wait for nothing.
+                await self._frames.put(frame)
+        self._frames.close()
+
+    async def _pair(self) -> None:
+        while not self._stopping:
+            self._settle(self._pairer.expire(self._clock()))
+            await self._take_message()
+            await self._hand_on()
+            idle = not self._take_frame() and not self._messages
+            if self._frames.ended and not self._pairer.waiting("frames") and not self._messages:
+                break
+            await (self._wait_for_work() if idle and not self._decided else asyncio.sleep(0))
+        self._messages.close()
+        self._messages.clear()
+        self._settle(self._pairer.close(self._clock()))
+        await self._hand_on()
+        self._pairs.close()
+
+    async def _render(self) -> None:
+        try:
+            output = self._settings.output
+            suffix = ENCODINGS[output.encoding].suffix
+            files = FilesSink(output.files, self.name, suffix) if output.files else None
+            async for pair in self._pairs:
+                await self._render_pair(pair, files)
+        except SinkError as error:
+            self.failure = error
+            self.stop()
+            self._pairs.close()
+            self._pairs.clear()
+
+    async def _render_pair(self, pair: Paired[Waiting, Waiting], files: FilesSink | None) -> None:
+        parts = render(
+            pair.frame.value,
+            pair.detections.value,
+            pair.residual,
+            self._style,
+            limited=self._window.mode == "binary",
+        )
+        begun, left = False, 0
+        try:
+            while (part := await self._in_thread(next, parts, None)) is not None:
+                if not begun:
+                    begun, left = True, part.made
+                    self.ledger.frames.succeed()
+                    self.ledger.messages.succeed()
+                left -= part.encoding_failed
+                self._count(part)
+                if files:
+                    await self._in_thread(files.write, part.events)
+                for event in part.events:
+                    await self._window.put(event)
+                    left -= event.is_crop
+        finally:
+            if not begun:
+                self._pair_lost(pair)
+            self.ledger.crops.drop(Reason.CLOSED, left)
+
+    # What the stages are made of.
+
+    async def _publish_tap(self, frame: Frame) -> None:
+        tap = self._settings.tap
+        assert tap is not None  # noqa: S101  # without one no frame is due
+        event = await self._in_thread(
+            render_tap, frame, self._style.source, tap.longest_side, tap.quality
+        )
+        packet = MODES[self._window.mode](event)
+        outgoing = Outgoing(
+            event.topic,
+            packet.payload,
+            1 if self._settings.lossless else 0,
+            content_type=packet.content_type,
+            user_properties=packet.user_properties,
+        )
+        try:
+            await self._unless_stopped(self._broker.publish(outgoing))
+            self.tapped["published"] += not self._stopping
+        except PacketTooLargeError:
+            self.tapped["too_large"] += 1
+
+    async def _unless_stopped(self, work: Awaitable[None]) -> None:
+        """Wait for something that may never come while the broker is down."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not self._stopping and not task.done():
+                await asyncio.wait({task}, timeout=_STOP_POLL)
+            if task.done():
+                await task
+        finally:
+            task.cancel()
+
+    def _tap_is_due(self, frame: Frame) -> bool:
+        tap = self._settings.tap
+        if tap is None or tap.rate is None:
+            return tap is not None
+        media = _media_time(frame)
+        now = self._clock() if media is None else float(media)
+        # Half a frame of patience, so that 10 of 30 frames a second are every third.
+        if self._last_tap is not None and 0 <= now - self._last_tap < 1 / tap.rate - _TAP_SLACK:
+            return False
+        self._last_tap = now
+        return True
+
+    async def _take_message(self) -> None:
+        """Give the oldest message to the pairer."""
+        if not self._messages:
+            return
+        payload = self._messages.get_nowait()
+        try:
+            if len(payload) > _LARGE_MESSAGE:
+                message = await self._in_thread(self._format.decode, payload)
+            else:
+                message = self._format.decode(payload)
+        except FormatError as error:
+            self.ledger.messages.drop(Reason(error.reason))
+            return
+        except asyncio.CancelledError:
+            self.ledger.messages.drop(self._why(Reason.CLOSED))
+            raise
+        if (key := self._key(message)) is None:
+            self.ledger.messages.drop(Reason.NO_KEY)
+        else:
+            item = Waiting(key, len(payload), message)
+            self._settle(self._pairer.add_detections(item, self._clock()))
+
+    def _take_frame(self) -> bool:
+        """Give the oldest frame to the pairer, if there is one and room for it."""
+        if not self._frames:
+            return False
+        frame = self._frames.peek()
+        item = Waiting(self._key(frame), frame.pixels.nbytes, frame)
+        if self._settings.lossless and not self._pairer.has_room(item):
+            return False
+        self._frames.get_nowait()
+        if item.key is None:
+            self.ledger.frames.drop(Reason.NO_KEY)
+        else:
+            self._settle(self._pairer.add_frame(item, self._clock()))
+        return True
+
+    def _settle(
+        self, events: Iterable[Paired[Waiting, Waiting] | Dropped[Waiting, Waiting]]
+    ) -> None:
+        for event in events:
+            if isinstance(event, Paired):
+                self._decided.append(event)
+            else:
+                getattr(self.ledger, event.side).drop(self._why(event.reason))
+
+    async def _hand_on(self) -> None:
+        """Wait until the pairs that were decided are taken."""
+        since = time.monotonic()
+        while self._decided:
+            await self._pairs.wait_for_room()
+            self._pairs.put_nowait(self._decided.popleft())
+        if self._settings.lossless:
+            self._paused += time.monotonic() - since
+
+    async def _wait_for_work(self) -> None:
+        """Wait for an input, or until something in the pairer expires."""
+        deadline = self._pairer.deadline
+        since, was_up = time.monotonic(), self._broker.connected
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline and max(0, deadline - self._clock())):
+                await self._work.wait()
+        if self._settings.lossless and not (was_up and self._broker.connected):
+            self._paused += time.monotonic() - since
+
+    def _clock(self) -> float:
+        """Seconds; for a file, without the time in which nobody could have answered."""
+        return time.monotonic() - self._paused
+
+    def _count(self, part: Rendered) -> None:
+        rows = self.ledger
+        rows.predictions.enter(part.received)
+        rows.predictions.succeed(part.made)
+        rows.crops.enter(part.made)
+        for reason, count in part.refused.items():
+            rows.predictions.drop(reason, count)
+        rows.crops.drop(Reason.ENCODING_FAILED, part.encoding_failed)
+
+    def _ended(self, event: Event, reason: Reason | None) -> None:
+        if not event.is_crop:
+            return
+        if reason is None:
+            self.ledger.crops.succeed()
+        else:
+            self.ledger.crops.drop(reason)
+
+    def _not_tapped(self, _: Frame) -> None:
+        if self._taps_first:
+            self.ledger.frames.drop(self._why(Reason.NOT_TAPPED))
+        else:
+            self.tapped["dropped"] += 1
+
+    def _pair_lost(self, _: Paired[Waiting, Waiting]) -> None:
+        self.ledger.frames.drop(self._why(Reason.CLOSED))
+        self.ledger.messages.drop(self._why(Reason.CLOSED))
+
+    def _why(self, reason: Reason) -> Reason:
+        """The reason for a loss: what happens while a stream ends happens because it ends."""
+        if isinstance(self.failure, SinkError):
+            return Reason.FAILED
+        return Reason.CLOSED if self._stopping and reason in _ENDINGS else reason
+
+    @property
+    def _taps_first(self) -> bool:
+        """Whether a detector answers the tap, so that only tapped frames can be paired."""
+        return self._settings.tap is not None and self._settings.pairing.key == "frame_id"
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)

@@ -1,0 +1,211 @@
+"""One paired frame becomes events. Pure, and the node's heavy work: it runs in a thread."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamcrop.core.background import CropOptions
+from streamcrop.core.crop import Crop, cut
+from streamcrop.core.pixels import ArrayPixels, shrink
+from streamcrop.core.values import Frame, Lineage, LineageEntry, Message, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats import DETECTION_FORMATS, inference
+from streamcrop.formats.events import (
+    CROP_TYPE,
+    FRAME_TYPE,
+    MAX_PROPERTY_BYTES,
+    Event,
+    attributes,
+    crop_metadata,
+    frame_fields,
+    frame_metadata,
+    size,
+    topic_of,
+)
+from streamcrop.formats.images import ENCODINGS, encode
+
+# A part of a frame's events that is handed on before the rest is made.
+PART_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a stream's frames are rendered.
+
+    Attributes:
+        source: ``(node, stream)``.
+        paired_by: The pairing key's name, as in the configuration.
+        topic: The template of a crop's topic.
+    """
+
+    source: tuple[str, str]
+    options: CropOptions
+    paired_by: str = "frame_id"
+    format: str = "inference"
+    max_predictions: int = 1000
+    topic: str = "streamcrop/{stream}/crops"
+    encoding: str = "jpeg"
+    quality: int = 90
+
+
+@dataclass(slots=True)
+class Rendered:
+    """A part of what a frame and its message came to.
+
+    Attributes:
+        events: Crops; behind the last one the frame's metadata.
+        received: The number of predictions in the message; in the first part, else 0.
+        made: The number of crops, also of later parts; in the first part, else 0.
+        refused: Predictions by reason; in the first part.
+        encoding_failed: The number of crops without an event.
+        nbytes: What the events hold.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    received: int = 0
+    made: int = 0
+    refused: Counter[Reason] = field(default_factory=Counter)
+    encoding_failed: int = 0
+    nbytes: int = 0
+
+    def add(self, event: Event) -> None:
+        """Add an event."""
+        self.events.append(event)
+        self.nbytes += event.nbytes
+
+
+def render(
+    frame: Frame, message: Message, residual: float, style: Style, *, limited: bool = True
+) -> Iterator[Rendered]:
+    """Cut out what a message speaks of, and describe it.
+
+    Args:
+        frame: The frame. Not modified.
+        message: What was said of it.
+        residual: How far apart their keys are.
+        style: How.
+        limited: Whether metadata has to fit into an MQTT property.
+
+    Yields:
+        The events, in one part as a rule; in several where a thousand large crops would not fit
+        into memory.
+    """
+    head = {
+        "stream": style.source[1],
+        "frame_id": frame.frame_id,
+        **frame_fields(frame),
+        "paired_by": style.paired_by,
+        "residual": residual,
+    }
+    crops, rows, refused = _cut(frame, message, style)
+    reasons = Counter(reason for _, reason in refused)
+    part = Rendered([], len(crops) + len(refused), len(crops), reasons)
+    limit = MAX_PROPERTY_BYTES if limited else None
+    for crop in crops:
+        row = rows[crop.index]
+        try:
+            data = encode(crop.to_bgr(), style.encoding, style.quality)
+        except FormatError:
+            part.encoding_failed += 1
+            continue
+        part.add(
+            _crop_event(frame, crop, row, data, crop_metadata(head, row, crop, limit=limit), style)
+        )
+        if part.nbytes > PART_BYTES:
+            yield part
+            part = Rendered()
+    described = [(crop, rows[crop.index]) for crop in crops]
+    metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
+    topic = f"streamcrop/{style.source[1]}/metadata"
+    part.add(Event(topic, metadata, "application/json", {}))
+    yield part
+
+
+def _crop_event(
+    frame: Frame, crop: Crop, row: dict[str, Any], data: bytes, metadata: bytes, style: Style
+) -> Event:
+    node, stream = style.source
+    names = {"stream": stream, "frame_id": frame.frame_id, "detection_id": crop.detection_id}
+    content_type = ENCODINGS[style.encoding].content_type
+    described = attributes(
+        kind=CROP_TYPE,
+        node=node,
+        stream=stream,
+        event_id="/".join(names.values()),
+        subject=crop.detection_id,
+        time=frame.captured_at,
+    )
+    return Event(
+        topic_of(style.topic, **names, row=row),
+        data,
+        content_type,
+        described,
+        metadata,
+        is_crop=True,
+        name=(frame.frame_id, crop.detection_id),
+    )
+
+
+def _cut(
+    frame: Frame, message: Message, style: Style
+) -> tuple[list[Crop], list[dict[str, Any]], list[tuple[int, Reason]]]:
+    """The crops of a frame, the message's rows, and what was refused of them."""
+    name = f"{style.source[1]}/{frame.frame_id}"
+    resolution_wh = frame.pixels.resolution_wh
+    read = DETECTION_FORMATS[style.format].predictions(
+        message, resolution_wh, name=name, limit=style.max_predictions
+    )
+    root = Lineage([LineageEntry(name, None, *resolution_wh)])
+    crops, refused = cut(frame.pixels, read.instances, style.options, lineage=root)
+    beyond = range(len(read.rows), len(read.rows) + read.over_limit)
+    return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond]
+
+
+def render_tap(
+    frame: Frame, source: tuple[str, str], longest_side: int | None, quality: int
+) -> Event:
+    """A frame for detectors: a JPEG with the ID that they are to echo.
+
+    Args:
+        frame: The frame. Not modified.
+        source: ``(node, stream)``.
+        longest_side: In pixels; a larger frame is made smaller, a smaller one is left.
+        quality: Of the JPEG, 1 to 100.
+    """
+    node, stream = source
+    image = shrink(frame.pixels.bgr(), longest_side)
+    metadata = {
+        "stream": stream,
+        "frame_id": frame.frame_id,
+        **frame_fields(frame),
+        "image": size((image.shape[1], image.shape[0])),
+    }
+    return Event(
+        f"streamcrop/{stream}/frames",
+        encode(image, "jpeg", quality),
+        ENCODINGS["jpeg"].content_type,
+        attributes(
+            kind=FRAME_TYPE,
+            node=node,
+            stream=stream,
+            event_id=f"{stream}/{frame.frame_id}",
+            subject=frame.frame_id,
+            time=frame.captured_at,
+        ),
+        msgspec.json.encode(metadata),
+    )
+
+
+def metadata_of(image: npt.NDArray[np.uint8], message: bytes, style: Style) -> Iterator[bytes]:
+    """The metadata of each crop, by the way that a message takes through the node."""
+    decoded = inference.decode(message)
+    frame = Frame(decoded.frame_id or "0", ArrayPixels.of(image))
+    crops, rows, _ = _cut(frame, decoded, style)
+    head = {"stream": style.source[1], "frame_id": frame.frame_id, "paired_by": "frame_id"}
+    for crop in crops:
+        yield crop_metadata(head, rows[crop.index], crop, limit=MAX_PROPERTY_BYTES)

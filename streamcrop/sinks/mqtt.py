@@ -1,0 +1,100 @@
+"""Events to the broker, through a window: many on their way, none without bound."""
+
+import asyncio
+from collections.abc import Callable
+
+from streamcrop.broker import Broker, Outgoing, PacketTooLargeError
+from streamcrop.core.values import Reason
+from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
+
+MAX_INFLIGHT_BYTES = 32 << 20
+
+
+class MqttSink:
+    """Publishes events in order and tells how each one ended.
+
+    Args:
+        broker: The connection.
+        envelope: ``binary``, ``json``, or ``auto``: binary where the broker speaks MQTT 5.
+        qos: Of the messages.
+        max_inflight: How many events may be sent and not yet acknowledged.
+        on_end: Is called with each event and None, or why it was not published.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        envelope: str,
+        qos: int,
+        max_inflight: int,
+        on_end: Callable[[Event, Reason | None], None],
+    ) -> None:
+        self._broker = broker
+        self._envelope = envelope
+        self._qos = qos
+        self._max_inflight = max_inflight
+        self._on_end = on_end
+        self._sending: dict[asyncio.Task[None], Event] = {}
+        self._bytes = 0
+        self._room = asyncio.Event()
+
+    @property
+    def mode(self) -> str:
+        """How events travel now, a key of `MODES`."""
+        if self._broker.version != "5":
+            return "json"
+        return "binary" if self._envelope == "auto" else self._envelope
+
+    async def put(self, event: Event) -> None:
+        """Begin to send an event, once the window has room for it."""
+        while self._sending and (
+            len(self._sending) >= self._max_inflight
+            or self._bytes + event.nbytes > MAX_INFLIGHT_BYTES
+        ):
+            self._room.clear()
+            await self._room.wait()
+        task = asyncio.create_task(self._send(event), name=f"publish {event.topic}")
+        self._sending[task] = event
+        self._bytes += event.nbytes
+        task.add_done_callback(self._sent)
+
+    async def drain(self) -> None:
+        """Wait until everything is acknowledged."""
+        while self._sending:
+            await asyncio.wait(self._sending)
+
+    async def abort(self) -> None:
+        """Give up what is not acknowledged."""
+        for task in self._sending:
+            task.cancel()
+        await self.drain()
+
+    async def _send(self, event: Event) -> None:
+        mode = self.mode
+        if mode == "binary" and len(event.metadata) > MAX_PROPERTY_BYTES:
+            # Rendered for MQTT 3.1.1, before the broker came back with 5.
+            mode = "json"
+        packet = MODES[mode](event)
+        await self._broker.publish(
+            Outgoing(
+                event.topic,
+                packet.payload,
+                self._qos,
+                content_type=packet.content_type,
+                user_properties=packet.user_properties,
+            )
+        )
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        event = self._sending.pop(task)
+        self._bytes -= event.nbytes
+        self._room.set()
+        reason = None
+        if task.cancelled():
+            reason = Reason.NOT_ACKNOWLEDGED
+        elif isinstance(task.exception(), PacketTooLargeError):
+            reason = Reason.TOO_LARGE
+        elif error := task.exception():
+            raise error
+        self._on_end(event, reason)

@@ -1,0 +1,1 @@
+"""Where frames come from: thin adapters, one a kind."""
