@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiomqtt
@@ -24,7 +24,8 @@ from streamcrop.errors import BrokerRefusedError
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[bytes], None]
+# Gets the payload, and the user properties with ``content-type`` among them.
+Handler = Callable[[bytes, Mapping[str, str]], None]
 
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
 KEEPALIVE = 8
@@ -152,7 +153,7 @@ class Broker:
         return self._up.is_set()
 
     def subscribe(self, topic: str, handler: Handler) -> None:
-        """Have ``handler`` called with each message's payload; say so before `run`."""
+        """Have ``handler`` called with each message; say so before `run`."""
         self._handlers.setdefault(topic, []).append(handler)
 
     async def wait_until_up(self) -> None:
@@ -232,11 +233,11 @@ class Broker:
         self._up.set()
         self._on_change(True)  # noqa: FBT003
         async for message in client.messages:
-            payload = message.payload if isinstance(message.payload, bytes) else b""
+            payload, properties = message.payload, _properties(message.properties)
             for topic, handlers in self._handlers.items():
                 if message.topic.matches(topic):
                     for handler in handlers:
-                        handler(payload)
+                        handler(payload, properties)
             # The reader of the next message must not keep this one.
             del message, payload
 
@@ -306,6 +307,13 @@ class Broker:
         )
         client.pending_calls_threshold = 1 << 20
         return client
+
+
+def _properties(properties: Properties | None) -> dict[str, str]:
+    found = dict(getattr(properties, "UserProperty", ()))
+    if content_type := getattr(properties, "ContentType", ""):
+        found["content-type"] = content_type
+    return found
 
 
 def tls_context(address: Address) -> ssl.SSLContext:

@@ -18,11 +18,12 @@ TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
 FILE_SCHEMES = {"", "file"}
 LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmg]?i?)b?", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=float("inf"))]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=float("inf"))]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -70,19 +71,22 @@ class Broker(_Section):
         Raises:
             ValueError: If the URL is none of a broker; its text does not hold the password.
         """
-        url = urlsplit(self.url)
-        if (
-            url.scheme not in {"mqtt", "mqtts"}
-            or not url.hostname
-            or url.path.strip("/")
-            or url.query
-        ):
-            msg = "Expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+        msg = (
+            "Expected mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://...; signs like / # ? @ in a "
+            "name or password are written as %2F %23 %3F %40"
+        )
+        try:
+            url = urlsplit(self.url)
+            host, port = url.hostname, url.port
+        except ValueError:  # its text may hold the password
+            raise ValueError(msg) from None
+        beyond = url.path.strip("/") or url.query or url.fragment
+        if url.scheme not in {"mqtt", "mqtts"} or not host or beyond:
             raise ValueError(msg)
         tls = url.scheme == "mqtts"
         username = self.username or (unquote(url.username) if url.username else None)
         password = self.password or (unquote(url.password) if url.password else None)
-        return url.hostname, url.port or (8883 if tls else 1883), tls, username, password
+        return host, port or (8883 if tls else 1883), tls, username, password
 
 
 class Source(_Section):
@@ -180,7 +184,7 @@ class Config(_Section):
     broker: Broker
     streams: dict[str, Stream]
     node: Text = msgspec.field(default_factory=socket.gethostname)
-    shutdown_timeout: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    shutdown_timeout: NotNegative = 10.0
 
 
 class _Head(_Section):
@@ -189,7 +193,7 @@ class _Head(_Section):
     broker: Broker
     streams: dict[str, Any]
     node: Text = msgspec.field(default_factory=socket.gethostname)
-    shutdown_timeout: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    shutdown_timeout: NotNegative = 10.0
 
 
 class _Loader(yaml.SafeLoader):
@@ -231,13 +235,14 @@ def parse(text: str) -> Config:
     """
     try:
         tree = yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
+        tree = _expanded(tree, "$")
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         msg = f"no YAML: {error}"
         raise ConfigError(msg) from None
     if not isinstance(tree, dict):
         msg = "expected a mapping with the keys broker and streams"
         raise ConfigError(msg)
-    head = _convert(_expanded(tree, "$"), _Head, "$")
+    head = _convert(tree, _Head, "$")
     if not head.streams:
         msg = "$.streams: expected at least one stream"
         raise ConfigError(msg)
@@ -286,7 +291,7 @@ def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
 
     try:
         return msgspec.convert(tree, kind, dec_hook=hook)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, OverflowError) as error:
         what, _, where = str(error).partition(" - at `$")
         place = f"{path}{where.rstrip('`')}"
         msg = f"{place}: {what}"

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -225,7 +225,7 @@ class Pipeline:
         if not (tapped and self._taps_first):
             await self._frames.put(frame)
 
-    def _arrive(self, payload: bytes) -> None:
+    def _arrive(self, payload: bytes, _: Mapping[str, str]) -> None:
         self.ledger.messages.enter()
         if len(payload) > self._settings.detections.max_message_bytes:
             self.ledger.messages.drop(Reason.TOO_LARGE)

@@ -57,8 +57,9 @@ class Patch:
         x_min, y_min, x_max, y_max = box
         left, top = self.origin
         height, width = self.pixels.shape
-        x_0, x_1 = max(x_min, left), max(x_min, min(x_max, left + width))
-        y_0, y_1 = max(y_min, top), max(y_min, min(y_max, top + height))
+        x_0, y_0 = max(x_min, left), max(y_min, top)
+        # Not before the start: a negative index would take pixels from the other side.
+        x_1, y_1 = max(x_0, min(x_max, left + width)), max(y_0, min(y_max, top + height))
         known = self.pixels[y_0 - top : y_1 - top, x_0 - left : x_1 - left]
         # NumPy copies a bool three times as fast as it compares one.
         ones = known.copy() if known.dtype == bool else known != 0

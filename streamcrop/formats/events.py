@@ -5,7 +5,7 @@ CloudEvents 1.0.2, section 3.1) the payload is the picture and the attributes ar
 properties; in structured mode (section 3.2) the payload is one JSON object.
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 from streamcrop.core.crop import Crop
 from streamcrop.core.masks import Rle
 from streamcrop.core.values import Frame, Lineage, Reason
+from streamcrop.errors import FormatError
 from streamcrop.formats.inference import RLE_KEYS, moved
 
 # MQTT 5, 1.5.4: a UTF-8 encoded string.
@@ -254,3 +255,44 @@ def _frame_row(row: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Mappin
         if row.get(key) is not None and tuple(row[key]["size"]) != resolution_wh[::-1]
     }
     return {**row, **scaled} if scaled else row
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event as a consumer gets it.
+
+    Attributes:
+        attributes: The CloudEvents attributes, without ``metadata`` and the data.
+        data: The picture.
+        metadata: What describes it.
+        raw: The same, as JSON.
+    """
+
+    attributes: Mapping[str, str]
+    data: bytes
+    metadata: dict[str, Any]
+    raw: bytes
+
+
+def read(payload: bytes, properties: Mapping[str, str]) -> Received:
+    """Read an event in either mode; the inverse of `binary` and `structured`.
+
+    Args:
+        payload: Of the MQTT message.
+        properties: Its user properties, and its content type as ``content-type``.
+
+    Raises:
+        FormatError: If it is no event of a streamcrop node.
+    """
+    try:
+        if "specversion" in properties:
+            found = dict(properties)
+            data = payload
+        else:
+            found = msgspec.json.decode(payload, type=dict[str, str])
+            data = b64decode(found.pop("data_base64"), validate=True)
+        raw = found.pop("metadata").encode()
+        return Received(found, data, msgspec.json.decode(raw, type=dict[str, Any]), raw)
+    except (KeyError, ValueError) as error:
+        msg = f"no event of a streamcrop node: {error}"
+        raise FormatError(msg) from None

@@ -7,10 +7,10 @@ not know.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
-from math import isfinite
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -25,6 +25,13 @@ MAX_FRAME_ID = 1024
 MAX_DETECTION_ID = 256
 # More digits than any number that a float tells apart from infinity.
 _MAX_DIGITS = 400
+# A coordinate beyond it would not stay finite when it is scaled.
+_MAX_NUMBER = 1e300
+# A message is read and written again in several places, under call stacks of any depth: what is
+# nested so deep that only some of them could is refused at the first.
+_HEADROOM = 250
+# As FFmpeg's: two 32-bit integers. `Fraction` alone would also compute 1e999999999.
+_TIME_BASE = re.compile(r"0*[1-9][0-9]{0,9}(?:/0*[1-9][0-9]{0,9})?")
 RLE_KEYS = ("rle", "rle_mask")
 _VERTEX_KEYS = ("points", "keypoints")
 _PAIR_KEYS = ("polygon", "rect", "xyxyxyxy")
@@ -91,11 +98,15 @@ class _Row(msgspec.Struct):
             yield point.y
         for pair in (*(self.polygon or ()), *(self.rect or ()), *(self.xyxyxyxy or ())):
             yield from pair
+        for origin in (self.parent_origin, self.root_parent_origin):
+            if origin is not None:
+                yield from (origin.offset_x, origin.offset_y, origin.width, origin.height)
 
 
 _head = msgspec.json.Decoder(_RawHead)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
+_any = msgspec.json.Decoder(msgspec.Raw)
 
 
 def decode(payload: bytes) -> Message:
@@ -115,11 +126,13 @@ def decode(payload: bytes) -> Message:
     """
     strict = True
     try:
+        _any.decode(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
         head: _Head = _head.decode(payload)
         is_list = bytes(head.predictions)[:1] == b"["
     except (msgspec.DecodeError, RecursionError, ValueError):
         strict = False
         try:
+            _lax(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
             head = msgspec.convert(_lax(payload), _Head)
         except (msgspec.ValidationError, RecursionError, ValueError) as error:
             msg = f"no inference response: {error!s:.200}"
@@ -176,18 +189,19 @@ def _resolution(image: _Image | None) -> tuple[float, float] | None:
     # Without detections, inference itself writes null for both.
     if image is None or image.width is None or image.height is None:
         return None
-    if not (0 < image.width <= MAX_SIDE and 0 < image.height <= MAX_SIDE):
+    if not (1 <= image.width <= MAX_SIDE and 1 <= image.height <= MAX_SIDE):
         msg = f"an image's sides are from 1 to {MAX_SIDE}, not {image.width} x {image.height}"
         raise FormatError(msg)
     return image.width, image.height
 
 
 def _time_base(text: str | None) -> Fraction | None:
-    try:
-        return None if text is None else Fraction(text)
-    except (ValueError, ZeroDivisionError):
+    if text is None:
+        return None
+    if not _TIME_BASE.fullmatch(text):
         msg = f"time_base is a fraction like 1/90000, not {text!r:.80}"
-        raise FormatError(msg) from None
+        raise FormatError(msg)
+    return Fraction(text)
 
 
 def predictions(
@@ -234,6 +248,7 @@ def predictions(
             box = tuple(side * scale[axis % 2] for axis, side in enumerate(box))  # type: ignore[assignment]
         except FormatError as error:
             refused[number] = Reason(error.reason)
+            row, mask = {}, None
         ids.append(detection_id)
         seen.add(detection_id)
         rows.append(row)
@@ -288,7 +303,7 @@ def _read(row: dict[str, Any]) -> _Row:
         read = msgspec.convert(row, _Row)
     except (msgspec.ValidationError, OverflowError) as error:
         raise FormatError(str(error)) from None
-    if not all(map(isfinite, read.numbers())):
+    if not all(-_MAX_NUMBER < number < _MAX_NUMBER for number in read.numbers()):
         msg = "a coordinate is not finite"
         raise FormatError(msg, reason=Reason.NOT_FINITE)
     return read

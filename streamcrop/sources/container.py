@@ -87,10 +87,12 @@ class FileSource:
             msg = f"{self._path}: cannot be opened as a video: {_text(error)}"
             raise SourceError(msg) from None
         with container:
-            if len(container.streams.video) == 0:
+            # Not simply the first: a cover picture may stand before the video.
+            stream: av.VideoStream | None = container.streams.best("video")
+            if stream is None:
                 msg = f"{self._path}: there is no video in it"
                 raise SourceError(msg)
-            packets = container.demux(container.streams.video[0])
+            packets = container.demux(stream)
             while True:
                 try:
                     packet = next(packets)
@@ -100,7 +102,7 @@ class FileSource:
                     msg = f"{self._path}: breaks off: {_text(error)}"
                     raise SourceError(msg) from None
                 try:
-                    yield from packet.decode()
+                    yield from cast("list[av.VideoFrame]", packet.decode())
                 except av.FFmpegError:
                     yield None
 

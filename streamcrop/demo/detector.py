@@ -1,0 +1,114 @@
+"""A detector of what moves: ``python -m streamcrop.demo.detector STREAM``.
+
+It reads the broker's URL from its standard input and knows nothing of the node but its frame tap.
+So it is a pattern for a detector of your own: take a frame from ``streamcrop/{stream}/frames``, and answer with its ``frame_id`` and its size.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamcrop import config
+from streamcrop.broker import Broker, Outgoing
+from streamcrop.formats.events import read
+from streamcrop.node import address_of
+from streamcrop.queues import BoundedQueue
+
+# In pixels of the tapped picture: a third of the 20 px that a moving thing must have in a 4K clip.
+MIN_SIDE = 6
+_WARM_UP = 5
+_HISTORY = 200
+_MOVING = 255
+# When more than this of the picture changes at once, the light did.
+_FLASH = 0.4
+
+
+class MotionDetector:
+    """Boxes and outlines of what moves before a static camera (Zivkovic's MOG2)."""
+
+    def __init__(self) -> None:
+        self._model = cv2.createBackgroundSubtractorMOG2(
+            history=_HISTORY, varThreshold=20, detectShadows=True
+        )
+        self._seen = 0
+        self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
+        """The predictions for the next picture, in its pixels.
+
+        Args:
+            image: ``(h, w, 3)`` uint8 BGR. Not modified.
+        """
+        self._seen += 1
+        smooth = cv2.GaussianBlur(image, (3, 3), 0)
+        # The first pictures count more, so that what stands in them is soon background.
+        moving = self._model.apply(smooth, learningRate=max(1 / (2 * self._seen), 1 / _HISTORY))
+        mask = np.where(moving == _MOVING, np.uint8(255), np.uint8(0))
+        if self._seen <= _WARM_UP:
+            return []
+        if np.count_nonzero(mask) > _FLASH * mask.size:
+            self._model.apply(smooth, learningRate=0.3)
+            return []
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        boxes = [(cv2.boundingRect(outline), outline) for outline in outlines]
+        return [
+            _prediction(box, outline)
+            for box, outline in boxes
+            if min(box[2:]) >= MIN_SIDE and len(outline) > 2  # noqa: PLR2004  # a polygon
+        ]
+
+
+def _prediction(box: Sequence[int], outline: npt.NDArray[Any]) -> dict[str, Any]:
+    left, top, width, height = box
+    area = cv2.contourArea(outline)
+    return {
+        "x": left + width / 2,
+        "y": top + height / 2,
+        "width": width,
+        "height": height,
+        "confidence": round(area / (width * height), 3),
+        "class": "moving",
+        "class_id": 0,
+        "points": [{"x": int(x), "y": int(y)} for x, y in outline[:, 0]],
+    }
+
+
+async def serve(url: str, stream: str) -> None:
+    """Answer every tapped frame until the process ends."""
+    settings = config.Config(broker=config.Broker(url=url), streams={})
+    broker = Broker(address_of(settings), name="detector")
+    taps: BoundedQueue[tuple[bytes, Mapping[str, str]]] = BoundedQueue(
+        max_items=64, overflow="drop_oldest"
+    )
+    broker.subscribe(
+        f"streamcrop/{stream}/frames",
+        lambda payload, properties: taps.put_nowait((payload, properties)),
+    )
+    detector = MotionDetector()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(broker.run(), name="broker")
+        await broker.wait_until_up()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        async for payload, properties in taps:
+            frame = read(payload, properties)
+            encoded = np.frombuffer(frame.data, np.uint8)
+            image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+            answer = {
+                "frame_id": frame.metadata["frame_id"],
+                "image": frame.metadata["image"],
+                "predictions": await asyncio.to_thread(detector.detect, image),
+            }
+            await broker.publish(Outgoing(f"detections/{stream}", msgspec.json.encode(answer)))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.stdin.readline().strip(), sys.argv[1]))
