@@ -1,0 +1,78 @@
+"""Doubles for what a real peer cannot be made to do on cue."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from streamcrop.broker import Handler, Outgoing, PacketTooLargeError
+from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.values import Frame, Reason
+
+
+class FakeBroker:
+    """Records what is published; can be made to hang, to be down, or to refuse large packets."""
+
+    version = "5"
+
+    def __init__(self) -> None:
+        self.published: list[Outgoing] = []
+        self.handlers: dict[str, Handler] = {}
+        self.connected = True
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self.max_packet: int | None = None
+
+    def subscribe(self, topic: str, handler: Handler) -> None:
+        self.handlers[topic] = handler
+
+    def send(self, payload: bytes, topic: str = "detections") -> None:
+        """Deliver a message."""
+        self.handlers[topic](payload, {})
+
+    async def publish(self, message: Outgoing) -> None:
+        if self.max_packet and message.packet_bytes > self.max_packet:
+            raise PacketTooLargeError(message.topic)
+        await self.flowing.wait()
+        self.published.append(message)
+
+    def crops(self) -> list[Outgoing]:
+        return [message for message in self.published if message.topic.endswith("/crops")]
+
+
+class ListSource:
+    """Hands out what it is given; with a gate, an item each time the gate lets one through."""
+
+    def __init__(self, items: Iterable[Frame | Reason], error: Exception | None = None) -> None:
+        self._items = list(items)
+        self._error = error
+        self.stopped = threading.Event()
+        self.gate: threading.Semaphore | None = None
+
+    def __iter__(self) -> Iterator[Frame | Reason]:
+        for item in self._items:
+            while self.gate is not None and not self.gate.acquire(timeout=0.02):
+                if self.stopped.is_set():
+                    return
+            if self.stopped.is_set():
+                return
+            yield item
+        if self._error:
+            raise self._error
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+def frame(frame_id: object, size: int = 64, **known: object) -> Frame:
+    """A frame of one colour."""
+    pixels = ArrayPixels(np.full((size, size, 3), 90, np.uint8))
+    return Frame(str(frame_id), pixels, **known)  # type: ignore[arg-type]
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # a ledger tells nobody when it counts
+            await asyncio.sleep(0.005)

@@ -1,0 +1,420 @@
+"""One stream: every way in which a frame, message, prediction or crop can end."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from fakes import FakeBroker, ListSource, frame, until
+
+from streamcrop import config
+from streamcrop.core.values import Reason
+from streamcrop.errors import SourceError
+from streamcrop.pipeline import Pipeline
+
+BOX = {"x": 30, "y": 30, "width": 20, "height": 20}
+
+
+def message(frame_id: object, *predictions: object, **more: object) -> bytes:
+    """A detection message."""
+    return json.dumps({"frame_id": frame_id, "predictions": predictions, **more}).encode()
+
+
+def stream(*, live: bool = False, **sections: dict[str, Any]) -> config.Stream:
+    """A stream's settings."""
+    tree = {"source": {"url": "x.mp4", "realtime": live}, "detections": {"topic": "detections"}}
+    for name, section in sections.items():
+        tree[name] = {**tree.get(name, {}), **section}
+    return msgspec.convert(tree, config.Stream, dec_hook=lambda kind, value: kind(value))
+
+
+class Run:
+    """A pipeline that runs beside a test."""
+
+    def __init__(self, source: ListSource, settings: config.Stream) -> None:
+        self.broker = FakeBroker()
+        self.source = source
+        self.pipeline = Pipeline("node", "gate", settings, source, self.broker)  # type: ignore[arg-type]
+        self.pipeline.subscribe()
+        self.ready: Awaitable[None] = asyncio.sleep(0)
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        return self.pipeline.ledger.as_json()
+
+    async def end(self) -> dict[str, Any]:
+        """Wait for its end; the ledger, which adds up."""
+        async with asyncio.timeout(20):
+            await self.task
+        assert self.pipeline.ledger.errors() == []
+        return self.rows
+
+
+@asynccontextmanager
+async def running(source: ListSource, settings: config.Stream) -> AsyncIterator[Run]:
+    """Run a pipeline."""
+    run = Run(source, settings)
+    run.task = asyncio.create_task(run.pipeline.run(run.ready))  # type: ignore[attr-defined]
+    try:
+        yield run
+    finally:
+        run.task.cancel()  # type: ignore[attr-defined]
+        with suppress(asyncio.CancelledError):
+            await run.task  # type: ignore[attr-defined]
+        assert run.pipeline.ledger.errors() == []
+
+
+def test_a_file_pairs_everything_and_ends() -> None:
+    """Frames and messages of a file pair in any order, and the stream ends by itself."""
+
+    async def main() -> None:
+        async with running(ListSource(frame(n) for n in range(20)), stream()) as run:
+            for n in reversed(range(20)):
+                run.broker.send(message(n, BOX))
+            rows = await run.end()
+            assert rows["frames"] == {"received": 20, "paired": 20, "dropped": {}}
+            assert rows["crops"] == {"made": 20, "published": 20, "dropped": {}}
+
+    asyncio.run(main())
+
+
+def test_message_reasons() -> None:
+    """`too_large`, `malformed`, `no_key`, `duplicate`, `late` and `closed` each have their case."""
+
+    async def main() -> None:
+        source = ListSource(frame(n) for n in range(3))
+        settings = stream(
+            detections={"max_message_bytes": 500}, pairing={"max_wait": 0.4, "max_items": 10}
+        )
+        source.gate = threading.Semaphore(1)
+        async with running(source, settings) as run:
+            run.broker.send(b"x" * 501)
+            run.broker.send(b"{")
+            run.broker.send(message(True))  # noqa: FBT003  # an ID that is none
+            run.broker.send(b'{"predictions": []}')
+            await until(lambda: run.rows["frames"]["received"] == 1)
+            await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1}, 5)
+            run.broker.send(message(0))
+            await until(lambda: "late" in run.rows["messages"]["dropped"])
+            source.gate.release(1)
+            run.broker.send(message(1, BOX))
+            await until(lambda: run.rows["frames"]["paired"] == 1)
+            run.broker.send(message(1, BOX))
+            await until(lambda: "duplicate" in run.rows["messages"]["dropped"])
+            run.broker.send(message("never"))
+            source.gate.release(1)
+            run.broker.send(message(2))
+            rows = await run.end()
+            assert rows["messages"]["dropped"] == {
+                "closed": 1,
+                "duplicate": 1,
+                "late": 1,
+                "malformed": 2,
+                "no_key": 1,
+                "too_large": 1,
+            }
+
+    asyncio.run(main())
+
+
+def test_a_message_nobody_waits_for_expires() -> None:
+    """A message whose frame never comes ends as `expired` after `max_wait`."""
+
+    async def main() -> None:
+        source = ListSource([frame(0)])
+        source.gate = threading.Semaphore(0)
+        async with running(source, stream(live=True, pairing={"max_wait": 0.2})) as run:
+            run.broker.send(message("never"))
+            await until(lambda: run.rows["messages"]["dropped"] == {"expired": 1})
+            source.gate.release()
+            await run.end()
+
+    asyncio.run(main())
+
+
+def test_live_inputs_drop_the_oldest_while_everything_behind_them_waits() -> None:
+    """With a broker that hangs, a live stream loses frames and messages at its inputs, counted."""
+
+    async def main() -> None:
+        settings = stream(
+            live=True, output={"max_inflight": 1}, pairing={"max_items": 50, "max_wait": 30}
+        )
+        source = ListSource(frame(n) for n in range(300))
+        source.gate = threading.Semaphore(0)
+        async with running(source, settings) as run:
+            run.broker.flowing.clear()
+            for n in range(300):
+                run.broker.send(message(n, BOX))
+                source.gate.release()
+                await until(lambda n=n: run.rows["frames"]["received"] == n + 1)
+            assert run.rows["frames"]["dropped"]["queue_full"] > 100
+            assert run.rows["messages"]["dropped"]["queue_full"] > 100
+            run.broker.flowing.set()
+            rows = await run.end()
+            assert rows["crops"]["published"] == rows["frames"]["paired"] > 0
+
+    asyncio.run(main())
+
+
+def test_a_file_waits_for_a_broker_that_hangs() -> None:
+    """With a broker that hangs, a file waits: nothing expires and nothing is lost afterwards."""
+
+    async def main() -> None:
+        settings = stream(output={"max_inflight": 1}, pairing={"max_wait": 0.3})
+        async with running(ListSource(frame(n) for n in range(50)), settings) as run:
+            run.broker.flowing.clear()
+            for n in range(50):
+                run.broker.send(message(n, BOX))
+            await asyncio.sleep(1)
+            run.broker.flowing.set()
+            rows = await run.end()
+            assert rows["frames"] == {"received": 50, "paired": 50, "dropped": {}}
+
+    asyncio.run(main())
+
+
+def test_a_file_waits_while_the_broker_is_away() -> None:
+    """While there is no connection nobody can answer, so a file's frames do not expire."""
+
+    async def main() -> None:
+        async with running(
+            ListSource(frame(n) for n in range(3)), stream(pairing={"max_wait": 0.3})
+        ) as run:
+            run.broker.connected = False
+            await asyncio.sleep(1)
+            run.broker.connected = True
+            for n in range(3):
+                run.broker.send(message(n, BOX))
+            assert (await run.end())["frames"]["paired"] == 3
+
+    asyncio.run(main())
+
+
+def test_pairing_full() -> None:
+    """Live frames and messages beyond `max_items` end as `pairing_full`, the oldest first."""
+
+    async def main() -> None:
+        source = ListSource(frame(n) for n in range(8))
+        source.gate = threading.Semaphore(0)
+        async with running(
+            source, stream(live=True, pairing={"max_items": 3, "max_wait": 30})
+        ) as run:
+            for n in range(5):
+                run.broker.send(message(f"never {n}"))
+                await asyncio.sleep(0.01)
+            source.gate.release(8)
+            await until(lambda: run.rows["frames"]["received"] == 8)
+            await until(lambda: run.rows["frames"]["dropped"] == {"pairing_full": 5})
+            assert run.rows["messages"]["dropped"] == {"pairing_full": 2}
+            run.pipeline.stop()
+            rows = await run.end()
+            assert rows["frames"]["dropped"] == {"pairing_full": 5, "closed": 3}
+
+    asyncio.run(main())
+
+
+def test_frame_reasons() -> None:
+    """`corrupt`, `no_key` and `ambiguous` frames are counted, and an ambiguous key refuses."""
+
+    async def main() -> None:
+        base = Fraction(1, 25)
+        frames = [
+            Reason.CORRUPT,
+            frame(0),
+            frame(1, pts=7, time_base=base),
+            frame(2, pts=7, time_base=base),
+            frame(3, pts=8, time_base=base),
+        ]
+        settings = stream(pairing={"key": "pts", "max_wait": 5})
+        async with running(ListSource(frames), settings) as run:
+            await until(lambda: run.rows["frames"]["received"] == 5)
+            await until(lambda: run.rows["frames"]["dropped"].get("ambiguous") == 2)
+            run.broker.send(message(1, pts=7, time_base="1/25"))
+            run.broker.send(message(3, pts=16, time_base="1/50"))
+            rows = await run.end()
+            assert rows["frames"] == {
+                "received": 5,
+                "paired": 1,
+                "dropped": {"ambiguous": 2, "corrupt": 1, "no_key": 1},
+            }
+            assert rows["messages"]["dropped"] == {"ambiguous": 1}
+
+    asyncio.run(main())
+
+
+def test_prediction_reasons_and_survivors() -> None:
+    """Each bad prediction is refused with its reason, and its neighbours are cut."""
+
+    async def main() -> None:
+        settings = stream(detections={"max_predictions": 6}, crop={"mask_opacity": 1})
+        bad = [
+            BOX,
+            {**BOX, "x": "left"},
+            {**BOX, "x": float("nan")},
+            {**BOX, "x": 500},
+            {**BOX, "rle": {"size": [40000, 25000], "counts": [10**9]}},
+            BOX,
+            BOX,
+            BOX,
+        ]
+        async with running(ListSource([frame(0)]), settings) as run:
+            run.broker.send(message(0, *bad))
+            rows = await run.end()
+            assert rows["predictions"] == {
+                "received": 8,
+                "cropped": 2,
+                "dropped": {
+                    "bad_mask": 1,
+                    "malformed": 1,
+                    "not_finite": 1,
+                    "outside_frame": 1,
+                    "over_limit": 2,
+                },
+            }
+            [metadata] = [m for m in run.broker.published if m.topic.endswith("/metadata")]
+            refused = json.loads(metadata.payload)["refused"]
+            assert [(entry["index"], entry["reason"]) for entry in refused] == [
+                (1, "malformed"),
+                (2, "not_finite"),
+                (3, "outside_frame"),
+                (4, "bad_mask"),
+                (6, "over_limit"),
+                (7, "over_limit"),
+            ]
+
+    asyncio.run(main())
+
+
+def test_crops_that_cannot_be_encoded_or_sent() -> None:
+    """`encoding_failed` where the encoder refuses, `too_large` where the broker does."""
+
+    async def main() -> None:
+        wide = frame(0)
+        wide = type(wide)("0", type(wide.pixels)(wide.pixels.array.repeat(300, axis=1)))  # type: ignore[attr-defined, call-arg]
+        settings = stream(output={"encoding": "webp"})
+        async with running(ListSource([wide]), settings) as run:
+            run.broker.max_packet = 4000
+            whole = {"x": 9600, "y": 32, "width": 19200, "height": 64}
+            half = {"x": 8000, "y": 32, "width": 16000, "height": 64, "class": "x" * 4000}
+            run.broker.send(message(0, whole, half, BOX))
+            rows = await run.end()
+            assert rows["crops"] == {
+                "made": 3,
+                "published": 1,
+                "dropped": {"encoding_failed": 1, "too_large": 1},
+            }
+
+    asyncio.run(main())
+
+
+def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
+    """Cancelled with pairs everywhere, each of them still ends once."""
+
+    async def main() -> None:
+        settings = stream(output={"max_inflight": 2}, pairing={"max_wait": 30})
+        async with running(ListSource(frame(n) for n in range(40)), settings) as run:
+            run.broker.flowing.clear()
+            for n in range(40):
+                run.broker.send(message(n, BOX, BOX, BOX))
+            await until(lambda: run.rows["frames"]["paired"] == 1)
+            await asyncio.sleep(0.2)
+            run.pipeline.stop()
+            await asyncio.sleep(0.1)
+            run.task.cancel()  # type: ignore[attr-defined]
+            with suppress(asyncio.CancelledError):
+                await run.task  # type: ignore[attr-defined]
+            assert run.pipeline.ledger.errors() == []
+            assert run.rows["crops"]["dropped"] == {"not_acknowledged": 2, "closed": 1}
+            assert set(run.rows["messages"]["dropped"]) == {"closed"}
+
+    asyncio.run(main())
+
+
+def test_a_folder_that_cannot_be_written_fails_the_stream(tmp_path: Path) -> None:
+    """A sink that refuses ends the stream with its reason; what it had ends as `failed`."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+
+    async def main() -> None:
+        settings = stream(output={"files": str(blocked)}, pairing={"max_wait": 30})
+        async with running(ListSource(frame(n) for n in range(9)), settings) as run:
+            for n in range(9):
+                run.broker.send(message(n, BOX))
+            rows = await run.end()
+            assert "cannot be made" in str(run.pipeline.failure)
+            assert set(rows["frames"]["dropped"]) <= {"failed"}
+            assert set(rows["messages"]["dropped"]) == {"failed"}
+
+    asyncio.run(main())
+
+
+def test_a_source_that_breaks_off_still_gets_its_answers() -> None:
+    """What was read before a source failed is paired and published; the failure is kept."""
+
+    async def main() -> None:
+        source = ListSource([frame(0)], SourceError("x.mp4: breaks off"))
+        async with running(source, stream()) as run:
+            await asyncio.sleep(0.1)
+            run.broker.send(message(0, BOX))
+            rows = await run.end()
+            assert rows["crops"]["published"] == 1
+            assert "breaks off" in str(run.pipeline.failure)
+
+    asyncio.run(main())
+
+
+def test_a_large_message_is_read_in_a_thread() -> None:
+    """A message above 64 KiB pairs like any other, and a broken one is counted."""
+
+    async def main() -> None:
+        async with running(ListSource([frame(0)]), stream()) as run:
+            run.broker.send(b"[" * 70_000)
+            run.broker.send(message(0, *[BOX] * 900, padding="x" * 70_000))
+            rows = await run.end()
+            assert rows["messages"]["dropped"] == {"malformed": 1}
+            assert rows["crops"]["published"] == 900
+
+    asyncio.run(main())
+
+
+def test_a_program_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken program ends the stream with the exception, not with a counter."""
+
+    def broken(*_: object, **__: object) -> None:
+        msg = "a bug"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr("streamcrop.pipeline.render", broken)
+
+    async def main() -> None:
+        run = Run(ListSource([frame(0)]), stream())
+        run.broker.send(message(0, BOX))
+        with pytest.raises(ExceptionGroup, match="unhandled"):
+            await run.pipeline.run(run.ready)
+
+    asyncio.run(main())
+
+
+def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
+    """With another key than frame_id, frames are paired whether or not the tap keeps up."""
+
+    async def main() -> None:
+        frames = [frame(n, pts=n, time_base=Fraction(1, 25)) for n in range(40)]
+        settings = stream(live=True, tap={"longest_side": 32}, pairing={"key": "pts"})
+        async with running(ListSource(frames), settings) as run:
+            run.broker.flowing.clear()
+            for n in range(40):
+                run.broker.send(message(n, pts=n, time_base="1/25"))
+            await until(lambda: run.rows["frames"]["received"] == 40)
+            assert run.pipeline.tapped["dropped"] > 0
+            run.broker.flowing.set()
+            rows = await run.end()
+            assert rows["frames"]["paired"] + rows["frames"]["dropped"].get("queue_full", 0) == 40
+
+    asyncio.run(main())
