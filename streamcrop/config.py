@@ -18,13 +18,15 @@ TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
 FILE_SCHEMES = {"", "file"}
 LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmg]?i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
-Positive = Annotated[float, msgspec.Meta(gt=0, lt=float("inf"))]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=float("inf"))]
+# Finite: `.inf` is a number in YAML, and no time that can be waited for.
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Protocol = Literal["auto", "5", "3.1.1"]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -58,7 +60,7 @@ class Broker(_Section):
     """The connection to the broker."""
 
     url: Text
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    protocol: Protocol = "auto"
     username: str | None = None
     password: str | None = None
     ca: str | None = None
@@ -199,14 +201,17 @@ class _Head(_Section):
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key that is given twice: one of the two would be lost."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for at, key in enumerate(keys):
-            if key in keys[:at]:
-                line = node.value[at][0].start_mark.line + 1
-                msg = f"line {line}: the key {key!r} is given twice"
-                raise yaml.YAMLError(msg)
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    line = key.start_mark.line + 1
+                    msg = f"line {line}: the key {key.value!r} is given twice"
+                    raise yaml.YAMLError(msg)
+                seen.add((key.tag, key.value))
+        return node
 
 
 def load(path: str | Path) -> Config:
@@ -237,7 +242,10 @@ def parse(text: str) -> Config:
         tree = yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
         tree = _expanded(tree, "$")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        msg = f"no YAML: {error}"
+        # A mark's own text would quote the line, and with it perhaps a password.
+        mark = getattr(error, "problem_mark", None)
+        what = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else error
+        msg = f"no YAML: {what}"
         raise ConfigError(msg) from None
     if not isinstance(tree, dict):
         msg = "expected a mapping with the keys broker and streams"

@@ -148,9 +148,10 @@ class Crop:
 
     def copy(self) -> "Crop":
         """The same crop with pixels of its own, which do not hold the image it was cut from."""
-        image = ArrayPixels(self.image.copy())
-        own = replace(self, original=replace(self.original, pixels=image))
-        own.__dict__.update(pixels=image, image=image.array, mask=self.mask)
+        pixels = ArrayPixels(self.pixels.bgr().copy())
+        mask = None if self.mask is None else Patch(self.mask)
+        own = replace(self, original=replace(self.original, pixels=pixels), _mask=mask)
+        own.__dict__.update(pixels=pixels)
         return own
 
 

@@ -178,8 +178,11 @@ def _rle(value: Any, resolution_wh: tuple[int, int]) -> Rle | None:  # user data
 
 def _polygon(value: Any, resolution_wh: tuple[int, int]) -> Polygon | None:
     del resolution_wh
-    xy = np.asarray(value, np.float64)
-    if xy.ndim != 2 or len(xy) < MIN_VERTICES or not np.isfinite(xy).all():  # noqa: PLR2004
+    try:
+        xy = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    if xy.shape[1:] != (2,) or len(xy) < MIN_VERTICES or not np.isfinite(xy).all():
         return None
     return Polygon(xy)
 

@@ -421,7 +421,8 @@ class Pairer(Generic[F, D]):
                 chances = [message for _, message in self._index["messages"].near(entry.key)]
             for message in chances:
                 frames = self._index["frames"].near(message.key)
-                if message is entry or frames[0][1] is entry:
+                # Float keys at the edge of the tolerance may be near from one side alone.
+                if message is entry or (frames and frames[0][1] is entry):
                     yield from self._decide([message], now, final=True)
             if entry.state == _WAITING:
                 yield self._drop(entry, Reason.EXPIRED, now)

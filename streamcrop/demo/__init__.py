@@ -32,6 +32,8 @@ SHEET = "contact-sheet.jpg"
 # Small enough for MQTT and the detector, large enough that 20 px of a 4K clip are still 6.
 TAP_SIDE = 1280
 _STARTING = 30
+_AUTO: config.Protocol = "auto"
+_TICK, _LINE_EVERY = 0.2, 5.0
 
 
 async def play(
@@ -50,21 +52,21 @@ async def play(
         StreamcropError: If no broker can be started, or the broker's URL is wrong.
     """
     async with AsyncExitStack() as stack:
-        url = broker or str(await stack.enter_async_context(embedded_broker(embedded)))
-        settings = _settings(url, video or str(CLIP))
+        url, version = broker or "", _AUTO
+        if not broker:
+            url, version = await stack.enter_async_context(embedded_broker(embedded))
+        settings = _settings(config.Broker(url=url, protocol=version), video or str(CLIP))
         gatherer = Gatherer(address_of(settings), STREAM, output)
         await stack.enter_async_context(gatherer)
-        await stack.enter_async_context(_detector(url))
+        await stack.enter_async_context(_detector(url, version))
         node = Node(settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop)
-        end = loop.call_later(duration, node.finish)
         progress = asyncio.create_task(_progress(node, gatherer, duration))
         try:
             await node.run()
         finally:
-            end.cancel()
             progress.cancel()
         await gatherer.expect(node.pipelines[STREAM].ledger.crops.succeeded)
     click.echo("")
@@ -76,11 +78,11 @@ async def play(
     return node
 
 
-def _settings(url: str, video: str) -> config.Config:
+def _settings(broker: config.Broker, video: str) -> config.Config:
     """The demo's configuration, as a user would write it."""
     settings = config.Config(
         node=STREAM,
-        broker=config.Broker(url=url),
+        broker=broker,
         streams={
             STREAM: config.Stream(
                 source=config.Source(url=video, loop=True),
@@ -100,13 +102,14 @@ def _settings(url: str, video: str) -> config.Config:
 
 
 @asynccontextmanager
-async def _detector(url: str) -> AsyncIterator[None]:
+async def _detector(url: str, version: config.Protocol) -> AsyncIterator[None]:
     """The detector, in a process of its own; it is there once it has subscribed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "streamcrop.demo.detector",
         STREAM,
+        version,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -132,14 +135,25 @@ async def _detector(url: str) -> AsyncIterator[None]:
 
 
 async def _progress(node: Node, gatherer: Gatherer, duration: float) -> None:
-    """One line that grows; where no terminal is, a line now and then."""
-    terminal, since = sys.stdout.isatty(), time.monotonic()
+    """End the run when its time is over; until then one line that changes.
+
+    Where no terminal is, it is a line now and then.
+    """
+    ledger = node.pipelines[STREAM].ledger
+    while not ledger.frames.entered:  # noqa: ASYNC110  # a ledger tells nobody when it counts
+        await asyncio.sleep(_TICK)
+    terminal, since, said = sys.stdout.isatty(), time.monotonic(), 0.0
     start = "\r" if terminal else ""
     while True:
-        await asyncio.sleep(0.25 if terminal else 5)
-        ledger = node.pipelines[STREAM].ledger
+        await asyncio.sleep(_TICK)
+        now = time.monotonic() - since
+        if now >= duration:
+            node.finish()
+        if now < said + (0 if terminal else _LINE_EVERY):
+            continue
+        said = now
         click.echo(
-            f"{start}{time.monotonic() - since:5.1f} of {duration:.0f} s   "
+            f"{start}{now:5.1f} of {duration:.0f} s   "
             f"frames {ledger.frames.entered}   answered {ledger.frames.succeeded}   "
             f"crops gathered {len(gatherer.crops)}   ",
             nl=not terminal,

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from streamcrop.config import Protocol
 from streamcrop.errors import StreamcropError
 
 _STARTING = 15.0
@@ -24,8 +25,8 @@ max_queued_messages 200
 
 
 @asynccontextmanager
-async def embedded_broker(wanted: str | None) -> AsyncIterator[str]:
-    """Start a broker; yields its URL.
+async def embedded_broker(wanted: str | None) -> AsyncIterator[tuple[str, Protocol]]:
+    """Start a broker; yields its URL and the MQTT version it speaks.
 
     Args:
         wanted: ``mosquitto``, ``amqtt`` or None for what is there, mosquitto first.
@@ -36,11 +37,13 @@ async def embedded_broker(wanted: str | None) -> AsyncIterator[str]:
     # Debian puts it where a user's PATH does not look.
     mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     port = _free_port()
+    version: Protocol = "auto"
     with tempfile.TemporaryDirectory() as folder:
         if mosquitto and wanted != "amqtt":
             command = [mosquitto, "-c", _write_config(folder, port)]
         elif wanted != "mosquitto" and importlib.util.find_spec("amqtt"):
             command = [sys.executable, "-m", "streamcrop.demo.amqtt", str(port)]
+            version = "3.1.1"
         else:
             msg = (
                 f"no {wanted or 'broker'} is installed: apt-get install mosquitto, or "
@@ -52,7 +55,7 @@ async def embedded_broker(wanted: str | None) -> AsyncIterator[str]:
         )
         try:
             await _answers(port, process)
-            yield f"mqtt://127.0.0.1:{port}"
+            yield f"mqtt://127.0.0.1:{port}", version
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()

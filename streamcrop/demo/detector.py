@@ -1,13 +1,14 @@
-"""A detector of what moves: ``python -m streamcrop.demo.detector STREAM``.
+"""A detector of what moves: ``python -m streamcrop.demo.detector STREAM auto|5|3.1.1``.
 
 It reads the broker's URL from its standard input and knows nothing of the node but its frame tap.
-So it is a pattern for a detector of your own: take a frame from ``streamcrop/{stream}/frames``, and answer with its ``frame_id`` and its size.
+So it is a pattern for a detector of your own: take a frame from ``streamcrop/{stream}/frames``,
+and answer with its ``frame_id`` and its size.
 """
 
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import msgspec
@@ -81,9 +82,9 @@ def _prediction(box: Sequence[int], outline: npt.NDArray[Any]) -> dict[str, Any]
     }
 
 
-async def serve(url: str, stream: str) -> None:
+async def serve(url: str, stream: str, protocol: config.Protocol) -> None:
     """Answer every tapped frame until the process ends."""
-    settings = config.Config(broker=config.Broker(url=url), streams={})
+    settings = config.Config(broker=config.Broker(url=url, protocol=protocol), streams={})
     broker = Broker(address_of(settings), name="detector")
     taps: BoundedQueue[tuple[bytes, Mapping[str, str]]] = BoundedQueue(
         max_items=64, overflow="drop_oldest"
@@ -111,4 +112,6 @@ async def serve(url: str, stream: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.stdin.readline().strip(), sys.argv[1]))
+    asyncio.run(
+        serve(sys.stdin.readline().strip(), sys.argv[1], cast("config.Protocol", sys.argv[2]))
+    )

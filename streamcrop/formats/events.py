@@ -293,6 +293,6 @@ def read(payload: bytes, properties: Mapping[str, str]) -> Received:
             data = b64decode(found.pop("data_base64"), validate=True)
         raw = found.pop("metadata").encode()
         return Received(found, data, msgspec.json.decode(raw, type=dict[str, Any]), raw)
-    except (KeyError, ValueError) as error:
+    except (KeyError, RecursionError, ValueError) as error:
         msg = f"no event of a streamcrop node: {error}"
         raise FormatError(msg) from None

@@ -23,6 +23,8 @@ from streamcrop.errors import FormatError
 
 MAX_FRAME_ID = 1024
 MAX_DETECTION_ID = 256
+# A value of Python takes up to 30 times its text: what 8 MiB of honest numbers do not reach.
+MAX_VALUES = 1_000_000
 # More digits than any number that a float tells apart from infinity.
 _MAX_DIGITS = 400
 # A coordinate beyond it would not stay finite when it is scaled.
@@ -124,6 +126,9 @@ def decode(payload: bytes) -> Message:
         >>> message.frame_id, message.resolution_wh
         ('7', (8.0, 6.0))
     """
+    if payload.count(b",") >= MAX_VALUES:
+        msg = f"more than {MAX_VALUES:,} values"
+        raise FormatError(msg)
     strict = True
     try:
         _any.decode(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)

@@ -88,7 +88,7 @@ class FileSource:
             raise SourceError(msg) from None
         with container:
             # Not simply the first: a cover picture may stand before the video.
-            stream: av.VideoStream | None = container.streams.best("video")
+            stream = cast("av.VideoStream | None", container.streams.best("video"))
             if stream is None:
                 msg = f"{self._path}: there is no video in it"
                 raise SourceError(msg)
@@ -102,7 +102,7 @@ class FileSource:
                     msg = f"{self._path}: breaks off: {_text(error)}"
                     raise SourceError(msg) from None
                 try:
-                    yield from cast("list[av.VideoFrame]", packet.decode())
+                    yield from packet.decode()
                 except av.FFmpegError:
                     yield None
 
@@ -117,7 +117,7 @@ class _Pace:
         self._last: float | None = None
 
     def wait(self, picture: av.VideoFrame) -> None:
-        now = picture.time
+        now = cast("float | None", picture.time)  # None without a pts, whatever the stubs say
         step = 0.0 if self._last is None or now is None else now - self._last
         if self._last is not None and not 0 < step < _LARGEST_STEP:
             step = 1 / _DEFAULT_RATE

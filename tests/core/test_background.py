@@ -1,0 +1,129 @@
+"""`streamcrop.core.background`: colours, opacity and what lies outside a mask."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcrop.core.background import CropOptions, parse_color, remove_background
+
+
+@pytest.mark.parametrize(
+    ("color", "rgb"),
+    [
+        ("#431112", (0x43, 0x11, 0x12)),
+        ("#FfAa0B", (255, 170, 11)),
+        ("#fff", (255, 255, 255)),
+        ("#1aF", (0x11, 0xAA, 0xFF)),
+        (" #000 ", (0, 0, 0)),
+        ("(128, 32, 64)", (128, 32, 64)),
+        ("(0,0,255)", (0, 0, 255)),
+        (" ( 1 , 2 , 3 ) ", (1, 2, 3)),
+        ((18, 17, 67), (18, 17, 67)),
+        ([18, 17, 67], (18, 17, 67)),
+        (np.array([18, 17, 67], np.uint8), (18, 17, 67)),
+    ],
+)
+def test_every_form_of_a_colour(color: Any, rgb: tuple[int, int, int]) -> None:
+    """All the forms that the contract names are read as RGB and kept as BGR."""
+    assert parse_color(color) == rgb
+    assert CropOptions(1.0, color).bgr == rgb[::-1]
+
+
+@pytest.mark.parametrize(
+    "color",
+    [
+        "",
+        "red",
+        "431112",
+        "#43111",
+        "#4311122",
+        "#ggg",
+        "#fff#fff",
+        "()",
+        "(1, 2)",
+        "(1, 2, 3, 4)",
+        "(1, 2, x)",
+        "(1.5, 2, 3)",
+        "(1, 2, 3",
+        "1, 2, 3",
+        [],
+        [1, 2],
+        [1, 2, 3, 4],
+        [1.0, 2, 3],
+        ["1", "2", "3"],
+        [None, 1, 2],
+        None,
+        7,
+    ],
+)
+def test_what_is_no_colour_is_refused(color: Any) -> None:
+    """A colour of no known form is refused when the options are built, with what to write."""
+    with pytest.raises(ValueError, match=r"is no colour: write '#431112'"):
+        CropOptions(0.0, color)
+
+
+@pytest.mark.parametrize("color", ["(300, 0, 0)", (0, 256, 0), [0, 0, -1]])
+def test_a_channel_does_not_wrap(color: Any) -> None:
+    """A channel outside 0..255 is refused; the block takes 300 for 44."""
+    with pytest.raises(ValueError, match=r"each channel must be from 0 to 255"):
+        CropOptions(0.0, color)
+
+
+@pytest.mark.parametrize("opacity", [-0.001, 1.001, 2, float("nan"), float("inf"), True, False])
+def test_an_opacity_outside_is_refused(opacity: float) -> None:
+    """An opacity is a number from 0 to 1, and is refused at the door."""
+    with pytest.raises(ValueError, match=r"mask_opacity must be a number from 0 to 1"):
+        CropOptions(opacity)
+
+
+def test_options_are_equal_by_what_was_asked() -> None:
+    """Two ways to write the same options make equal values."""
+    assert CropOptions(0.5, (1, 2, 3)) == CropOptions(0.5, (1, 2, 3))
+    assert CropOptions(0.5) != CropOptions(0.25)
+
+
+@pytest.mark.parametrize(
+    ("opacity", "color", "outside"),
+    [
+        (0.0, "#ffffff", [10, 20, 31]),
+        (0.5, "#ffffff", [132, 138, 143]),  # 132.5, 137.5 and 143: half to even
+        (0.5, "#000000", [5, 10, 16]),  # 15.5
+        (0.25, (100, 60, 20), [12, 30, 48]),  # 12.5, 30, 48.25
+        (1.0, "#000", [0, 0, 0]),
+        (1.0, (1, 2, 3), [3, 2, 1]),
+    ],
+)
+def test_a_blend_by_hand(opacity: float, color: Any, outside: list[int]) -> None:
+    """Inside the mask nothing changes; outside, background and pixel are blended."""
+    image = np.tile(np.array([10, 20, 31], np.uint8), (2, 3, 1))
+    before = image.copy()
+    mask = np.array([[1, 0, 0], [0, 0, 1]], np.uint8)
+    result = remove_background(image, mask, CropOptions(opacity, color))
+    assert result[0].tolist() == [[10, 20, 31], outside, outside]
+    assert result[1].tolist() == [outside, outside, [10, 20, 31]]
+    np.testing.assert_array_equal(image, before)
+    assert not np.shares_memory(result, image)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([0.0, 0.001, 0.1, 0.5, 0.7, 0.999, 1.0]) | st.floats(0, 1),
+    st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_a_blend_follows_the_formula(
+    seed: int, size: tuple[int, int], opacity: float, color: tuple[int, int, int]
+) -> None:
+    """Outside it is ``round(background a + pixel (1 - a))`` in float32, views and all."""
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (2 * size[0], 2 * size[1], 3), np.uint8)[::2, 1::2]
+    mask = random.integers(0, 2, size[::-1], np.uint8).T
+    result = remove_background(image, mask, CropOptions(opacity, color))
+    alpha = np.float32(opacity)
+    background = np.array(color[::-1], np.float32)
+    blend = np.rint(background * alpha + image.astype(np.float32) * (np.float32(1) - alpha))
+    expected = np.where(mask[..., None] == 1, image, blend.astype(np.uint8))
+    np.testing.assert_array_equal(result, expected)

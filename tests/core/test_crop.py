@@ -1,0 +1,313 @@
+"""`streamcrop.core.crop`: one frame and its instances become crops."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from streamcrop.core.background import CropOptions, remove_background
+from streamcrop.core.crop import Crop, cut
+from streamcrop.core.masks import Mask, Patch, Polygon, Rle
+from streamcrop.core.pixels import ArrayPixels, YuvPixels
+from streamcrop.core.values import Instances, Lineage, LineageEntry, Reason
+
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+real_boxes = arrays(
+    np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(-60, 60) | st.floats()
+)
+fine_boxes = arrays(
+    np.int64, st.tuples(st.integers(1, 6), st.just(4)), elements=st.integers(-(1 << 16), 1 << 16)
+)
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A BGR image of noise, ``(width, height)``."""
+    return np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+
+
+def instances(xyxy: npt.NDArray[Any], **more: Any) -> Instances:
+    """Instances whose IDs are their rows."""
+    return Instances(xyxy, [str(row) for row in range(len(xyxy))], **more)
+
+
+def one(image: npt.NDArray[np.uint8], xyxy: list[float], **more: Any) -> Crop:
+    """The crop of one box of an image."""
+    options = more.pop("options", CropOptions())
+    describe = more.pop("describe", None)
+    found = instances(np.array([xyxy], float), **more)
+    [crop], _ = cut(ArrayPixels(image), found, options, describe=describe)
+    return crop
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+
+@given(sizes, seeds, real_boxes)
+def test_a_crop_is_the_slice_of_its_frame(
+    size: tuple[int, int], seed: int, xyxy: npt.NDArray[np.float64]
+) -> None:
+    """A crop's pixels are those of its box, its row is kept and nothing is modified."""
+    image = noise(size, seed)
+    before = image.copy(), xyxy.copy()
+    crops, refused = cut(ArrayPixels(image), instances(xyxy), CropOptions())
+    for crop in crops:
+        x_min, y_min, x_max, y_max = crop.box
+        np.testing.assert_array_equal(crop.image, image[y_min:y_max, x_min:x_max])
+        assert crop.image.shape == (*crop.resolution_wh[::-1], 3)
+        assert min(crop.resolution_wh) > 0
+        assert crop.origin == (x_min, y_min)
+        assert crop.detection_id == str(crop.index)
+        assert not {crop.index} & dict(refused).keys()
+    assert sorted([*(crop.index for crop in crops), *dict(refused)]) == [*range(len(xyxy))]
+    assert [crop.index for crop in crops] == sorted(crop.index for crop in crops)
+    assert refused == sorted(refused)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(xyxy, before[1])
+
+
+@given(sizes, real_boxes)
+def test_moving_back_restores_the_box(size: tuple[int, int], xyxy: npt.NDArray[np.float64]) -> None:
+    """The box in crop coordinates, moved by the origin, is the detection's within 1e-9."""
+    crops, _ = cut(ArrayPixels(noise(size)), instances(xyxy), CropOptions())
+    for crop in crops:
+        back = crop.xyxy + np.tile(crop.origin, 2)
+        np.testing.assert_allclose(back, xyxy[crop.index], rtol=1e-15, atol=1e-9)
+        inverse = np.linalg.inv(np.vstack([crop.transform, [0, 0, 1]]))
+        corner = inverse @ [*crop.xyxy[:2], 1]
+        np.testing.assert_allclose(corner[:2], xyxy[crop.index, :2], rtol=1e-15, atol=1e-9)
+
+
+@given(sizes, fine_boxes)
+def test_a_box_of_1024ths_comes_back_bit_for_bit(
+    size: tuple[int, int], steps: npt.NDArray[np.int64]
+) -> None:
+    """Boxes that are multiples of 1/1024 lose nothing on the way."""
+    xyxy = steps / 1024
+    crops, _ = cut(ArrayPixels(noise(size)), instances(xyxy), CropOptions())
+    for crop in crops:
+        assert (crop.xyxy + np.tile(crop.origin, 2)).tolist() == xyxy[crop.index].tolist()
+
+
+@given(sizes, real_boxes)
+def test_cutting_a_clipped_box_is_cutting_the_box(
+    size: tuple[int, int], xyxy: npt.NDArray[np.float64]
+) -> None:
+    """Clipping twice is clipping once."""
+    pixels = ArrayPixels(noise(size))
+    crops, _ = cut(pixels, instances(xyxy), CropOptions())
+    boxes = np.array([crop.box for crop in crops]).reshape(-1, 4)
+    again, refused = cut(pixels, instances(boxes), CropOptions())
+    assert [crop.box for crop in again] == [crop.box for crop in crops]
+    assert refused == []
+
+
+@given(seeds, st.integers(4, 7), st.booleans(), st.data())
+def test_nested_crops_lead_back_to_the_root(
+    seed: int,
+    depth: int,
+    yuv: bool,  # noqa: FBT001  # drawn
+    data: st.DataObject,
+) -> None:
+    """However deep, a crop is a slice of the root and `Lineage.transform` leads there."""
+    size = (61, 47)
+    image = noise(size, seed)
+    pixels: Any = ArrayPixels(image)
+    if yuv:
+        chroma = np.ascontiguousarray(image[::2, ::2, 1]), np.ascontiguousarray(image[::2, ::2, 2])
+        pixels = YuvPixels(np.ascontiguousarray(image[..., 0]), *chroma)
+    root, lineage = pixels.bgr(), None
+    crop = None
+    for level in range(depth):
+        width, height = pixels.resolution_wh
+        x, y = data.draw(st.integers(0, width // 3)), data.draw(st.integers(0, height // 3))
+        box = [x - 0.25, y + 0.25, data.draw(st.integers(x + 1, width)), height]
+        found = Instances(np.array([box]), [f"level {level}"])
+        [crop], _ = cut(pixels, found, CropOptions(), lineage=lineage)
+        pixels, lineage = crop.pixels, crop.lineage
+    assert crop is not None
+    assert [entry.id for entry in crop.lineage] == ["image", *(f"level {n}" for n in range(depth))]
+    assert crop.lineage[0] == LineageEntry("image", None, *size)
+    assert [(entry.width, entry.height) for entry in crop.lineage][-1] == crop.resolution_wh
+    left, top = crop.lineage.origin
+    width, height = crop.resolution_wh
+    np.testing.assert_array_equal(crop.image, root[top : top + height, left : left + width])
+    point = np.array([data.draw(st.floats(-1e4, 1e4)), data.draw(st.floats(-1e4, 1e4))])
+    forth = np.vstack([crop.lineage.transform, [0, 0, 1]])
+    step_by_step = point
+    for entry in crop.lineage[1:]:
+        step_by_step = step_by_step - np.array(entry.origin)
+    moved = forth @ [*point, 1]
+    np.testing.assert_allclose(moved[:2], step_by_step, rtol=0, atol=1e-9)
+    np.testing.assert_allclose((np.linalg.inv(forth) @ moved)[:2], point, rtol=0, atol=1e-9)
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_no_instances_are_no_crops() -> None:
+    """An empty frame is an answer."""
+    assert cut(ArrayPixels(noise((4, 4))), instances(np.empty((0, 4))), CropOptions()) == ([], [])
+
+
+def test_each_refusal_has_its_reason_and_its_neighbours_survive() -> None:
+    """What cannot be cut is told with its row and reason, in order; the rest is cut."""
+    xyxy = np.array(
+        [[0, 0, 2, 2], [np.nan, 0, 2, 2], [1, 1, 3, 3], [9, 9, 12, 12], [2, 2, 4, 4], [1, 1, 2, 2]]
+    )
+    found = instances(xyxy, refused={5: Reason.BAD_MASK, 1: Reason.MALFORMED})
+    crops, refused = cut(ArrayPixels(noise((4, 4))), found, CropOptions())
+    assert [crop.index for crop in crops] == [0, 2, 4]
+    assert refused == [
+        (1, Reason.MALFORMED),
+        (3, Reason.OUTSIDE_FRAME),
+        (5, Reason.BAD_MASK),
+    ]
+
+
+def test_masks_are_as_many_as_boxes() -> None:
+    """Masks that are not aligned with the boxes are the caller's mistake."""
+    found = instances(np.array([[0, 0, 2, 2]]), masks=[None, None])
+    with pytest.raises(ValueError, match="zip"):
+        cut(ArrayPixels(noise((4, 4))), found, CropOptions())
+
+
+# --- one crop ------------------------------------------------------------------------------------
+
+
+def test_a_crop_is_lazy_and_looks_once() -> None:
+    """Pixels, mask and image are built when they are first looked at, and kept."""
+    crop = one(noise((9, 9)), [1, 2, 5, 7], masks=[Polygon(np.array([[1, 1], [4, 1], [4, 9]]))])
+    assert not {"pixels", "mask", "image"} & vars(crop).keys()
+    assert crop.image is crop.image
+    assert crop.mask is crop.mask
+    assert crop.pixels is crop.pixels
+
+
+def test_what_is_not_kept_is_built_anew() -> None:
+    """`to_bgr` and `to_mask` leave nothing behind in the crop."""
+    options = CropOptions(1.0, "#fff")
+    mask = Polygon(np.array([[1, 1], [4, 1], [4, 9]]))
+    crop = one(noise((9, 9)), [1, 2, 5, 7], masks=[mask], options=options)
+    np.testing.assert_array_equal(crop.to_bgr(), crop.to_bgr())
+    assert crop.to_bgr() is not crop.to_bgr()
+    assert crop.to_mask() is not crop.to_mask()
+    assert not {"mask", "image"} & vars(crop).keys()
+    np.testing.assert_array_equal(crop.image, crop.to_bgr())
+
+
+def test_documentation_tools_see_the_lazy_attributes() -> None:
+    """On the class, an attribute is its description."""
+    assert Crop.image.__doc__ is not None
+    assert "built on first use" in Crop.image.__doc__
+
+
+def test_the_image_is_a_view() -> None:
+    """Where nothing is blended, writing to a crop writes to its frame, as documented."""
+    image = noise((9, 9))
+    crop = one(image, [1, 2, 5, 7])
+    crop.image[:] = 7
+    assert (image[2:7, 1:5] == 7).all()
+
+
+MASKS: dict[str, Mask] = {
+    "patch": Patch(np.eye(9, dtype=bool)),
+    "polygon": Polygon(np.array([[0, 0], [8, 0], [8, 8]])),
+    "rle": Rle.of(np.tri(9, dtype=np.uint8)),
+}
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_what_lies_outside_a_mask_is_blended(mask: Mask, opacity: float) -> None:
+    """Whatever form a mask has, its part in the crop decides what is blended."""
+    image, options = noise((9, 9)), CropOptions(opacity, "#102030")
+    before = image.copy()
+    crop = one(image, [2, 1, 6, 8], masks=[mask], options=options)
+    inside = mask.region((0, 0, 9, 9), (9, 9))[1:8, 2:6]
+    assert crop.mask is not None
+    np.testing.assert_array_equal(crop.mask, inside)
+    np.testing.assert_array_equal(crop.image, remove_background(image[1:8, 2:6], inside, options))
+    np.testing.assert_array_equal(crop.pixels.bgr(), image[1:8, 2:6])
+    assert np.shares_memory(crop.image, image) == (opacity == 0)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_without_a_mask_nothing_is_blended() -> None:
+    """An object without a mask is cropped as it is, whatever the opacity; None stands for none."""
+    image = noise((9, 9))
+    crop = one(image, [2, 1, 6, 8], options=CropOptions(1.0))
+    assert crop.mask is None
+    assert crop.to_mask() is None
+    np.testing.assert_array_equal(crop.image, image[1:8, 2:6])
+    assert one(image, [2, 1, 6, 8], masks=[None], options=CropOptions(1.0)).mask is None
+
+
+def test_a_crop_holds_no_more_of_a_mask_than_it_needs() -> None:
+    """A mask of the whole frame is cut when the crop is made, not kept."""
+    mask = np.ones((90, 90), bool)
+    crop = one(noise((90, 90)), [2, 1, 6, 8], masks=[Patch(mask)])
+    assert isinstance(crop._mask, Patch)
+    assert crop._mask.pixels.shape == (7, 4)
+    assert not np.shares_memory(crop._mask.pixels, mask)
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("mask", [None, *MASKS.values()], ids=["none", *MASKS.keys()])
+def test_a_copy_owns_its_pixels(mask: Mask | None, opacity: float) -> None:
+    """A copy looks the same in every way, and holds nothing of the frame."""
+    image = noise((9, 9))
+    options = CropOptions(opacity, "#fff")
+    crop = one(image, [2, 1, 6, 8], masks=[mask], options=options)
+    expected, before = crop.image.copy(), image.copy()
+    copy = crop.copy()
+    for image_of_it in (copy.image, copy.to_bgr(), copy.copy().image, copy.copy().to_bgr()):
+        np.testing.assert_array_equal(image_of_it, expected)
+        assert not np.shares_memory(image_of_it, image)
+    np.testing.assert_array_equal(copy.pixels.bgr(), image[1:8, 2:6])
+    for mask_of_it in (copy.mask, copy.to_mask(), copy.copy().to_mask()):
+        assert (mask_of_it is None) == (mask is None)
+        if mask_of_it is not None:
+            np.testing.assert_array_equal(mask_of_it, crop.mask)
+    assert not np.shares_memory(copy.original.pixels.bgr(), image)
+    assert (copy.box, copy.lineage, copy.index) == (crop.box, crop.lineage, crop.index)
+    assert copy.xyxy.tolist() == crop.xyxy.tolist()
+    copy.image[:] = 0
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(crop.image, expected)
+
+
+def test_a_crop_describes_itself_once() -> None:
+    """`detections` is what the maker's function says, asked once."""
+    asked = []
+
+    def describe(crop: Crop) -> Any:
+        asked.append(crop)
+        return "detections"
+
+    crop = one(noise((9, 9)), [2, 1, 6, 8], describe=describe)
+    assert asked == []
+    assert (crop.detections, crop.detections) == ("detections", "detections")
+    assert asked == [crop]
+
+
+def test_a_crop_of_the_node_has_no_detections() -> None:
+    """A crop that was not made from supervision.Detections says so."""
+    with pytest.raises(TypeError, match="made by the node"):
+        _ = one(noise((9, 9)), [2, 1, 6, 8]).detections
+
+
+def test_a_lineage_begins_with_the_root_that_is_given() -> None:
+    """A frame's own name stands first where it has one, else ``image``."""
+    frame = ArrayPixels(noise((9, 8)))
+    root = Lineage([LineageEntry("door/17", None, 9, 8)])
+    found = instances(np.array([[2, 1, 6, 8]]))
+    [named], _ = cut(frame, found, CropOptions(), lineage=root)
+    [unnamed], _ = cut(frame, found, CropOptions())
+    assert named.lineage == (root[0], LineageEntry("0", (2, 1), 4, 7))
+    assert unnamed.lineage == (LineageEntry("image", None, 9, 8), LineageEntry("0", (2, 1), 4, 7))
+    assert named.transform.tolist() == [[1, 0, -2], [0, 1, -1]]

@@ -1,0 +1,492 @@
+"""What leaves the node: metadata as JSON, and CloudEvents 1.0 that carry a picture with it."""
+
+import json
+from base64 import b64decode
+from dataclasses import replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pytest
+import supervision as sv
+from cloudevents.core.bindings.http import HTTPMessage, from_binary_event
+from cloudevents.core.formats.json import JSONFormat
+
+from streamcrop.core.background import CropOptions
+from streamcrop.core.crop import Crop, cut
+from streamcrop.core.masks import Rle
+from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats import events, inference
+
+WH = (80, 60)
+PICTURE = b"\xff\xd8\xff\xe0 a picture \x00\x80"
+HEAD = {
+    "stream": "gate",
+    "frame_id": "1234",
+    "pts": 11106000,
+    "time_base": "1/90000",
+    "paired_by": "frame_id",
+    "residual": 0.0,
+}
+ROW = {
+    "x": 30.25,
+    "y": 25,
+    "width": 20,
+    "height": 10,
+    "confidence": 0.5,
+    "class": "person",
+    "class_id": 0,
+    "tracker_id": 7,
+}
+TRIANGLE = [{"x": 22, "y": 21}, {"x": 38, "y": 21}, {"x": 30, "y": 29}]
+
+
+def crops_of(
+    *rows: dict[str, Any], image: tuple[int, int] | None = None, wh: tuple[int, int] = WH
+) -> list[tuple[Crop, dict[str, Any]]]:
+    """Each crop of a frame with its row in frame coordinates, by the way of the node."""
+    size = image and {"width": image[0], "height": image[1]}
+    payload = json.dumps({"frame_id": "1234", "image": size, "predictions": rows}).encode()
+    read = inference.predictions(inference.decode(payload), wh, name="gate/1234", limit=9999)
+    pixels = ArrayPixels(np.zeros((wh[1], wh[0], 3), np.uint8))
+    root = Lineage([LineageEntry("gate/1234", None, *wh)])
+    crops, refused = cut(pixels, read.instances, CropOptions(), lineage=root)
+    assert not refused
+    return [(crop, read.rows[crop.index]) for crop in crops]
+
+
+def metadata(
+    row: dict[str, Any], *, limit: int | None = events.MAX_PROPERTY_BYTES, **options: Any
+) -> dict[str, Any]:
+    """The metadata of the one crop of a row; checks what holds of all metadata."""
+    ((crop, found),) = crops_of(row, **options)
+    text = events.crop_metadata(HEAD, found, crop, limit=limit)
+    assert limit is None or len(text) <= limit
+    message = inference.decode(text)
+    assert message.frame_id == f"gate/1234/{crop.detection_id}"
+    assert message.resolution_wh == crop.resolution_wh
+    again = inference.predictions(message, crop.resolution_wh, name="next/1", limit=9)
+    assert not again.instances.refused
+    assert again.instances.xyxy[0] == pytest.approx(crop.xyxy)
+    assert again.instances.detection_id == [crop.detection_id]
+    decoded: dict[str, Any] = json.loads(text)
+    return decoded
+
+
+# Modes
+
+
+def event(**changes: Any) -> events.Event:
+    """A crop's event."""
+    attributes = events.attributes(
+        kind=events.CROP_TYPE,
+        node="edge 1/ä",
+        stream="gate",
+        event_id="gate/1234/a",
+        subject="a",
+        time="2026-11-22T10:00:00.123456Z",
+    )
+    plain = events.Event("t", PICTURE, "image/jpeg", attributes, b'{"class":"\xc3\xa4 100%"}')
+    return replace(plain, **changes)
+
+
+def check(found: Any) -> None:
+    """What both modes carry."""
+    assert found.get_specversion() == "1.0"
+    assert found.get_type() == "streamcrop.crop.v1"
+    assert found.get_source() == "/streamcrop/edge%201/%C3%A4/gate"
+    assert found.get_id() == "gate/1234/a"
+    assert found.get_subject() == "a"
+    assert found.get_time() == datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
+    assert found.get_datacontenttype() == "image/jpeg"
+    assert found.get_extension("metadata") == '{"class":"ä 100%"}'
+    assert found.get_data() == PICTURE
+
+
+def test_binary_mode_is_a_cloud_event() -> None:
+    """The reference implementation reads back what the user properties say."""
+    packet = events.MODES["binary"](event())
+    # MQTT's user properties are plain UTF-8, the headers of HTTP are percent-encoded.
+    headers = {f"ce-{key}": quote(value, safe="") for key, value in packet.user_properties}
+    headers["content-type"] = packet.content_type
+    check(from_binary_event(HTTPMessage(headers, packet.payload)))
+    assert packet.payload is event().data or packet.payload == PICTURE
+
+
+def test_structured_mode_is_a_cloud_event() -> None:
+    """The reference implementation reads back the JSON, metadata being a string."""
+    packet = events.MODES["json"](event())
+    assert packet.content_type == "application/cloudevents+json"
+    assert packet.user_properties == []
+    check(JSONFormat().read(None, packet.payload))
+    assert b64decode(json.loads(packet.payload)["data_base64"]) == PICTURE
+
+
+def test_unknown_time_is_absent() -> None:
+    """What is not known is left out, never null."""
+    known = {"kind": "k", "node": "n", "stream": "s", "event_id": "i", "subject": "a"}
+    assert "time" not in events.attributes(**known, time=None)
+    bare = event(attributes=events.attributes(**known, time=None))
+    assert "time" not in json.loads(events.structured(bare).payload)
+    assert "time" not in dict(events.binary(bare).user_properties)
+
+
+@pytest.mark.parametrize("mode", sorted(events.MODES))
+def test_plain_json_is_no_cloud_event(mode: str) -> None:
+    """A message without attributes travels as it is, in both modes."""
+    plain = events.Event("t", b"{}", "application/json", {})
+    assert events.MODES[mode](plain) == events.Packet(b"{}", "application/json", [])
+
+
+def test_bytes_of_an_event() -> None:
+    """An event weighs what its picture and its metadata weigh."""
+    assert event().nbytes == len(event().data) + len(event().metadata)
+
+
+def test_both_modes_are_read_back() -> None:
+    """`read` is the inverse of both modes."""
+    for mode in events.MODES.values():
+        packet = mode(event())
+        properties = {**dict(packet.user_properties), "content-type": packet.content_type}
+        found = events.read(packet.payload, properties)
+        assert found.data == PICTURE
+        assert found.raw == event().metadata
+        assert found.metadata == {"class": "ä 100%"}
+        assert dict(event().attributes).items() <= dict(found.attributes).items()
+        assert "metadata" not in found.attributes
+
+
+BAD_PACKETS: list[tuple[bytes, dict[str, str]]] = [
+    (b"", {}),
+    (b"{}", {}),
+    (b"[]", {}),
+    (PICTURE, {}),
+    (b'{"specversion": 1}', {}),
+    (b'{"data_base64": "", "metadata": 7}', {}),
+    (b'{"data_base64": ""}', {}),
+    (b'{"data_base64": "!", "metadata": "{}"}', {}),
+    (b'{"data_base64": "A", "metadata": "{}"}', {}),
+    (b'{"a":' * 5000, {}),
+    (PICTURE, {"specversion": "1.0"}),
+    (PICTURE, {"specversion": "1.0", "metadata": ""}),
+    (PICTURE, {"specversion": "1.0", "metadata": "[]"}),
+    (PICTURE, {"specversion": "1.0", "metadata": '{"a":' + "[" * 5000}),
+    (PICTURE, {"specversion": "1.0", "metadata": "\ud800"}),
+]
+
+
+@pytest.mark.parametrize(("payload", "properties"), BAD_PACKETS, ids=range(len(BAD_PACKETS)))
+def test_what_is_no_event(payload: bytes, properties: dict[str, str]) -> None:
+    """What is no event of a node is a format error, and nothing worse."""
+    with pytest.raises(FormatError, match="no event of a streamcrop node"):
+        events.read(payload, properties)
+
+
+# Topics
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("person", "person"),
+        ("a/b", "a%2Fb"),
+        ("+", "%2B"),
+        ("#", "%23"),
+        ("100%", "100%25"),
+        ("a\x00\n\x7f", "a%00%0A%7F"),
+        ("ä", "%C3%A4"),
+        ("{stream}", "%7Bstream%7D"),
+        ("x" * 300, "x" * 256),
+        ("", "unknown"),
+        (None, "unknown"),
+        (0, "0"),
+        (True, "True"),
+        (["a", "/"], "%5B%27a%27%2C%20%27%2F%27%5D"),
+    ],
+)
+def test_topic_levels(name: object, level: str) -> None:
+    """What comes from a message is percent-encoded: it can neither add a level nor a wildcard."""
+    ids = {"stream": "gate", "frame_id": "e/1", "detection_id": "d#"}
+    topic = events.topic_of(
+        "c/{stream}/{frame_id}/{detection_id}/{class}", **ids, row={"class": name}
+    )
+    assert topic == f"c/gate/e%2F1/d%23/{level}"
+    assert unquote(topic.split("/")[2]) == "e/1"
+
+
+def test_topic_without_class() -> None:
+    """A row without a class has an unknown one; a template need not name anything."""
+    ids = {"stream": "gate", "frame_id": "1", "detection_id": "d"}
+    assert events.topic_of("c/{class}", **ids, row={}) == "c/unknown"
+    assert events.topic_of("c", **ids, row={}) == "c"
+
+
+def test_topics_fit_into_mqtt() -> None:
+    """The longest values that pass the door make a topic below MQTT's 65,535 bytes."""
+    ids = {"stream": "gate", "frame_id": "\U0001f600" * 1024, "detection_id": "\U0001f600" * 256}
+    template = "c/{stream}/{frame_id}/{detection_id}/{class}"
+    topic = events.topic_of(template, **ids, row={"class": "\U0001f600" * 70_000})
+    assert len(topic.encode()) < events.MAX_PROPERTY_BYTES
+
+
+# Crop metadata
+
+
+def test_known_times() -> None:
+    """Of a frame's times those are said that are known; a pts means nothing without its unit."""
+    frame = Frame("1", ArrayPixels(np.zeros((1, 1, 3), np.uint8)))
+    assert events.frame_fields(frame) == {}
+    assert events.frame_fields(replace(frame, pts=5)) == {}
+    assert events.frame_fields(replace(frame, time_base=Fraction(1, 25))) == {}
+    assert events.frame_fields(replace(frame, pts=0, time_base=Fraction(1, 25))) == {
+        "pts": 0,
+        "time_base": "1/25",
+    }
+    assert events.frame_fields(replace(frame, captured_at="T")) == {"captured_at": "T"}
+
+
+def test_crop_metadata() -> None:
+    """The metadata says which frame, where in it, and the prediction in crop coordinates."""
+    keypoints = [{"x": 30, "y": 24, "class": "nose"}]
+    row = {**ROW, "points": TRIANGLE, "keypoints": keypoints, "detection_id": "a", "extra": [1]}
+    assert metadata(row) == {
+        **HEAD,
+        "id": "gate/1234/a",
+        "detection_id": "a",
+        "origin": [20, 20],
+        "transform": [[1, 0, -20], [0, 1, -20]],
+        "lineage": [
+            {"id": "gate/1234", "width": 80, "height": 60},
+            {"id": "a", "origin": [20, 20], "width": 20, "height": 10},
+        ],
+        "image": {"width": 20, "height": 10},
+        "predictions": [
+            {
+                **row,
+                "x": 10.25,
+                "y": 5,
+                "points": [{"x": 2, "y": 1}, {"x": 18, "y": 1}, {"x": 10, "y": 9}],
+                "keypoints": [{"x": 10, "y": 4, "class": "nose"}],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("limit", [None, events.MAX_PROPERTY_BYTES])
+def test_supervision_reads_the_metadata(limit: int | None) -> None:
+    """Any consumer of inference responses reads a crop's metadata as it is."""
+    found = sv.Detections.from_inference(metadata({**ROW, "points": TRIANGLE}, limit=limit))
+    assert found.xyxy.tolist() == [[0.25, 0, 20.25, 10]]
+    assert (found.class_id, found.tracker_id) == ([0], [7])
+    assert found.mask is not None
+    assert found.mask.shape == (1, 10, 20)
+    assert found.mask.any()
+
+
+@pytest.mark.parametrize("key", ["rle", "rle_mask"])
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_rle_is_that_of_the_crop(key: str, factor: int, *, compressed: bool) -> None:
+    """Run lengths come back cut and scaled, under their key and in their form."""
+    mask = np.zeros((60, 80), np.uint8)
+    mask[22:28, 21:50] = 1
+    small = mask[::factor, ::factor]
+    rle = {**Rle.of(small).as_json(compressed=compressed), "note": "kept"}
+    scaled = {name: ROW[name] / factor for name in ("x", "y", "width", "height")}  # type: ignore[operator]
+    row = {**ROW, **scaled, key: rle, "rle" if key != "rle" else "rle_mask": None}
+    found = metadata(row, image=(80 // factor, 60 // factor))["predictions"][0]
+    assert isinstance(found[key]["counts"], str if compressed else list)
+    assert found[key]["note"] == "kept"
+    assert found[key]["size"] == [10, 20]
+    cut_out = Rle.parse(found[key]).region((0, 0, 20, 10), (20, 10))
+    expected = small.repeat(factor, axis=0).repeat(factor, axis=1)[20:30, 20:40]
+    assert np.array_equal(cut_out, expected)
+
+
+def circle(count: int) -> list[dict[str, float]]:
+    """An outline of many points."""
+    angles = np.linspace(0, 2 * np.pi, count)
+    return [{"x": 30 + 8 * float(np.cos(a)), "y": 25 + 4 * float(np.sin(a))} for a in angles]
+
+
+def test_points_become_rle() -> None:
+    """Metadata that is too long gives up the points for run lengths: the mask is kept."""
+    row = {**ROW, "points": circle(3000), "polygon": [[1, 2]] * 3, "extra": 1}
+    ((crop, _),) = crops_of(row)
+    found = metadata(row)
+    prediction = found["predictions"][0]
+    assert not {"points", "polygon"} & set(prediction)
+    assert not {"mask_omitted", "truncated"} & set(found)
+    assert prediction["extra"] == 1
+    kept = Rle.parse(prediction["rle"]).region((0, 0, 20, 10), (20, 10))
+    mask = crop.to_mask()
+    assert mask is not None
+    assert mask.any()
+    assert np.array_equal(kept, mask)
+
+
+def noise_rle(wh: tuple[int, int]) -> dict[str, Any]:
+    """A mask that cannot be written shortly."""
+    mask = np.random.default_rng(1).integers(0, 2, wh[::-1], np.uint8)
+    return {**Rle.of(mask).as_json()}
+
+
+WIDE = (600, 500)
+WIDE_ROW = {**ROW, "x": 300, "y": 250, "width": 600, "height": 500}
+
+
+@pytest.mark.parametrize("key", ["rle", "rle_mask"])
+def test_the_mask_is_left_out(key: str) -> None:
+    """Where run lengths are too long too the mask goes, and that is said."""
+    keypoints = [{"x": 10, "y": 20}]
+    row = {**WIDE_ROW, key: noise_rle(WIDE), "points": TRIANGLE, "keypoints": keypoints, "extra": 1}
+    found = metadata(row, wh=WIDE)
+    assert found["mask_omitted"] is True
+    assert "truncated" not in found
+    prediction = found["predictions"][0]
+    assert not {"points", "polygon", "rle", "rle_mask"} & set(prediction)
+    assert (prediction["keypoints"], prediction["extra"]) == (keypoints, 1)
+
+
+def test_a_polygon_alone_is_left_out() -> None:
+    """A polygon is a mask too, and cannot become run lengths where no points are."""
+    found = metadata({**ROW, "polygon": [[1.5, 2.5]] * 9000})
+    assert found["mask_omitted"] is True
+    assert "polygon" not in found["predictions"][0]
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"class": "x" * 70_000},
+    {"class": "\x00" * 70_000},
+    {"class": "\U0001f600" * 70_000},
+    {"class": ["x" * 70_000]},
+    {"class_id": "x" * 70_000},
+    {"tracker_id": '"' * 70_000},
+    {"confidence": "x" * 70_000},
+    {"keypoints": [{"x": 1, "y": 2, "class": "nose"}] * 5000},
+    {"keypoints": [{"x": 1, "y": 2, "class": "x" * 70_000}]},
+    {"unknown": "x" * 70_000},
+    {"unknown": {"a": [1, 2, {"b": "x" * 70_000}]}},
+    {"x" * 70_000: 1},
+    {f"k{number}": number for number in range(9000)},
+    {"xyxyxyxy": [[1, 2]] * 20_000},
+    {"parent_id": "x" * 70_000},
+    {"parent_origin": {"offset_x": 1, "offset_y": 1, "width": 1, "height": 1, "a": "x" * 70_000}},
+]
+
+
+@pytest.mark.parametrize("more", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("mask", [{}, {"points": TRIANGLE}, {"points": circle(3000)}])
+def test_hostile_rows_are_truncated(more: dict[str, Any], mask: dict[str, Any]) -> None:
+    """Whatever a row holds, its crop is not lost: the box, the ID and the class remain."""
+    found = metadata({**ROW, **more, **mask, "detection_id": "\U0001f600" * 256})
+    assert found["truncated"] is True
+    assert found.get("mask_omitted", False) is bool(mask)
+    prediction = found["predictions"][0]
+    assert {"x", "y", "width", "height", "detection_id"} <= set(prediction)
+    assert len(prediction.get("class", "")) <= 256
+    if isinstance(name := more.get("class", "person"), str):
+        assert prediction["class"] == name[:256]
+
+
+def test_the_worst_head() -> None:
+    """IDs of the greatest length leave room for what remains of a row."""
+    frame_id = '"' * 1024
+    row = {**ROW, "class": "\x01" * 70_000, "detection_id": "\\" * 256, "class_id": 10**4000}
+    ((crop, found),) = crops_of(row)
+    text = events.crop_metadata({**HEAD, "frame_id": frame_id}, found, crop, limit=65_535)
+    assert len(text) <= 65_535
+    assert json.loads(text)["frame_id"] == frame_id
+
+
+def test_without_a_limit_nothing_is_given_up() -> None:
+    """In structured mode metadata may be of any length."""
+    row = {**ROW, "points": circle(3000), "class": "x" * 70_000}
+    found = metadata(row, limit=None)
+    assert len(found["predictions"][0]["points"]) == 3000
+    assert found["predictions"][0]["class"] == "x" * 70_000
+
+
+def test_the_limit_itself() -> None:
+    """Exactly as long as the limit is not too long."""
+    ((crop, row),) = crops_of({**ROW, "points": TRIANGLE})
+    text = events.crop_metadata(HEAD, row, crop, limit=None)
+    assert events.crop_metadata(HEAD, row, crop, limit=len(text)) == text
+    assert events.crop_metadata(HEAD, row, crop, limit=len(text) - 1) != text
+
+
+def test_a_limit_that_nothing_meets() -> None:
+    """The shortest form is sent even where it is too long: the broker's answer is counted."""
+    ((crop, row),) = crops_of({**ROW, "points": TRIANGLE})
+    found = json.loads(events.crop_metadata(HEAD, row, crop, limit=1))
+    assert (found["truncated"], found["mask_omitted"]) == (True, True)
+
+
+def test_inputs_are_not_modified() -> None:
+    """Neither a row nor the head changes while it is shortened."""
+    ((crop, row),) = crops_of({**ROW, "points": circle(3000), "class": "x" * 70_000})
+    head, kept = dict(HEAD), json.dumps(row)
+    events.crop_metadata(head, row, crop, limit=65_535)
+    events.frame_metadata(head, WH, [(crop, row)], [])
+    assert (head, json.dumps(row)) == (HEAD, kept)
+
+
+# Frame metadata
+
+
+def test_empty_frame() -> None:
+    """A frame without detections has metadata too."""
+    assert json.loads(events.frame_metadata(HEAD, WH, [], [])) == {
+        **HEAD,
+        "image": {"width": 80, "height": 60},
+        "crops": [],
+        "refused": [],
+        "predictions": [],
+    }
+
+
+def test_frame_metadata() -> None:
+    """It names the crops, what was refused and why, and the predictions in frame pixels."""
+    pairs = crops_of({**ROW, "detection_id": "a"}, {**ROW, "detection_id": "b", "rle": None})
+    refused = [(1, Reason.OUTSIDE_FRAME), (3, Reason.OVER_LIMIT)]
+    text = events.frame_metadata(HEAD, WH, iter(pairs), refused)
+    found = json.loads(text)
+    assert found["crops"] == ["gate/1234/a", "gate/1234/b"]
+    assert found["refused"] == [
+        {"index": 1, "reason": "outside_frame"},
+        {"index": 3, "reason": "over_limit"},
+    ]
+    assert found["predictions"][0] == {**ROW, "detection_id": "a"}
+    assert "refused_omitted" not in found
+    again = inference.decode(text)
+    assert (again.frame_id, again.resolution_wh) == ("1234", WH)
+
+
+@pytest.mark.parametrize(("count", "omitted"), [(1000, None), (1001, 1), (100_000, 99_000)])
+def test_refused_are_capped(count: int, omitted: int | None) -> None:
+    """A thousand refused rows are listed, of the others the number is said."""
+    refused = [(row, Reason.OVER_LIMIT) for row in range(count)]
+    found = json.loads(events.frame_metadata(HEAD, WH, [], refused))
+    assert len(found["refused"]) == 1000
+    assert found.get("refused_omitted") == omitted
+
+
+def test_frame_rle_is_scaled() -> None:
+    """Run lengths of the detector's image become those of the frame; others stay as they are."""
+    small = np.zeros((30, 40), np.uint8)
+    small[10:15, 10:20] = 1
+    box = {"x": 15, "y": 12.5, "width": 10, "height": 5}
+    row = {**box, "rle": Rle.of(small).as_json(), "rle_mask": Rle.of(small).as_json()}
+    found = json.loads(events.frame_metadata(HEAD, WH, crops_of(row, image=(40, 30)), []))
+    for key in ("rle", "rle_mask"):
+        rle = found["predictions"][0][key]
+        assert rle["size"] == [60, 80]
+        whole = Rle.parse(rle).region((0, 0, *WH), WH)
+        assert np.array_equal(whole, small.repeat(2, axis=0).repeat(2, axis=1))
+    large = Rle.of(small.repeat(2, axis=0).repeat(2, axis=1)).as_json()
+    found = json.loads(events.frame_metadata(HEAD, WH, crops_of({**ROW, "rle": large}), []))
+    assert found["predictions"][0]["rle"] == large

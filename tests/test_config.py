@@ -1,0 +1,484 @@
+"""The configuration: typed, strict, and telling where it is wrong."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamcrop import config
+from streamcrop.config import Bytes, load, parse
+from streamcrop.core.background import CropOptions
+from streamcrop.errors import ConfigError
+
+MINIMAL = """
+broker:
+  url: mqtt://127.0.0.1:1883
+streams:
+  gate:
+    source:
+      url: clip.mp4
+    detections:
+      topic: detections/gate
+"""
+
+
+def changed(*path: str, value: Any) -> str:
+    """The minimal file with one value changed; None removes it."""
+    tree: dict[str, Any] = yaml.safe_load(MINIMAL)
+    place = tree
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+    if value is None:
+        del place[path[-1]]
+    return yaml.safe_dump(tree)
+
+
+def gate(*path: str, value: Any) -> str:
+    """The same, within the stream."""
+    return changed("streams", "gate", *path, value=value)
+
+
+def error_of(text: str) -> str:
+    """What a file that is wrong is told."""
+    with pytest.raises(ConfigError) as info:
+        parse(text)
+    return str(info.value)
+
+
+def test_defaults() -> None:
+    """The minimal file has the contract's defaults."""
+    found = parse(MINIMAL)
+    assert found.node == socket.gethostname()
+    assert found.shutdown_timeout == 10
+    assert found.broker == config.Broker(url="mqtt://127.0.0.1:1883")
+    assert (found.broker.protocol, found.broker.username, found.broker.password) == (
+        "auto",
+        None,
+        None,
+    )
+    assert (found.broker.ca, found.broker.cert, found.broker.key) == (None, None, None)
+    stream = found.streams["gate"]
+    assert (stream.source.realtime, stream.source.loop) == (False, False)
+    assert stream.tap is None
+    assert (stream.detections.format, stream.detections.max_predictions) == ("inference", 1000)
+    assert stream.detections.max_message_bytes == 8 * 2**20
+    assert (stream.pairing.key, stream.pairing.max_wait) == ("frame_id", 2.0)
+    assert (stream.pairing.max_items, stream.pairing.max_bytes) == (1000, 256 * 2**20)
+    assert (stream.crop.mask_opacity, stream.crop.background_color) == (0.0, "#000000")
+    assert stream.crop.options() == CropOptions()
+    assert stream.output.topic == "streamcrop/{stream}/crops"
+    assert (stream.output.encoding, stream.output.quality, stream.output.qos) == ("jpeg", 90, 1)
+    assert (stream.output.envelope, stream.output.max_inflight) == ("auto", 64)
+    assert stream.output.files is None
+
+
+def test_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that can be said is read."""
+    monkeypatch.setenv("MQTT_PASSWORD", "s3cret: #x")
+    found = parse("""
+node: edge-1
+broker:
+  {url: "mqtts://broker", protocol: 3.1.1, username: me, password: "${MQTT_PASSWORD}",
+   ca: ca.pem, cert: c.pem, key: k.pem}
+shutdown_timeout: 0
+streams:
+  gate_1-A:
+    source: {url: "file:///data/my%20clip.mp4", realtime: true, loop: true}
+    tap: {rate: 5, longest_side: 640, quality: 70}
+    detections: {topic: "detections/+/#", format: inference, max_message_bytes: 500k,
+                 max_predictions: 10}
+    pairing: {key: pts, max_wait: 0.5, max_items: 5, max_bytes: 1GB}
+    crop: {mask_opacity: 1, background_color: [255, 0, 7]}
+    output: {topic: "c/{stream}/{class}/{frame_id}/{detection_id}", encoding: webp, quality: 1,
+             qos: 0, envelope: json, max_inflight: 1, files: out}
+  plain:
+    source: {url: /data/clip.mp4}
+    tap: {}
+    detections: {topic: d}
+""")
+    assert list(found.streams) == ["gate_1-A", "plain"]
+    assert found.broker.address() == ("broker", 8883, True, "me", "s3cret: #x")
+    stream = found.streams["gate_1-A"]
+    assert (stream.source.path, stream.source.is_file) == ("/data/my clip.mp4", True)
+    assert not stream.lossless
+    assert stream.tap == config.Tap(rate=5.0, longest_side=640, quality=70)
+    assert stream.crop.options().bgr == (7, 0, 255)
+    assert (stream.detections.max_message_bytes, stream.pairing.max_bytes) == (500_000, 10**9)
+    plain = found.streams["plain"]
+    assert plain.tap == config.Tap(rate=None, longest_side=None, quality=85)
+    assert (plain.source.path, plain.lossless) == ("/data/clip.mp4", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "expectation"),
+    [
+        ("", "", "expected a mapping with the keys broker and streams"),
+        ("[]", "", "expected a mapping"),
+        ("text", "", "expected a mapping"),
+        ("{}", "$", "missing required field `broker`"),
+        (changed("streams", value=None), "$", "missing required field `streams`"),
+        (changed("streams", value={}), "$.streams", "at least one stream"),
+        (changed("streams", value=[]), "$.streams", "Expected `object`"),
+        (changed("nodes", value="x"), "$", "unknown field `nodes`"),
+        (changed("node", value=""), "$.node", "length >= 1"),
+        (changed("node", value=7), "$.node", "Expected `str`, got `int`"),
+        (changed("shutdown_timeout", value=-1), "$.shutdown_timeout", ">= 0"),
+        (changed("shutdown_timeout", value=float("inf")), "$.shutdown_timeout", "<"),
+        (changed("broker", value=None), "$", "missing required field `broker`"),
+        (changed("broker", value="mqtt://h"), "$.broker", "Expected `object`"),
+        (changed("broker", "url", value=None), "$.broker", "missing required field `url`"),
+        (changed("broker", "pasword", value="x"), "$.broker", "unknown field `pasword`"),
+        (changed("broker", "protocol", value="6"), "$.broker.protocol", "enum value '6'"),
+        (changed("broker", "protocol", value=5), "$.broker.protocol", "`str`"),
+        (changed("broker", "cert", value="c"), "$.broker", "cert and key belong together"),
+        (changed("broker", "key", value="k"), "$.broker", "cert and key belong together"),
+        (changed("streams", "a b", value={}), "$.streams", "name 'a b' may hold letters"),
+        (changed("streams", "a/b", value={}), "$.streams", "name 'a/b'"),
+        (changed("streams", "a\n", value={}), "$.streams", "letters, digits, _ and -"),
+        (changed("streams", "", value={}), "$.streams", "name ''"),
+        (changed("streams", "é", value={}), "$.streams", "name 'é'"),
+        ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$", "`$.streams`"),
+        (changed("streams", "b", value=7), "$.streams.b", "Expected `object`, got `int`"),
+        (gate("surce", value={}), "$.streams.gate", "unknown field `surce`"),
+        (gate("source", value=None), "$.streams.gate", "missing required field `source`"),
+        (gate("source", "url", value=None), "$.streams.gate.source", "field `url`"),
+        (gate("source", "url", value=""), "$.streams.gate.source.url", "length >= 1"),
+        (gate("source", "loop", value=1), "$.streams.gate.source.loop", "`bool`, got `int`"),
+        (gate("source", "loop", value="yes"), "$.streams.gate.source.loop", "`bool`"),
+        (gate("detections", value=None), "$.streams.gate", "missing required field `detections`"),
+        (gate("detections", "topic", value=""), "$.streams.gate.detections.topic", "length >= 1"),
+        (gate("detections", "topic", value="a#"), "$.streams.gate.detections.topic", "'a#'"),
+        (gate("detections", "topic", value="#/a"), "$.streams.gate.detections.topic", "'#'"),
+        (gate("detections", "topic", value="a/b+/c"), "$.streams.gate.detections.topic", "'b+'"),
+        (gate("detections", "topic", value="\0"), "$.streams.gate.detections.topic", "filter"),
+        (gate("detections", "format", value="x"), "$.streams.gate.detections.format", "enum"),
+        (
+            gate("detections", "max_message_bytes", value="8 apples"),
+            "$.streams.gate.detections.max_message_bytes",
+            "a size like 8MiB",
+        ),
+        (
+            gate("detections", "max_predictions", value=0),
+            "$.streams.gate.detections.max_predictions",
+            ">= 1",
+        ),
+        (gate("tap", "rate", value=0), "$.streams.gate.tap.rate", "> 0"),
+        (gate("tap", "rate", value="fast"), "$.streams.gate.tap.rate", "`float | null`"),
+        (gate("tap", "longest_side", value=0), "$.streams.gate.tap.longest_side", ">= 1"),
+        (gate("tap", "quality", value=101), "$.streams.gate.tap.quality", "<= 100"),
+        (gate("pairing", "max_wait", value=0), "$.streams.gate.pairing.max_wait", "> 0"),
+        (gate("pairing", "max_wait", value=float("nan")), "$.streams.gate.pairing.max_wait", "0"),
+        (gate("pairing", "max_wait", value=float("inf")), "$.streams.gate.pairing.max_wait", "<"),
+        (gate("pairing", "max_wait", value=10**400), "$.streams.gate.pairing.max_wait", ""),
+        (gate("pairing", "max_items", value=1.5), "$.streams.gate.pairing.max_items", "`int`"),
+        (gate("pairing", "max_bytes", value=0), "$.streams.gate.pairing.max_bytes", "above 0"),
+        (gate("pairing", "key", value="time"), "$.streams.gate.pairing.key", "enum value 'time'"),
+        (gate("crop", "mask_opacity", value=1.5), "$.streams.gate.crop", "mask_opacity must be"),
+        (gate("crop", "mask_opacity", value=-0.1), "$.streams.gate.crop", "mask_opacity must be"),
+        (gate("crop", "mask_opacity", value=float("nan")), "$.streams.gate.crop", "mask_opacity"),
+        (gate("crop", "mask_opacity", value=True), "$.streams.gate.crop.mask_opacity", "`float`"),
+        (gate("crop", "background_color", value="red"), "$.streams.gate.crop", "is no colour"),
+        (gate("crop", "background_color", value=[1, 2]), "$.streams.gate.crop", "is no colour"),
+        (gate("crop", "background_color", value=[0, 0, 300]), "$.streams.gate.crop", "0 to 255"),
+        (gate("crop", "background_color", value=7), "$.streams.gate.crop.background_color", "int"),
+        (gate("output", "topic", value=""), "$.streams.gate.output.topic", "length >= 1"),
+        (gate("output", "topic", value="{name}"), "$.streams.gate.output.topic", "{name}"),
+        (gate("output", "topic", value="a/{}"), "$.streams.gate.output.topic", "known are {class}"),
+        (gate("output", "topic", value="a/{stream"), "$.streams.gate.output.topic", "fields"),
+        (gate("output", "topic", value="a/}"), "$.streams.gate.output.topic", "{stream}"),
+        (gate("output", "topic", value="{class!r}"), "$.streams.gate.output.topic", "unknown"),
+        (gate("output", "topic", value="{class:>9}"), "$.streams.gate.output.topic", "unknown"),
+        (gate("output", "topic", value="{class.x}"), "$.streams.gate.output.topic", "unknown"),
+        (gate("output", "topic", value="a/+"), "$.streams.gate.output.topic", "no wildcards"),
+        (gate("output", "topic", value="a/#"), "$.streams.gate.output.topic", "no wildcards"),
+        (gate("output", "topic", value="a\0"), "$.streams.gate.output.topic", "no wildcards"),
+        (gate("output", "encoding", value="gif"), "$.streams.gate.output.encoding", "enum"),
+        (gate("output", "quality", value=0), "$.streams.gate.output.quality", ">= 1"),
+        (gate("output", "qos", value=2), "$.streams.gate.output.qos", "enum value 2"),
+        (gate("output", "envelope", value="xml"), "$.streams.gate.output.envelope", "enum"),
+        (gate("output", "max_inflight", value=0), "$.streams.gate.output.max_inflight", ">= 1"),
+    ],
+)
+def test_errors_say_where_and_what(text: str, place: str, expectation: str) -> None:
+    """An error names the key path and what was expected there."""
+    found = error_of(text)
+    assert found.startswith(f"{place}: " if place else expectation)
+    assert expectation in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("broker: [", "no YAML: line 1"),
+        ("a: b: c", "no YAML: line 1"),
+        ("\x00", "no YAML"),
+        ("!!python/object:os.system {}", "no YAML"),
+        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' is given twice"),
+        (MINIMAL + "      topic: other", "the key 'topic' is given twice"),
+        (MINIMAL + "  gate: {}", "the key 'gate' is given twice"),
+        ("a: {? [1, 2] : 3}", "no YAML"),
+        ("a: *b", "no YAML"),
+        ("a: !!map [b]", "no YAML: line 1"),
+        ("broker: &a {url: *a}", "no YAML"),
+        ("[" * 5000, "no YAML"),
+        ("node: 2026-13-45", "no YAML: month must be in 1..12"),
+        ("shutdown_timeout: 1" + "0" * 5000, "no YAML"),
+    ],
+)
+def test_no_yaml(text: str, expected: str) -> None:
+    """What is no YAML, or says a thing twice, is refused with a text, whatever PyYAML raises."""
+    assert expected in error_of(text)
+
+
+def test_merged_keys() -> None:
+    """YAML's merge is no key given twice, also where a key overrides what is merged."""
+    found = parse("""
+broker: {url: "mqtt://h"}
+streams:
+  gate: &gate
+    source: {url: a.mp4}
+    detections: &detections {topic: a, max_predictions: 5}
+  door:
+    <<: *gate
+    detections: &more {<<: *detections, topic: b}
+    tap: {}
+  yard:
+    <<: *gate
+    detections: {<<: *more, topic: c}
+""").streams
+    assert (found["gate"].tap, found["door"].tap) == (None, config.Tap())
+    assert [stream.detections.topic for stream in found.values()] == ["a", "b", "c"]
+    assert {stream.detections.max_predictions for stream in found.values()} == {5}
+
+
+def test_secrets_stay_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error quotes a password: not of the file, the environment or the URL."""
+    monkeypatch.setenv("MQTT_PASSWORD", "hunter2")
+    texts = [
+        'broker: {password: "hunter2}\nstreams: 7',
+        "broker:\n  password: hunter2: x\n",
+        changed("broker", "password", value=["hunter2"]),
+        changed("broker", "password", value=["${MQTT_PASSWORD}"]),
+    ]
+    for text in texts:
+        assert "hunter2" not in error_of(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1",
+        "127.0.0.1:1883",
+        "mqtt://",
+        "mqtt://:1883",
+        "mqtt:host",
+        "http://host",
+        "ws://host",
+        "mqtt://host/path",
+        "mqtt://host?x=1",
+        "mqtt://host#x",
+        "mqtt://host:port",
+        "mqtt://host:65536",
+        "mqtt://[::1",
+        "mqtt://me:hunter2@host/x",
+        "http://me:hunter2@host",
+        "mqtt://me:hunter2#x@host",
+        "mqtt://me:1#hunter2@host",
+        "mqtt://me:hunter2/x@host",
+        "mqtt://me:hunter2?x@host",
+        "mqtt://me:hunter2[x]@host",
+        "mqtt://me:hunter2\u2100@host",
+        "mqtt://me:x@host:hunter2",
+    ],
+)
+def test_broker_urls_that_are_none(url: str) -> None:
+    """A wrong URL is told what is expected, without the password that it may hold."""
+    found = error_of(changed("broker", "url", value=url))
+    assert found.startswith("$.broker.url: Expected mqtt://")
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ({"url": "mqtt://h"}, ("h", 1883, False, None, None)),
+        ({"url": "mqtts://h/"}, ("h", 8883, True, None, None)),
+        ({"url": "mqtt://h:1"}, ("h", 1, False, None, None)),
+        ({"url": "mqtt://[::1]:1884"}, ("::1", 1884, False, None, None)),
+        ({"url": "mqtt://me:p%40s%2Fs%23@h"}, ("h", 1883, False, "me", "p@s/s#")),
+        ({"url": "mqtt://me@h"}, ("h", 1883, False, "me", None)),
+        (
+            {"url": "mqtt://me:x@h", "username": "you", "password": "y"},
+            ("h", 1883, False, "you", "y"),
+        ),
+    ],
+)
+def test_broker_address(fields: dict[str, str], address: tuple[object, ...]) -> None:
+    """Host, port, TLS and credentials; the fields go before what is in the URL."""
+    assert config.Broker(**fields).address() == address
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable is replaced wherever a text stands, and its value is not read again."""
+    monkeypatch.setenv("HOST", "${NOT_AGAIN}")
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.setenv("NUMBER", "5")
+    found = parse(changed("node", value="a-${HOST}-${EMPTY}-$HOST-{x}"))
+    assert found.node == "a-${NOT_AGAIN}--$HOST-{x}"
+    text = gate("pairing", "max_bytes", value="${NUMBER}MB")
+    assert parse(text).streams["gate"].pairing.max_bytes == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (changed("broker", "password", value="${GONE}"), "$.broker.password"),
+        (changed("node", value="x${GONE}"), "$.node"),
+        (gate("crop", "background_color", value=[1, "${GONE}"]), "background_color[1]"),
+    ],
+)
+def test_missing_variable(monkeypatch: pytest.MonkeyPatch, text: str, place: str) -> None:
+    """A variable that is not set is an error, not an empty password."""
+    monkeypatch.delenv("GONE", raising=False)
+    found = error_of(text)
+    assert f"{place}: the environment has no variable 'GONE'" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (1, 1),
+        ("1", 1),
+        ("8MiB", 8 * 2**20),
+        ("8 mib", 8 * 2**20),
+        ("500k", 500_000),
+        ("500kB", 500_000),
+        ("1GB", 10**9),
+        ("1Gi", 2**30),
+        ("1.5KiB", 1536),
+        (" 7b ", 7),
+        (2**40, 2**40),
+    ],
+)
+def test_sizes(value: object, size: int) -> None:
+    """A size is a number of bytes or a text with a unit, of thousands or of 1024."""
+    assert Bytes.parse(value) == size
+    found = parse(gate("pairing", "max_bytes", value=value))
+    assert found.streams["gate"].pairing.max_bytes == size
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        "0",
+        "0.4",
+        -1,
+        "-1",
+        "",
+        "MiB",
+        "8TiB",
+        "5i",
+        "5ib",
+        "8 M i B",
+        "1e3",
+        1.5,
+        True,
+        [],
+        "1" * 400,
+        10**400,
+        "٣",
+        "8MiB\n8MiB",
+        "1,5k",
+    ],
+)
+def test_no_sizes(value: object) -> None:
+    """What is no size is told what one looks like."""
+    found = error_of(gate("pairing", "max_bytes", value=value))
+    assert found.startswith("$.streams.gate.pairing.max_bytes: Expected a size ")
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        ("rtsp://cam/stream", "rtsp"),
+        ("RTSPS://cam/stream", "rtsps"),
+        ("device:/dev/video0", "device"),
+        ("whip:", "whip"),
+        ("whep:https://host/whep", "whep"),
+        ("mqtt:cameras/gate", "mqtt"),
+    ],
+)
+def test_live_sources(url: str, scheme: str) -> None:
+    """A live source is refused by its name, with what there is instead."""
+    found = error_of(gate("source", "url", value=url))
+    assert found.startswith(f"$.streams.gate.source.url: {scheme} sources are not in this version")
+
+
+def test_unknown_scheme() -> None:
+    """A scheme that nobody knows is refused."""
+    found = error_of(gate("source", "url", value="https://host/clip.mp4"))
+    assert found.startswith("$.streams.gate.source.url: no source for the scheme 'https'")
+    assert "expected a path or file://" in found
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("/data/a:b.mp4", "/data/a:b.mp4"),
+        ("c:clip.mp4", "c:clip.mp4"),
+        ("my clip%20.mp4", "my clip%20.mp4"),
+        ("file:///data/my%20clip.mp4", "/data/my clip.mp4"),
+        ("FILE:/data/clip.mp4", "/data/clip.mp4"),
+    ],
+)
+def test_files(url: str, path: str) -> None:
+    """A path is taken as it is, a file URL is unquoted."""
+    source = parse(gate("source", "url", value=url)).streams["gate"].source
+    assert (source.is_file, source.path) == (True, path)
+
+
+@pytest.mark.parametrize("key", ["sei", "utc", "arrival"])
+def test_keys_that_a_file_has_not(key: str) -> None:
+    """A key that nothing provides is refused, and says what would do."""
+    found = error_of(gate("pairing", "key", value=key))
+    assert found.startswith(f"$.streams.gate.pairing.key: a file has no {key}; use frame_id")
+    assert found.endswith("or pts")
+
+
+@pytest.mark.parametrize(
+    "topic", ["a", "a/b", "+", "#", "a/+/c", "+/+/#", "/", "a//b", "$share/g/a/#", "a/{x}"]
+)
+def test_topic_filters(topic: str) -> None:
+    """A filter's wildcards stand alone in their levels."""
+    assert parse(gate("detections", "topic", value=topic)).streams["gate"].detections.topic == topic
+
+
+@pytest.mark.parametrize("topic", ["a", "/", "{stream}/{class}", "a/{{b}}", "$x/{detection_id}"])
+def test_topic_templates(topic: str) -> None:
+    """A template has any of the known fields, or none."""
+    assert parse(gate("output", "topic", value=topic)).streams["gate"].output.topic == topic
+
+
+def test_load(tmp_path: Path) -> None:
+    """A file is read as UTF-8, and its errors begin with its name."""
+    path = tmp_path / "node.yaml"
+    path.write_text(changed("node", value="gäte"), encoding="utf-8")
+    assert load(path).node == load(str(path)).node == "gäte"
+    path.write_text(changed("nodes", value="x"), encoding="utf-8")
+    with pytest.raises(ConfigError) as info:
+        load(path)
+    assert str(info.value).startswith(f"{path}: $: ")
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    """A file that is missing, no file or no text is named."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "gone", tmp_path, tmp_path / "binary"):
+        with pytest.raises(ConfigError, match="cannot be read: ") as info:
+            load(path)
+        assert str(info.value).startswith(f"{path}: ")
