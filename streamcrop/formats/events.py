@@ -185,7 +185,7 @@ def crop_metadata(
         "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
         "detection_id": crop.detection_id,
         "origin": list(crop.origin),
-        "transform": crop.transform.astype(int).tolist(),
+        "transform": [[1, 0, -crop.origin[0]], [0, 1, -crop.origin[1]]],
         "lineage": lineage_json(crop.lineage),
         "image": size(crop.resolution_wh),
     }

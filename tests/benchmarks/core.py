@@ -1,0 +1,177 @@
+"""What the crop core costs: ``python tests/benchmarks/core.py``.
+
+Every figure is a median of interleaved runs in one process, and what counts is the ratio to the
+floor (a NumPy slice and copy of the same regions) and, where Roboflow's ``inference`` is installed
+(``pip install inference-core``), to its Dynamic Crop block.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import supervision as sv
+
+from streamcrop import CropOptions, crop_and_translate
+from streamcrop.render import Style, metadata_of
+
+WIDTH, HEIGHT, COUNT = 1920, 1080, 20
+STYLE = ("benchmark", "benchmark")
+
+
+def message_to_metadata(
+    image: npt.NDArray[np.uint8], message: bytes, options: CropOptions
+) -> list[bytes]:
+    """One JSON of metadata for each crop of a detection message, by the node's own path.
+
+    Args:
+        image: The frame, ``(H, W, 3)`` uint8 BGR. Not modified.
+        message: An inference response.
+        options: How crops are made.
+    """
+    return list(metadata_of(image, message, Style(STYLE, options)))
+
+
+def scene(seed: int = 0) -> tuple[npt.NDArray[np.uint8], sv.Detections, bytes]:
+    """A frame with 20 objects of about 150 x 300, as arrays and as a message."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    width, height = rng.uniform(100, 200, COUNT), rng.uniform(200, 400, COUNT)
+    left, top = rng.uniform(0, WIDTH - width), rng.uniform(0, HEIGHT - height)
+    xyxy = np.stack([left, top, left + width, top + height], 1)
+    masks, predictions = np.zeros((COUNT, HEIGHT, WIDTH), bool), []
+    for at, (x_0, y_0, x_1, y_1) in enumerate(xyxy.tolist()):
+        turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        radius = rng.uniform(0.7, 1, 40)
+        x = (x_0 + x_1) / 2 + radius * np.cos(turn) * (x_1 - x_0) / 2
+        y = (y_0 + y_1) / 2 + radius * np.sin(turn) * (y_1 - y_0) / 2
+        outline = np.stack([x, y], 1).astype(np.int32)
+        filled = np.zeros((HEIGHT, WIDTH), np.uint8)
+        masks[at] = cv2.fillPoly(filled, [outline], 1)
+        predictions.append(
+            {
+                "x": (x_0 + x_1) / 2,
+                "y": (y_0 + y_1) / 2,
+                "width": x_1 - x_0,
+                "height": y_1 - y_0,
+                "confidence": 0.9,
+                "class": "person",
+                "class_id": 0,
+                "detection_id": f"detection {at}",
+                "points": [{"x": float(px), "y": float(py)} for px, py in outline],
+            }
+        )
+    detections = sv.Detections(
+        xyxy=xyxy,
+        mask=masks,
+        confidence=np.full(COUNT, 0.9),
+        class_id=np.zeros(COUNT, int),
+        data={
+            "detection_id": np.array([str(at) for at in range(COUNT)]),
+            "class_name": np.array(["person"] * COUNT),
+        },
+    )
+    size = {"width": WIDTH, "height": HEIGHT}
+    text = msgspec.json.encode({"frame_id": 1, "image": size, "predictions": predictions})
+    return image, detections, text
+
+
+def reference(image: npt.NDArray[np.uint8]) -> dict[str, Callable[..., Any]]:
+    """The block's own functions, where they are installed."""
+    try:
+        from inference.core.workflows.core_steps.common import (  # noqa: PLC0415  # optional
+            deserializers,
+            serializers,
+        )
+        from inference.core.workflows.core_steps.transformations.dynamic_crop.v1 import (  # noqa: PLC0415
+            crop_image,
+        )
+        from inference.core.workflows.execution_engine.entities.base import (  # noqa: PLC0415
+            ImageParentMetadata,
+            WorkflowImageData,
+        )
+    except ImportError:
+        return {}
+
+    def crop(detections: sv.Detections, opacity: float) -> Any:
+        data = WorkflowImageData(ImageParentMetadata("image"), numpy_image=image)
+        return crop_image(data, detections, opacity, "#000000")
+
+    def metadata(message: bytes) -> Any:
+        found = deserializers.deserialize_detections_kind("x", msgspec.json.decode(message))
+        crops = crop(found, 0.0)
+        rows = [serializers.serialise_sv_detections(each["predictions"]) for each in crops]
+        return [msgspec.json.encode(row) for row in rows]
+
+    return {"crop": crop, "metadata": metadata}
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few runs, to see that it works")
+    runs = 5 if parser.parse_args().quick else 60
+    cv2.setNumThreads(1)
+    image, detections, message = scene()
+    boxes = sv.Detections(
+        xyxy=detections.xyxy,
+        confidence=detections.confidence,
+        class_id=detections.class_id,
+        data=detections.data,
+    )
+    corners = detections.xyxy.round().astype(int).tolist()
+    black, plain = CropOptions(1.0), CropOptions(0.0)
+    ours: dict[str, Callable[[], Any]] = {
+        "floor": lambda: [image[y:b, x:r].copy() for x, y, r, b in corners],
+        "boxes": lambda: [c.image for c in crop_and_translate(image, boxes, plain)],
+        "boxes + detections": lambda: [
+            (c.image, c.detections) for c in crop_and_translate(image, boxes, plain)
+        ],
+        "masks at opacity 1": lambda: [
+            c.image for c in crop_and_translate(image, detections, black)
+        ],
+        "message to metadata": lambda: message_to_metadata(image, message, plain),
+    }
+    block = reference(image)
+    theirs: dict[str, Callable[[], Any]] = {}
+    if block:
+        theirs = {
+            "boxes": lambda: block["crop"](boxes, 0.0),
+            "boxes + detections": lambda: block["crop"](boxes, 0.0),
+            "masks at opacity 1": lambda: block["crop"](detections, 1.0),
+            "message to metadata": lambda: block["metadata"](message),
+        }
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, OpenCV {cv2.__version__}; {COUNT} objects on {WIDTH} x {HEIGHT}, "
+        f"medians of {runs}, warm"
+    )
+    medians = {name: _median(work, runs) for name, work in ours.items()}
+    blocks = {name: _median(work, max(3, runs // 4)) for name, work in theirs.items()}
+    print(f"{'':<22}{'ms':>9}{'x floor':>9}{'block ms':>10}{'block / ours':>14}")
+    for name, seconds in medians.items():
+        row = f"{name:<22}{seconds * 1e3:>9.3f}{seconds / medians['floor']:>9.1f}"
+        if name in blocks:
+            row += f"{blocks[name] * 1e3:>10.2f}{blocks[name] / seconds:>14.1f}"
+        print(row)
+
+
+def _median(work: Callable[[], Any], runs: int) -> float:
+    work()
+    times = []
+    for _ in range(runs):
+        since = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - since)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
