@@ -62,7 +62,11 @@ def run(path: str, ledger: str | None) -> None:
 @main.command()
 @click.argument("path", metavar="CONFIG", type=click.Path())
 def check(path: str) -> None:
-    """Say whether CONFIG is right. Reads that file alone and opens nothing that it names."""
+    """Say whether CONFIG is right. Reads that file alone and opens nothing that it names.
+
+    An error names the key and what was expected. Refused is also what could never work: a pairing
+    key that the source does not provide, a topic with an unknown field, a missing variable.
+    """
     loaded = _load(path)
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"

@@ -26,8 +26,9 @@ MIN_SIDE = 6
 _WARM_UP = 5
 _HISTORY = 200
 _MOVING = 255
-# When more than this of the picture changes at once, the light did.
-_FLASH = 0.4
+# When more than this part of the picture changes at once, the light may have changed.
+_FLASH = 0.06
+_FLASH_PICTURES = 8
 
 
 class MotionDetector:
@@ -38,6 +39,8 @@ class MotionDetector:
             history=_HISTORY, varThreshold=20, detectShadows=True
         )
         self._seen = 0
+        self._usual = 0.0
+        self._flash = 0
         self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
@@ -48,13 +51,12 @@ class MotionDetector:
         """
         self._seen += 1
         smooth = cv2.GaussianBlur(image, (3, 3), 0)
-        # The first pictures count more, so that what stands in them is soon background.
-        moving = self._model.apply(smooth, learningRate=max(1 / (2 * self._seen), 1 / _HISTORY))
+        # The first pictures count more, so that what stands in them is soon background; and so do
+        # those after a change of light.
+        rate = max(1 / (2 * self._seen), 1 / _HISTORY, 0.15 * (self._flash > 0))
+        moving = self._model.apply(smooth, learningRate=rate)
         mask = np.where(moving == _MOVING, np.uint8(255), np.uint8(0))
-        if self._seen <= _WARM_UP:
-            return []
-        if np.count_nonzero(mask) > _FLASH * mask.size:
-            self._model.apply(smooth, learningRate=0.3)
+        if self._seen <= _WARM_UP or self._is_flash(np.count_nonzero(mask) / mask.size):
             return []
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
@@ -65,6 +67,19 @@ class MotionDetector:
             for box, outline in boxes
             if min(box[2:]) >= MIN_SIDE and len(outline) > 2  # noqa: PLR2004  # a polygon
         ]
+
+    def _is_flash(self, changed: float) -> bool:
+        """Whether much more of the picture has changed than just before.
+
+        That is the light, for a few pictures; what stays so large after them does move.
+        """
+        if self._flash == 0 and changed > max(_FLASH, 3 * self._usual):
+            self._flash = _FLASH_PICTURES
+        elif self._flash:
+            self._flash -= 1
+        if not self._flash:
+            self._usual = changed
+        return self._flash > 0
 
 
 def _prediction(box: Sequence[int], outline: npt.NDArray[Any]) -> dict[str, Any]:

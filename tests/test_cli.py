@@ -1,0 +1,68 @@
+"""The command line: help that teaches, and exit codes."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamcrop.cli import main
+
+GOOD = """
+broker: {url: "mqtt://127.0.0.1:1"}
+streams: {gate: {source: {url: /nowhere/clip.mp4}, detections: {topic: d}}}
+"""
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    """The exit code and what was said."""
+    result = CliRunner().invoke(main, list(arguments))
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("demo",)])
+def test_help_teaches(command: tuple[str, ...]) -> None:
+    """Every command explains itself."""
+    code, said = invoke(*command, "--help")
+    assert code == 0
+    assert len(said) > 200
+
+
+def test_check_opens_nothing(tmp_path: Path) -> None:
+    """`check` accepts a configuration whose file and broker do not exist."""
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD)
+    code, said = invoke("check", str(path))
+    assert code == 0
+    assert said.endswith("ok\n")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("gate:", "ga te:"), "$.streams"),
+        (("topic: d", "topic: d, colour: red"), "$.streams.gate.detections"),
+        (("/nowhere/clip.mp4", "rtsp://camera/stream"), "$.streams.gate.source.url"),
+        (("topic: d}", "topic: d}, pairing: {key: utc}"), "$.streams.gate.pairing.key"),
+        (("topic: d}", "topic: d}, output: {topic: 'x/{colour}'}"), "$.streams.gate.output.topic"),
+        (("mqtt:", "http:"), "$.broker.url"),
+    ],
+)
+def test_a_wrong_configuration_is_2_and_names_the_key(
+    tmp_path: Path, command: str, change: tuple[str, str], expected: str
+) -> None:
+    """A wrong configuration ends with 2 and one line that names file and key path."""
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD.replace(*change))
+    code, said = invoke(command, str(path))
+    assert code == 2
+    [line] = said.splitlines()
+    assert str(path) in line
+    assert expected in line
+
+
+def test_a_missing_configuration_is_2(tmp_path: Path) -> None:
+    """A file that is not there ends with 2 and says so."""
+    code, said = invoke("run", str(tmp_path / "missing.yaml"))
+    assert code == 2
+    assert "missing.yaml" in said

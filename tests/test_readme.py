@@ -1,0 +1,71 @@
+"""What the README says is so."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from streamcrop import config, stats
+from streamcrop.formats import inference
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_library_example_runs() -> None:
+    """The example of the library runs as it stands and its nested lineage has three images."""
+    [example] = [text for text in blocks("python") if "crop_and_translate" in text]
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102  # our own README
+    assert len(names["inner"].lineage) == 3  # type: ignore[attr-defined]
+
+
+def test_the_consumer_compiles_and_is_short() -> None:
+    """The consumer is valid Python of at most 15 lines."""
+    [example] = [text for text in blocks("python") if "aiomqtt" in text]
+    compile(example, "README.md", "exec")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+
+
+def test_the_configuration_loads() -> None:
+    """The minimal configuration is one."""
+    [example] = blocks("yaml")
+    assert list(config.parse(example).streams) == ["gate"]
+
+
+def test_the_messages_are_messages() -> None:
+    """Both JSON examples are valid inference responses with a frame ID."""
+    examples = blocks("json")
+    assert len(examples) == 2
+    for example in examples:
+        assert json.loads(example)["predictions"]
+        assert inference.decode(example.encode()).frame_id
+
+
+@pytest.mark.parametrize("row", stats.ROWS)
+def test_the_reasons_are_all_there(row: str) -> None:
+    """The README's list of reasons is the ledger's, closed."""
+    [line] = re.findall(rf"^\| {row} \| (`.*) \|$", TEXT, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", line)) == {str(reason) for reason in stats.ROWS[row][2]}
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link names a file of the project."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_newest_changelog_entry_is_this_version() -> None:
+    """The changelog's newest release is the package's version."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.MULTILINE)
+    version = re.search(r'__version__ = "(.*)"', (ROOT / "streamcrop/__init__.py").read_text())
+    assert version is not None
+    assert released[0] == version[1]
