@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trustme
 from peers import (
     NUMBER_BOX,
     Client,
@@ -425,5 +426,32 @@ def test_a_crop_too_large_for_the_broker_is_counted(tmp_path: Path) -> None:
 
     try:
         asyncio.run(main())
+    finally:
+        broker.kill()
+
+
+def test_tls_and_its_refusals(tmp_path: Path) -> None:
+    """With the right CA a TLS broker is used; a certificate that nobody vouches for is final."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    for n, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(tmp_path / "cert.pem", append=n > 0)
+    broker = Mosquitto(
+        tmp_path, f"certfile {tmp_path / 'cert.pem'}", f"keyfile {tmp_path / 'key.pem'}"
+    )
+    clip = numbered_clip(tmp_path / "clip.mp4", 3)
+    chosen = settings(f"mqtts://127.0.0.1:{broker.port}", clip, pairing={"max_wait": 0.5})
+    try:
+        with Node(tmp_path, chosen) as node:
+            code, said = node.wait(20)
+        assert code == 1
+        assert "certificate" in said.lower()
+        chosen["broker"]["ca"] = str(tmp_path / "ca.pem")
+        with Node(tmp_path, chosen) as node:
+            code, said = node.wait(20)
+        assert code == 0, said
+        assert node.ledger()["frames"]["dropped"] == {"expired": 3}
     finally:
         broker.kill()
