@@ -266,10 +266,7 @@ def parse(text: str) -> Config:
         msg = "$.broker: cert and key belong together"
         raise ConfigError(msg)
     return Config(
-        broker=head.broker,
-        streams=streams,
-        node=head.node,
-        shutdown_timeout=head.shutdown_timeout,
+        broker=head.broker, streams=streams, node=head.node, shutdown_timeout=head.shutdown_timeout
     )
 
 

@@ -10,64 +10,34 @@ from streamcrop.core.values import Reason
 
 logger = logging.getLogger(__name__)
 
+
+def _reasons(names: str) -> frozenset[Reason]:
+    return frozenset(map(Reason, names.split()))
+
+
 # Each row: what goes in, what success is called, and the closed list of all other ends.
 ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
     "frames": (
         "received",
         "paired",
-        frozenset(
-            {
-                Reason.QUEUE_FULL,
-                Reason.NOT_TAPPED,
-                Reason.NO_KEY,
-                Reason.AMBIGUOUS,
-                Reason.CORRUPT,
-                Reason.EXPIRED,
-                Reason.PAIRING_FULL,
-                Reason.CLOSED,
-                Reason.FAILED,
-            }
+        _reasons(
+            "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed"
         ),
     ),
     "messages": (
         "received",
         "paired",
-        frozenset(
-            {
-                Reason.TOO_LARGE,
-                Reason.MALFORMED,
-                Reason.NO_KEY,
-                Reason.QUEUE_FULL,
-                Reason.DUPLICATE,
-                Reason.LATE,
-                Reason.EXPIRED,
-                Reason.AMBIGUOUS,
-                Reason.PAIRING_FULL,
-                Reason.CLOSED,
-                Reason.FAILED,
-            }
+        _reasons(
+            "too_large malformed no_key queue_full duplicate late expired ambiguous "
+            "pairing_full closed failed"
         ),
     ),
     "predictions": (
         "received",
         "cropped",
-        frozenset(
-            {
-                Reason.MALFORMED,
-                Reason.NOT_FINITE,
-                Reason.OUTSIDE_FRAME,
-                Reason.BAD_MASK,
-                Reason.OVER_LIMIT,
-            }
-        ),
+        _reasons("malformed not_finite outside_frame bad_mask over_limit"),
     ),
-    "crops": (
-        "made",
-        "published",
-        frozenset(
-            {Reason.ENCODING_FAILED, Reason.TOO_LARGE, Reason.NOT_ACKNOWLEDGED, Reason.CLOSED}
-        ),
-    ),
+    "crops": ("made", "published", _reasons("encoding_failed too_large not_acknowledged closed")),
 }
 
 

@@ -11,13 +11,7 @@ from streamcrop.core.geometry import Corners, slices
 from streamcrop.core.masks import Mask, MaskPixels, Patch
 from streamcrop.core.pixels import ArrayPixels, Bgr, Pixels
 from streamcrop.core.translate import move_xyxy
-from streamcrop.core.values import (
-    Instances,
-    Lineage,
-    LineageEntry,
-    Reason,
-    translation,
-)
+from streamcrop.core.values import Instances, Lineage, LineageEntry, Reason, translation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

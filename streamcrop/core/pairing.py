@@ -95,32 +95,8 @@ class _Entry:
         self.key = self.item.key
 
 
-class Index(Protocol):
-    """The entries of one side, found by key."""
-
-    def add(self, entry: _Entry) -> None:
-        """Add an entry."""
-        ...
-
-    def remove(self, entry: _Entry) -> None:
-        """Forget an entry."""
-        ...
-
-    def near(self, key: Any) -> list[tuple[Any, _Entry]]:
-        """The entries that could belong to ``key``, as ``(distance, entry)``, nearest first."""
-        ...
-
-    def same(self, key: Any) -> list[_Entry]:
-        """The entries with exactly this key."""
-        ...
-
-    def decided_by(self, key: Any) -> list[_Entry]:
-        """The messages for which a new frame at ``key`` may be the answer, or the last doubt."""
-        ...
-
-
 class _ByKey:
-    """An `Index` of equal keys."""
+    """The entries of one side, found by equal keys."""
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, list[_Entry]] = {}
@@ -135,16 +111,19 @@ class _ByKey:
             del self._entries[entry.key]
 
     def near(self, key: Any) -> list[tuple[Any, _Entry]]:
+        """The entries that could belong to ``key``, as ``(distance, entry)``, nearest first."""
         return [(0, entry) for entry in self._entries.get(key, ())]
 
     def same(self, key: Any) -> list[_Entry]:
+        """The entries with exactly this key."""
         return list(self._entries.get(key, ()))
 
+    # The messages for which a new frame at a key may be the answer, or end the last doubt.
     decided_by = same
 
 
 class _ByTime:
-    """An `Index` of keys that are times, in rising order."""
+    """The entries of one side, found by keys that are times, in rising order."""
 
     def __init__(self, tolerance: Any) -> None:
         self._tolerance = tolerance
@@ -173,11 +152,14 @@ class _ByTime:
         return [entry for _, _, entry in self._entries[:end]]
 
 
+_Index = _ByKey | _ByTime
+
+
 @dataclass(frozen=True, slots=True)
 class Exact:
     """Keys match when they are equal."""
 
-    def index(self) -> Index:
+    def index(self) -> _Index:
         """An empty index."""
         return _ByKey()
 
@@ -211,7 +193,7 @@ class Nearest:
             msg = f"tolerance must be 0 or more, not {self.tolerance!r}"
             raise ValueError(msg)
 
-    def index(self) -> Index:
+    def index(self) -> _Index:
         """See `Exact.index`."""
         return _ByTime(self.tolerance)
 
@@ -270,7 +252,7 @@ class Pairer(Generic[F, D]):
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._lossless = lossless
-        self._index: dict[Side, Index] = {"frames": match.index(), "messages": match.index()}
+        self._index: dict[Side, _Index] = {"frames": match.index(), "messages": match.index()}
         # In the order of arrival, so the first is the first to expire and to make room.
         self._waiting: dict[Side, dict[int, _Entry]] = {"frames": {}, "messages": {}}
         self._bytes: dict[Side, int] = {"frames": 0, "messages": 0}

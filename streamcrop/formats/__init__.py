@@ -31,6 +31,4 @@ class DetectionFormat:
     predictions: ReadPredictions
 
 
-DETECTION_FORMATS = {
-    "inference": DetectionFormat(inference.decode, inference.predictions),
-}
+DETECTION_FORMATS = {"inference": DetectionFormat(inference.decode, inference.predictions)}

@@ -362,10 +362,7 @@ def _detection_id(value: object, name: str, number: int) -> str:
 
 
 def moved(
-    row: Mapping[str, Any],
-    *,
-    scale: tuple[float, float] = (1, 1),
-    origin: tuple[int, int] = (0, 0),
+    row: Mapping[str, Any], *, scale: tuple[float, float] = (1, 1), origin: tuple[int, int] = (0, 0)
 ) -> dict[str, Any]:
     """A prediction in other coordinates: scaled, then moved into a crop that begins at ``origin``.
 

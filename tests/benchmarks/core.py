@@ -86,13 +86,8 @@ def scene(seed: int = 0) -> tuple[npt.NDArray[np.uint8], sv.Detections, bytes]:
 def reference(image: npt.NDArray[np.uint8]) -> dict[str, Callable[..., Any]]:
     """The block's own functions, where they are installed."""
     try:
-        from inference.core.workflows.core_steps.common import (  # noqa: PLC0415  # optional
-            deserializers,
-            serializers,
-        )
-        from inference.core.workflows.core_steps.transformations.dynamic_crop.v1 import (  # noqa: PLC0415
-            crop_image,
-        )
+        from inference.core.workflows.core_steps.common import deserializers, serializers  # noqa: PLC0415  # optional
+        from inference.core.workflows.core_steps.transformations.dynamic_crop.v1 import crop_image  # noqa: PLC0415
         from inference.core.workflows.execution_engine.entities.base import (  # noqa: PLC0415
             ImageParentMetadata,
             WorkflowImageData,

@@ -162,11 +162,7 @@ def test_each_refusal_has_its_reason_and_its_neighbours_survive() -> None:
     found = instances(xyxy, refused={5: Reason.BAD_MASK, 1: Reason.MALFORMED})
     crops, refused = cut(ArrayPixels(noise((4, 4))), found, CropOptions())
     assert [crop.index for crop in crops] == [0, 2, 4]
-    assert refused == [
-        (1, Reason.MALFORMED),
-        (3, Reason.OUTSIDE_FRAME),
-        (5, Reason.BAD_MASK),
-    ]
+    assert refused == [(1, Reason.MALFORMED), (3, Reason.OUTSIDE_FRAME), (5, Reason.BAD_MASK)]
 
 
 def test_masks_are_as_many_as_boxes() -> None:

@@ -37,12 +37,7 @@ def boxes_in(draw: st.DrawFn, resolution_wh: Size) -> Corners:
     """A box of at least one pixel inside an image."""
     width, height = resolution_wh
     x_min, y_min = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-    return (
-        x_min,
-        y_min,
-        draw(st.integers(x_min + 1, width)),
-        draw(st.integers(y_min + 1, height)),
-    )
+    return (x_min, y_min, draw(st.integers(x_min + 1, width)), draw(st.integers(y_min + 1, height)))
 
 
 @st.composite

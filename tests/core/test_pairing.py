@@ -469,11 +469,7 @@ def test_bounds_are_positive(bound: str, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "steps",
-    [
-        [("frame", "a"), ("message", "b")],
-        [("message", "b"), ("frame", "a")],
-    ],
+    "steps", [[("frame", "a"), ("message", "b")], [("message", "b"), ("frame", "a")]]
 )
 def test_the_deadline_is_that_of_what_came_first(steps: list[tuple[str, str]]) -> None:
     """`deadline` is the earliest end of anything that waits, and None while nothing does."""

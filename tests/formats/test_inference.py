@@ -310,10 +310,7 @@ def test_box_by_its_centre() -> None:
         ('{"x":1,"y":1,"width":1,"height":1,"points":7}', "malformed"),
         ('{"x":1,"y":1,"width":1,"height":1,"points":[[1,2],[3,4],[5,6]]}', "malformed"),
         ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":1,"y":1}]}', "bad_mask"),
-        (
-            '{"x":1,"y":1,"width":1,"height":1,"points":[{"x":1,"y":1},{"x":2,"y":1}]}',
-            "bad_mask",
-        ),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":1,"y":1},{"x":2,"y":1}]}', "bad_mask"),
         ('{"x":1,"y":1,"width":1,"height":1,"keypoints":[{"x":1}]}', "malformed"),
         ('{"x":1,"y":1,"width":1,"height":1,"keypoints":[{"x":1,"y":1e301}]}', "not_finite"),
         ('{"x":1,"y":1,"width":1,"height":1,"polygon":[[1,2,3]]}', "malformed"),
@@ -542,10 +539,7 @@ def test_a_claim_allocates_nothing() -> None:
         {**BOX, "rle": {"size": [10**9, 10**9], "counts": [10**18]}},
         {**BOX, "points": [{"x": 1e12 * x, "y": 1e12 * y} for x, y in ((0, 0), (1, 0), (1, 1))]},
     ]
-    payloads = [
-        encoded(*claims),
-        encoded(*claims, image={"width": 65_535, "height": 65_535}),
-    ]
+    payloads = [encoded(*claims), encoded(*claims, image={"width": 65_535, "height": 65_535})]
     tracemalloc.start()
     try:
         for payload in payloads:
@@ -585,19 +579,11 @@ def test_scaled_to_the_frame() -> None:
             "width": 4,
             "height": 12,
             "points": [{"x": 2, "y": 6, "z": 3}, {"x": 8, "y": 6}, {"x": 8, "y": 18}],
-            "keypoints": [
-                {"x": 6, "y": 15, "confidence": 0.5, "class": "nose", "class_id": 0},
-            ],
+            "keypoints": [{"x": 6, "y": 15, "confidence": 0.5, "class": "nose", "class_id": 0}],
             "polygon": [[2, 6], [6, 12], [10, 18]],
             "rect": [[2, 6], [6, 6], [6, 12], [2, 12]],
             "xyxyxyxy": [[2, 6], [6, 6], [6, 12], [2, 12]],
-            "parent_origin": {
-                "offset_x": 14,
-                "offset_y": 24,
-                "width": 40,
-                "height": 30,
-                "id": "p",
-            },
+            "parent_origin": {"offset_x": 14, "offset_y": 24, "width": 40, "height": 30, "id": "p"},
             "root_parent_origin": {"offset_x": 18, "offset_y": 3, "width": 80, "height": 150},
         }
     ]
