@@ -30,6 +30,8 @@ Handler = Callable[[bytes, Mapping[str, str]], None]
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
 KEEPALIVE = 8
 CONNECT_TIMEOUT = 10
+_TRIES_ALONE = 3
+_GOODBYE = 0.5
 FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
@@ -89,6 +91,10 @@ class PacketTooLargeError(Exception):
     """The broker announced that it takes no packet of this size."""
 
 
+class PacketRefusedError(Exception):
+    """The broker hangs up whenever it gets this message."""
+
+
 class _Client(aiomqtt.Client):
     """An `aiomqtt.Client` that reads what the broker announces in its CONNACK."""
 
@@ -141,6 +147,7 @@ class Broker:
         self._down = asyncio.Event()
         self._version = "3.1.1" if address.protocol == "3.1.1" else "5"
         self._proved = False
+        self._alone = asyncio.Lock()
 
     @property
     def version(self) -> str:
@@ -178,28 +185,43 @@ class Broker:
                         self._up.clear()
                         self._down.set()
                         self._on_change(False)  # noqa: FBT003  # the callback's one argument
+            await asyncio.sleep(FIRST_DELAY)
 
     async def publish(self, message: Outgoing) -> None:
         """Send a message, across connections if need be.
 
         Raises:
             PacketTooLargeError: If the broker takes no packet of this size.
+            PacketRefusedError: If the broker hangs up whenever it gets this message.
         """
-        while True:
-            await self._up.wait()
-            client, down = self._client, self._down
-            assert client is not None  # noqa: S101  # up, and nothing was awaited since
-            if client.max_packet is not None and message.packet_bytes > client.max_packet:
-                raise PacketTooLargeError(message.topic)
-            sending = asyncio.ensure_future(self._send(client, message))
-            lost = asyncio.ensure_future(down.wait())
-            try:
-                await asyncio.wait({sending, lost}, return_when=asyncio.FIRST_COMPLETED)
-                if sending.done() and await sending:
+        async with self._alone:
+            # Nobody begins to send while a message is tried alone, below.
+            pass
+        if await self._attempt(message):
+            return
+        # The connection was lost with this message on its way. A broker that hangs up because of
+        # one message would do so for ever, so each is now tried alone: the guilty one shows.
+        async with self._alone:
+            for _ in range(_TRIES_ALONE):
+                if await self._attempt(message):
                     return
-            finally:
-                sending.cancel()
-                lost.cancel()
+        raise PacketRefusedError(message.topic)
+
+    async def _attempt(self, message: Outgoing) -> bool:
+        """Send a message once; false if the connection was lost before it was acknowledged."""
+        await self._up.wait()
+        client, down = self._client, self._down
+        assert client is not None  # noqa: S101  # up, and nothing was awaited since
+        if client.max_packet is not None and message.packet_bytes > client.max_packet:
+            raise PacketTooLargeError(message.topic)
+        sending = asyncio.ensure_future(self._send(client, message))
+        lost = asyncio.ensure_future(down.wait())
+        try:
+            await asyncio.wait({sending, lost}, return_when=asyncio.FIRST_COMPLETED)
+            return sending.done() and await sending
+        finally:
+            sending.cancel()
+            lost.cancel()
 
     async def _send(self, client: _Client, message: Outgoing) -> bool:
         """Whether it was sent; an error of the connection is not one of the message."""
@@ -257,8 +279,10 @@ class Broker:
         try:
             yield client
         finally:
-            with contextlib.suppress(aiomqtt.MqttError):
-                await client.__aexit__(None, None, None)
+            # A broker that hangs does not answer; the connection then ends with the process.
+            with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await client.__aexit__(None, None, None)
 
     async def _connect(self) -> _Client:
         client = self._new_client()

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _REPORT_EVERY = 1.0
 _STATUS_EVERY = 5
 # How long the last words may take when the broker is gone.
-_FAREWELL = 2.0
+_FAREWELL = 1.0
 
 
 def open_source(stream: Stream) -> FrameSource:

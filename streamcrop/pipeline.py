@@ -23,7 +23,7 @@ from fractions import Fraction
 from typing import Any, Protocol, TypeVar
 
 from streamcrop import config
-from streamcrop.broker import Broker, Outgoing, PacketTooLargeError
+from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.pairing import Dropped, Exact, Paired, Pairer
 from streamcrop.core.values import Frame, Message, Reason
 from streamcrop.errors import FormatError, SinkError, SourceError
@@ -316,7 +316,7 @@ class Pipeline:
         try:
             await self._unless_stopped(self._broker.publish(outgoing))
             self.tapped["published"] += not self._stopping
-        except PacketTooLargeError:
+        except (PacketRefusedError, PacketTooLargeError):
             self.tapped["too_large"] += 1
 
     async def _unless_stopped(self, work: Awaitable[None]) -> None:

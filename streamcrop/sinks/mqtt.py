@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from streamcrop.broker import Broker, Outgoing, PacketTooLargeError
+from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Reason
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
 
@@ -91,7 +91,7 @@ class MqttSink:
         self._bytes -= event.nbytes
         self._room.set()
         reason = None
-        if task.cancelled():
+        if task.cancelled() or isinstance(task.exception(), PacketRefusedError):
             reason = Reason.NOT_ACKNOWLEDGED
         elif isinstance(task.exception(), PacketTooLargeError):
             reason = Reason.TOO_LARGE

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import count
 from typing import Any, cast
 
@@ -178,9 +177,3 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int] | None:
 
 def _text(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def duration(path: str) -> Fraction | None:
-    """The length of a file in seconds, where the file says it."""
-    with av.open(path) as container:
-        return None if container.duration is None else Fraction(container.duration, av.time_base)

@@ -18,6 +18,7 @@ from peers import (
     number_in,
     numbered_clip,
     settings,
+    write_clip,
 )
 
 pytestmark = pytest.mark.e2e
@@ -406,8 +407,6 @@ def test_a_crop_too_large_for_the_broker_is_counted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
 
     async def main() -> None:
-        from peers import write_clip  # noqa: PLC0415
-
         clip = write_clip(tmp_path / "clip.mp4", [noise, noise], options={"crf": "5"})
         async with Client(broker.port) as client:
             with Node(tmp_path, settings(broker.url, clip)) as node:
@@ -453,5 +452,32 @@ def test_tls_and_its_refusals(tmp_path: Path) -> None:
             code, said = node.wait(20)
         assert code == 0, said
         assert node.ledger()["frames"]["dropped"] == {"expired": 3}
+    finally:
+        broker.kill()
+
+
+def test_a_message_at_which_the_broker_hangs_up_does_not_go_round_for_ever(tmp_path: Path) -> None:
+    """MQTT 3.1.1 announces no limit: the message that breaks the connection is given up, alone."""
+    broker = Mosquitto(tmp_path, "max_packet_size 60000")
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    clip = write_clip(tmp_path / "clip.mp4", [noise] * 4, options={"crf": "5"})
+    chosen = settings(broker.url, clip)
+    chosen["broker"]["protocol"] = "3.1.1"
+
+    async def main() -> None:
+        async with Client(broker.port) as client:
+            with Node(tmp_path, chosen) as node:
+                await client.until_running()
+                for frame_id in range(4):
+                    boxes = [box_of((0, 0, 640, 480)), box_of((0, 0, 20, 20))]
+                    await client.publish({"frame_id": frame_id, "predictions": boxes})
+                await client.until_ended()
+                code, said = await asyncio.to_thread(node.wait)
+            assert code == 0, said
+            crops = node.ledger()["crops"]
+            assert crops == {"made": 8, "published": 4, "dropped": {"not_acknowledged": 4}}
+
+    try:
+        asyncio.run(main())
     finally:
         broker.kill()

@@ -138,7 +138,7 @@ def test_predictions_are_a_list(value: object) -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '{"predictions":'])
-@pytest.mark.parametrize("depth", [900, 20_000, 300_000])
+@pytest.mark.parametrize("depth", [20_000, 300_000])
 @pytest.mark.parametrize("nan", ["", "NaN,"])
 def test_deep_nesting(opening: str, depth: int, nan: str) -> None:
     """Nesting that would exhaust the stack is `malformed`, in strict JSON and in other."""
