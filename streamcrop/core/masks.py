@@ -239,7 +239,7 @@ def decode_counts(text: bytes) -> npt.NDArray[np.int64]:
         ValueError: If a character is none of the alphabet's, or the text ends within a number.
     """
     codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    if codes.size == 0 or codes.min() < 0 or codes.max() >= 64:  # noqa: PLR2004  # six bits
+    if codes.size == 0 or codes.min() < 0 or codes.max() >= 64:  # six bits
         msg = "an RLE's counts have a character that is none of the alphabet's"
         raise ValueError(msg)
     last = (codes & 0x20) == 0
@@ -247,7 +247,7 @@ def decode_counts(text: bytes) -> npt.NDArray[np.int64]:
     starts = np.concatenate(([0], ends[:-1] + 1))
     lengths = ends - starts + 1
     # 7 x 5 bits hold any run of an image that `parse` accepts.
-    if not last[-1] or lengths.max() > 7:  # noqa: PLR2004
+    if not last[-1] or lengths.max() > 7:
         msg = "an RLE's counts end within a number or hold one beyond any image"
         raise ValueError(msg)
     shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
@@ -289,7 +289,7 @@ def dense_masks(masks: npt.NDArray[Any], resolution_wh: tuple[int, int]) -> Sequ
         ValueError: If they are of another size than the image.
     """
     width, height = resolution_wh
-    if masks.ndim != 3 or masks.shape[1:] != (height, width):  # noqa: PLR2004  # (n, h, w)
+    if masks.ndim != 3 or masks.shape[1:] != (height, width):  # (n, h, w)
         msg = f"masks must have the image's size (n, {height}, {width}), not {masks.shape}"
         raise ValueError(msg)
     return [Patch(mask) for mask in masks]

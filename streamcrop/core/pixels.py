@@ -80,8 +80,8 @@ class ArrayPixels:
         if dtype != np.uint8:
             msg = f"an image must be uint8, not {dtype}; scale it to 0..255 and convert it first"
             raise ValueError(msg)
-        flat = len(shape) == 2  # noqa: PLR2004
-        if not (flat or (len(shape) == 3 and shape[2] in {1, 3, 4})) or 0 in shape:  # noqa: PLR2004
+        flat = len(shape) == 2
+        if not (flat or (len(shape) == 3 and shape[2] in {1, 3, 4})) or 0 in shape:
             msg = f"an image must be (H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA, not {shape}"
             raise ValueError(msg)
         return cls(array)
@@ -103,8 +103,8 @@ class ArrayPixels:
 
     def bgr(self) -> Bgr:
         """See `Pixels`. A view for BGR, else a new array."""
-        channels = self.array.shape[2] if self.array.ndim == 3 else 1  # noqa: PLR2004
-        if channels == 3:  # noqa: PLR2004
+        channels = self.array.shape[2] if self.array.ndim == 3 else 1
+        if channels == 3:
             return self.array
         code = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
         return cast("Bgr", cv2.cvtColor(self.array, code))

@@ -65,7 +65,7 @@ class MotionDetector:
         return [
             _prediction(box, outline)
             for box, outline in boxes
-            if min(box[2:]) >= MIN_SIDE and len(outline) > 2  # noqa: PLR2004  # a polygon
+            if min(box[2:]) >= MIN_SIDE and len(outline) > 2  # a polygon
         ]
 
     def _is_flash(self, changed: float) -> bool:
