@@ -11,8 +11,9 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiomqtt
 import tenacity
@@ -92,13 +93,46 @@ class PacketTooLargeError(Exception):
 
 
 class PacketRefusedError(Exception):
-    """The broker hangs up whenever it gets this message."""
+    """The broker will not take this message: it says so, or hangs up whenever it gets it."""
 
 
 class _Client(aiomqtt.Client):
     """An `aiomqtt.Client` that reads what the broker announces in its CONNACK."""
 
     max_packet: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._number_of: dict[asyncio.Task[Any] | None, int] = {}
+        self._refusals: dict[int, ReasonCode] = {}
+
+    async def publish(self, *args: Any, **kwargs: Any) -> None:
+        """As in the base class, which does not look at what the broker answers.
+
+        Raises:
+            PacketRefusedError: If the broker acknowledged with a failure (MQTT 5, 3.4.2.1).
+        """
+        task = asyncio.current_task()
+        try:
+            await super().publish(*args, **kwargs)
+        finally:
+            number = self._number_of.pop(task, 0)
+            refusal = self._refusals.pop(number, None)
+        if refusal is not None:
+            raise PacketRefusedError(str(refusal))
+
+    @contextlib.contextmanager
+    def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
+        self._number_of[asyncio.current_task()] = mid
+        with super()._pending_call(mid, value, pending_dict):
+            yield
+
+    def _on_publish(
+        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
+    ) -> None:
+        if reason_code.is_failure:
+            self._refusals[mid] = reason_code
+        super()._on_publish(client, userdata, mid, reason_code, properties)
 
     def _on_connect(  # paho's signature
         self,
@@ -192,7 +226,7 @@ class Broker:
 
         Raises:
             PacketTooLargeError: If the broker takes no packet of this size.
-            PacketRefusedError: If the broker hangs up whenever it gets this message.
+            PacketRefusedError: If the broker refuses it, or hangs up whenever it gets it.
         """
         async with self._alone:
             # Nobody begins to send while a message is tried alone, below.

@@ -23,7 +23,7 @@ EXIT_CONFIG = 2
 @click.version_option(__version__)
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
 def main(*, verbose: bool) -> None:
-    r"""Crop every detected object out of the very frame its detection speaks of.
+    """Crop every detected object out of the very frame its detection speaks of.
 
     \b
     streamcrop demo           see it work: no broker, camera or model needed
@@ -32,7 +32,7 @@ def main(*, verbose: bool) -> None:
 
     Exit status: 0 done; 1 a stream or the broker failed for good, or the ledger does not add up;
     2 the configuration is wrong.
-    """
+    """  # noqa: D301  # click's own sign, which must not be raw
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
@@ -50,10 +50,18 @@ def run(path: str, ledger: str | None) -> None:
     On a signal the inputs close, and what is in hand is published within shutdown_timeout. At the
     end the ledger says what became of every frame, message, prediction and crop.
     """
-    node = _start(_until_signal(_load(path)))
+    settings = _load(path)
+    if ledger:
+        try:
+            # Now, not after a day's work.
+            Path(ledger).touch()
+        except OSError as error:
+            click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
+            sys.exit(EXIT_CONFIG)
+    node = _start(_until_signal(settings))
+    print_ledger(node)
     if ledger:
         Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
-    print_ledger(node)
     for problem in node.problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(EXIT_FAILED if node.problems else 0)

@@ -20,6 +20,7 @@ LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_MAX_NODE = 256
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 # Finite: `.inf` is a number in YAML, and no time that can be waited for.
@@ -255,6 +256,9 @@ def parse(text: str) -> Config:
         msg = "$.streams: expected at least one stream"
         raise ConfigError(msg)
     streams = {}
+    if not head.node.isprintable() or set("+#/") & set(head.node) or len(head.node) > _MAX_NODE:
+        msg = f"$.node: expected at most {_MAX_NODE} printable characters without + # /"
+        raise ConfigError(msg)
     for name, section in head.streams.items():
         if not _STREAM_NAME.fullmatch(name):
             msg = f"$.streams: the name {name!r} may hold letters, digits, _ and - only"

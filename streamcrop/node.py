@@ -10,7 +10,14 @@ from typing import Any
 import cv2
 import msgspec
 
-from streamcrop.broker import Address, Broker, Outgoing, Will
+from streamcrop.broker import (
+    Address,
+    Broker,
+    Outgoing,
+    PacketRefusedError,
+    PacketTooLargeError,
+    Will,
+)
 from streamcrop.config import Config, Stream
 from streamcrop.errors import BrokerRefusedError
 from streamcrop.pipeline import FrameSource, Pipeline
@@ -23,6 +30,7 @@ _REPORT_EVERY = 1.0
 _STATUS_EVERY = 5
 # How long the last words may take when the broker is gone.
 _FAREWELL = 1.0
+_CANCEL_AGAIN = 0.2
 
 
 def open_source(stream: Stream) -> FrameSource:
@@ -158,8 +166,9 @@ class Node:
     async def _started(self, name: str) -> None:
         """Subscribed, and everybody who waits for the stream knows that it runs."""
         await self._broker.wait_until_up()
+        await self._tell(self._status(name))
         self._states[name] = ("running", "subscribed")
-        await self._broker.publish(self._status(name))
+        await self._tell(self._status(name))
 
     def _set_state(self, name: str, state: str, reason: str) -> None:
         if self._states[name] == (state, reason):
@@ -176,10 +185,10 @@ class Node:
         async def publish() -> None:
             if online:
                 payload = self._presence("online")
-                await self._broker.publish(Outgoing(self._node_topic, payload, retain=True))
+                await self._tell(Outgoing(self._node_topic, payload, retain=True))
             for name in names:
                 # Made when it is sent: an older status must not replace a newer one.
-                await self._broker.publish(self._status(name))
+                await self._tell(self._status(name))
 
         task = asyncio.create_task(publish(), name="status")
         self._side_tasks.add(task)
@@ -221,11 +230,22 @@ class Node:
         """The last status of each stream, and that the node is gone."""
         if not connection.done():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL if self._broker.connected else 0):
+                async with asyncio.timeout(_FAREWELL):
                     for name in self.pipelines:
-                        await self._broker.publish(self._status(name))
+                        await self._tell(self._status(name))
                     offline = Outgoing(self._node_topic, self._presence("offline"), retain=True)
-                    await self._broker.publish(offline)
-        for task in (connection, *self._side_tasks):
-            task.cancel()
-        await asyncio.gather(connection, *self._side_tasks, return_exceptions=True)
+                    await self._tell(offline)
+        tasks = {connection, *self._side_tasks}
+        while tasks:
+            for task in tasks:
+                # Again, until it is done: on Python 3.11 `wait_for`, which aiomqtt uses, may
+                # swallow a cancellation that comes together with its result.
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN)
+
+    async def _tell(self, message: Outgoing) -> None:
+        """Publish a status; a broker that does not take it is no reason to stop."""
+        try:
+            await self._broker.publish(message)
+        except (PacketRefusedError, PacketTooLargeError) as error:
+            logger.warning("the broker does not take %s: %s", message.topic, error)

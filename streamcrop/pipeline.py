@@ -141,7 +141,7 @@ class Pipeline:
             max_bytes=pairing.max_bytes,
             size=len,
             overflow="drop_newest" if lossless else "drop_oldest",
-            on_drop=lambda _: self.ledger.messages.drop(self._why(Reason.QUEUE_FULL)),
+            on_drop=self._message_lost,
             changed=self._work,
         )
         self._pairer: Pairer[Waiting, Waiting] = Pairer(
@@ -434,6 +434,10 @@ class Pipeline:
             self.ledger.frames.drop(self._why(Reason.NOT_TAPPED))
         else:
             self.tapped["dropped"] += 1
+
+    def _message_lost(self, _: bytes) -> None:
+        reason = Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
+        self.ledger.messages.drop(self._why(reason))
 
     def _pair_lost(self, _: Paired[Waiting, Waiting]) -> None:
         self.ledger.frames.drop(self._why(Reason.CLOSED))

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -70,7 +71,7 @@ class FileSource:
                 if picture.is_corrupt:
                     yield Reason.CORRUPT
                 else:
-                    yield Frame(str(index), pixels_of(picture), picture.pts, picture.time_base)
+                    yield Frame(str(index), self._pixels(picture), picture.pts, picture.time_base)
                 index += 1
             if index == first:
                 msg = f"{self._path}: no picture in it can be decoded"
@@ -78,8 +79,20 @@ class FileSource:
             if not self._loop:
                 return
 
+    def _pixels(self, picture: av.VideoFrame) -> Pixels:
+        try:
+            return pixels_of(picture)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            kind = f"{picture.format.name}, matrix {int(picture.colorspace)}"
+            msg = f"{self._path}: its pictures ({kind}) cannot be converted: {_text(error)}"
+            raise SourceError(msg) from None
+
     def _pictures(self) -> Iterator[av.VideoFrame | None]:
         """Decode the file once; None for a packet that cannot be decoded."""
+        if Path(self._path).exists() and not Path(self._path).is_file():
+            # FFmpeg would wait for a pipe for ever, and nobody could stop it.
+            msg = f"{self._path}: is no file"
+            raise SourceError(msg)
         try:
             container = av.open(self._path)
         except (av.FFmpegError, OSError) as error:
