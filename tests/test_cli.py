@@ -46,6 +46,7 @@ def test_check_opens_nothing(tmp_path: Path) -> None:
         (("topic: d}", "topic: d}, pairing: {key: utc}"), "$.streams.gate.pairing.key"),
         (("topic: d}", "topic: d}, output: {topic: 'x/{colour}'}"), "$.streams.gate.output.topic"),
         (("mqtt:", "http:"), "$.broker.url"),
+        (("broker:", "node: a#b\nbroker:"), "$.node"),
     ],
 )
 def test_a_wrong_configuration_is_2_and_names_the_key(
@@ -66,3 +67,12 @@ def test_a_missing_configuration_is_2(tmp_path: Path) -> None:
     code, said = invoke("run", str(tmp_path / "missing.yaml"))
     assert code == 2
     assert "missing.yaml" in said
+
+
+def test_a_ledger_that_cannot_be_written_is_2_at_once(tmp_path: Path) -> None:
+    """`--ledger` into nowhere is refused before the run, not after it."""
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD)
+    code, said = invoke("run", str(path), "--ledger", str(tmp_path / "nowhere/ledger.json"))
+    assert code == 2
+    assert "cannot be written" in said

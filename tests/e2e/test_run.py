@@ -481,3 +481,55 @@ def test_a_message_at_which_the_broker_hangs_up_does_not_go_round_for_ever(tmp_p
         asyncio.run(main())
     finally:
         broker.kill()
+
+
+def test_a_crop_that_the_broker_refuses_is_not_published(tmp_path: Path) -> None:
+    """A broker that acknowledges with a failure (an ACL) has not published: `not_acknowledged`."""
+    rules = tmp_path / "acl"
+    rules.write_text(
+        "topic readwrite detections/#\ntopic read streamcrop/#\n"
+        "topic write streamcrop/gate/status\ntopic write streamcrop/node/#\n"
+        "topic write streamcrop/gate/metadata\n"
+    )
+    broker = Mosquitto(tmp_path, f"acl_file {rules}")
+    clip = numbered_clip(tmp_path / "clip.mp4", 3)
+
+    async def main() -> None:
+        async with Client(broker.port) as client:
+            with Node(tmp_path, settings(broker.url, clip)) as node:
+                await client.until_running()
+                for frame_id in range(3):
+                    prediction = box_of(NUMBER_BOX)
+                    await client.publish({"frame_id": frame_id, "predictions": [prediction]})
+                await client.until_ended()
+                code, said = await asyncio.to_thread(node.wait)
+            assert code == 0, said
+            crops = node.ledger()["crops"]
+            assert crops == {"made": 3, "published": 0, "dropped": {"not_acknowledged": 3}}
+            assert client.states()[:2] == ["starting", "running"]
+
+    try:
+        asyncio.run(main())
+    finally:
+        broker.kill()
+
+
+def test_text_that_mqtt_forbids_breaks_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+    """Control characters and noncharacters in a class reach the consumer."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 1)
+    name = "a\u007f\u0085\ufdd0\ufeff\ufffe\U0001ffff\u00e4b"
+
+    async def main() -> None:
+        async with Client(broker.port) as client:
+            with Node(tmp_path, settings(broker.url, clip)) as node:
+                await client.until_running()
+                prediction = box_of(NUMBER_BOX, **{"class": name})
+                await client.publish({"frame_id": 0, "predictions": [prediction]})
+                await client.until_ended()
+                code, said = await asyncio.to_thread(node.wait)
+            assert code == 0, said
+            assert "lost" not in said.partition("ledger")[0]
+            [crop] = client.of("crops")
+            assert crop.metadata["predictions"][0]["class"] == name
+
+    asyncio.run(main())

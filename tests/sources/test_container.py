@@ -1,6 +1,7 @@
 """Frames of files, against independent decoders and real FFmpeg-made clips."""
 
 import itertools
+import os
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -256,3 +257,19 @@ def test_what_is_no_video_is_a_clear_error(
         path.write_bytes(content)
     with pytest.raises(SourceError, match=name):
         list(FileSource(str(path)))
+
+
+def test_a_picture_that_cannot_be_converted_is_a_clear_error() -> None:
+    """A matrix that FFmpeg does not convert ends the source with its reason."""
+    source = FileSource("clip.mp4")
+    picture = av.VideoFrame(64, 64, "yuv420p")
+    picture.colorspace = 8  # YCgCo
+    with pytest.raises(SourceError, match=r"matrix 8.*cannot be converted"):
+        source._pixels(picture)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A named pipe, for which FFmpeg would wait for ever, is no file."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="is no file"):
+        list(FileSource(str(tmp_path / "pipe")))
