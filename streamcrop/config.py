@@ -245,7 +245,9 @@ def parse(text: str) -> Config:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         # A mark's own text would quote the line, and with it perhaps a password.
         mark = getattr(error, "problem_mark", None)
-        what = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else error
+        # What the parser quotes may be a password.
+        problem = re.sub(r"(['\"]).*\1", "…", str(getattr(error, "problem", "")))
+        what = f"line {mark.line + 1}: {problem}" if mark else error
         msg = f"no YAML: {what}"
         raise ConfigError(msg) from None
     if not isinstance(tree, dict):
