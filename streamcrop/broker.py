@@ -37,7 +37,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
 _REFUSED = {134, 135, 138, 140, 4, 5}
-# Unsupported protocol version, in both; and what brokers of 3.1.1 do instead: hang up.
+# Unsupported protocol version, in both.
 _WRONG_VERSION = {132, 1}
 
 
@@ -97,7 +97,7 @@ class PacketRefusedError(Exception):
 
 
 class _Client(aiomqtt.Client):
-    """An `aiomqtt.Client` that reads what the broker announces in its CONNACK."""
+    """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
 
     max_packet: int | None = None
 
