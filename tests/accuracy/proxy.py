@@ -64,7 +64,7 @@ class _Relay(asyncio.DatagramProtocol):
 
     def __init__(self, proxy: "Proxy", client: int, *, is_rtcp: bool) -> None:
         self._proxy = proxy
-        self._client = client
+        self.client = client
         self._is_rtcp = is_rtcp
         self._last = 0.0
         self.server = 0
@@ -74,18 +74,22 @@ class _Relay(asyncio.DatagramProtocol):
         self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
-        if address[1] == self._client:
+        if address[1] == self.client:
             self.transport.sendto(data, ("127.0.0.1", self.server))
             return
-        faults, loop = self._proxy.faults, asyncio.get_running_loop()
-        if random.random() < faults.lose:
+        faults, loop, chance = self._proxy.faults, asyncio.get_running_loop(), self._proxy.chance
+        if chance() < faults.lose:
             return
         if self._is_rtcp:
             data = stepped(data, self._proxy.offset)
-        due = loop.time() + random.random() * faults.delay
+        due = loop.time() + chance() * faults.delay
         if not faults.swap:
             due = self._last = max(self._last, due)
-        loop.call_at(due, self.transport.sendto, data, ("127.0.0.1", self._client))
+        loop.call_at(due, self._hand_over, data)
+
+    def _hand_over(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.sendto(data, ("127.0.0.1", self.client))
 
 
 class Proxy:
@@ -100,18 +104,25 @@ class Proxy:
         self.faults = faults
         self.offset = 0.0
         self._server = server
+        self.chance = random.Random(2).random
+        self._sessions: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """End together with the clients, who must be gone by now."""
         self._listener.close()
+        await asyncio.gather(*self._sessions)
 
     def step(self, seconds: float) -> None:
         """Let the camera's clock be so far off."""
         self.offset = seconds
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._sessions.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         relays: list[_Relay] = []
@@ -123,7 +134,7 @@ class Proxy:
 
         async def request(unit: bytes) -> bytes:
             if ports := _PORTS.search(unit):
-                relays.extend([await self._relay(int(ports[at]), at == 3) for at in (2, 3)])
+                relays.extend([await self._relay(int(ports[at]), is_rtcp=at == 3) for at in (2, 3)])
                 unit = unit.replace(ports[0], b"client_port=%d-%d" % tuple(r.port for r in relays))
             return unit
 
@@ -135,7 +146,7 @@ class Proxy:
                     relays[0].server, relays[1].server = int(ports[2]), int(ports[3])
                     own = [relay.port for relay in relays]
                 else:
-                    own = [relay._client for relay in relays]
+                    own = [relay.client for relay in relays]
                 unit = unit.replace(ports[0], b"%s_port=%d-%d" % (ports[1], *own))
             return unit
 
@@ -147,7 +158,7 @@ class Proxy:
         for end in (writer, up_writer, *(relay.transport for relay in relays)):
             end.close()
 
-    async def _relay(self, client: int, is_rtcp: bool) -> _Relay:
+    async def _relay(self, client: int, *, is_rtcp: bool) -> _Relay:
         loop = asyncio.get_running_loop()
         _, relay = await loop.create_datagram_endpoint(
             lambda: _Relay(self, client, is_rtcp=is_rtcp), ("127.0.0.1", 0)

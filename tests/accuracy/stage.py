@@ -114,12 +114,12 @@ class Stage:
         folder, scenario = self._folder, self._scenario
         self._broker = Mosquitto(folder)
         self._stack.callback(self._broker.kill)
-        self._stack.callback(self._kill_all)
         faults = scenario.faults
         self.proxies = {}
         for name in ("node", "detector") if faults else ():
             self.proxies[name] = await self._stack.enter_async_context(Proxy(self._port, faults))
         self.judge = await self._stack.enter_async_context(Judge(self._broker.port))
+        self._stack.callback(self._kill_all)
         return self
 
     async def __aexit__(self, *_: object) -> None:
