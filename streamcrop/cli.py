@@ -78,7 +78,7 @@ def check(path: str) -> None:
     loaded = _load(path)
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"
-        kind = "lossless file" if stream.lossless else "file at its own pace"
+        kind = "lossless file" if stream.lossless else config.SOURCES[stream.source.scheme][0]
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
     click.echo(f"{path}: ok")
 
