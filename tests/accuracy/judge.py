@@ -22,11 +22,13 @@ class Verdict:
     published: set[int] = field(default_factory=set)
     right: set[int] = field(default_factory=set)
     crops: Counter[str] = field(default_factory=Counter)
+    paired_by: set[str] = field(default_factory=set)
     examples: list[str] = field(default_factory=list)
 
     def judge(self, crop: bytes, metadata: dict[str, Any]) -> None:
         """Count a crop."""
         said = int(metadata["predictions"][0]["class"])
+        self.paired_by.add(metadata["paired_by"])
         seen = pattern.read(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR))
         if seen == said:
             self.crops["right"] += 1

@@ -4,10 +4,9 @@ import asyncio
 import os
 
 from accuracy.proxy import Faults
-from accuracy.stage import Scenario, Stage
+from accuracy.stage import PROMISING, Scenario, Stage
 
-EXACT = ("frame_id", "sei", "utc")
-ALL = (*EXACT, "pts", "arrival")
+ALL = (*PROMISING, "pts", "arrival")
 _OUTAGE = 1.0
 # Longer than a report interval, so that each client has heard of the step before the other does.
 _APART = 3.0
@@ -63,9 +62,16 @@ async def _step(stage: Stage, share: float, seconds: float, *clients: str, wait:
 SCENARIOS = {
     "tcp": Scenario(ALL),
     "udp": Scenario(ALL, transport="udp"),
-    "udp-loss": Scenario(EXACT, complete=False, transport="udp", faults=Faults(lose=0.02)),
+    "udp-loss": Scenario(PROMISING, complete=False, transport="udp", faults=Faults(lose=0.02)),
+    "udp-loss-slices": Scenario(
+        PROMISING,
+        complete=False,
+        transport="udp",
+        faults=Faults(lose=0.02),
+        camera=("--slices", "4"),
+    ),
     "udp-reorder": Scenario(
-        EXACT, complete=False, transport="udp", faults=Faults(delay=0.05, swap=True)
+        PROMISING, complete=False, transport="udp", faults=Faults(delay=0.05, swap=True)
     ),
     "udp-jitter": Scenario(ALL, transport="udp", faults=Faults(delay=0.2)),
     "restart": Scenario(ALL, event=_restart),
@@ -75,9 +81,9 @@ SCENARIOS = {
     "step-back": Scenario(("sei", "utc"), complete=False, faults=Faults(), event=_step_back),
     "step-apart": Scenario(("sei", "utc"), complete=False, faults=Faults(), event=_step_apart),
     "overload": Scenario(ALL, complete=False, event=_overload),
-    "messages-duplicated": Scenario(EXACT, detector=("--duplicate", "0.2")),
-    "messages-reordered": Scenario(EXACT, detector=("--delay", "1")),
-    "messages-lost": Scenario(EXACT, detector=("--lose", "0.2")),
-    "messages-late": Scenario(EXACT, complete=False, detector=("--late", "0.1")),
-    "sub-to-main": Scenario(("sei", "utc"), mount="sub"),
+    "messages-duplicated": Scenario(PROMISING, detector=("--duplicate", "0.2")),
+    "messages-reordered": Scenario(PROMISING, detector=("--delay", "1")),
+    "messages-lost": Scenario(PROMISING, detector=("--lose", "0.2")),
+    "messages-late": Scenario(PROMISING, complete=False, detector=("--late", "0.1")),
+    "sub-to-main": Scenario(("sei", "utc"), mount="sub", camera=("--sub",)),
 }

@@ -36,8 +36,8 @@ class Mount:
             "appsrc name=src format=time "
             f"caps=video/x-raw,format=I420,width={width},height={height},"
             f"framerate={options.rate}/1 ! x264enc tune=zerolatency speed-preset=ultrafast "
-            f"pass=quant quantizer=24 key-int-max={options.rate} threads={options.slices} ! {_H264}"
-            " ! appsink name=sink sync=false"
+            f"pass=quant quantizer=24 key-int-max={options.rate} threads={options.slices} "
+            f"sliced-threads=true ! {_H264} ! appsink name=sink sync=false"
         )
         self._encoder.set_state(Gst.State.PLAYING)
         self._source, self._sink = map(self._encoder.get_by_name, ("src", "sink"))
@@ -61,10 +61,10 @@ class Mount:
     def _element_added(self, _: object, element: Gst.Element) -> None:
         # Else the sender reports count the start of the media as latency, all but the first.
         if element.get_factory().get_name() == "rtpbin":
-            element.set_property("rtcp-sync-send-time", False)
+            element.props.rtcp_sync_send_time = False
 
     def _set_interval(self, media: GstRtspServer.RTSPMedia) -> None:
-        media.get_stream(0).get_rtpsession().set_property("rtcp-min-interval", self._rtcp_interval)
+        media.get_stream(0).get_rtpsession().props.rtcp_min_interval = self._rtcp_interval
 
     def take(self, number: int, captured: int) -> None:
         """Begin to encode a picture."""

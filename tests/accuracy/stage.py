@@ -23,8 +23,12 @@ PACKAGES = (
     "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly "
     "gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi"
 )
+# The keys that promise the right frame.
+PROMISING = ("frame_id", "sei", "utc")
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _MAX_WAIT = 2.0
+# The node's own for capture times; at high rates it has to stay below half an interval.
+_TOLERANCE = 0.008
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Scenario:
         complete: Whether every picture that both sides keyed has to give a crop.
         mount: What the detector reads; the node reads ``main``.
         faults: Of the network between the camera and its clients; not None: through a proxy.
-        detector: More of its arguments.
+        camera: More of its arguments.
+        detector: The same.
         late: Who joins five seconds after the other, ``node`` or ``detector``.
         event: What happens while it runs.
     """
@@ -46,6 +51,7 @@ class Scenario:
     transport: str = "tcp"
     mount: str = "main"
     faults: Faults | None = None
+    camera: tuple[str, ...] = ()
     detector: tuple[str, ...] = ()
     late: str = ""
     event: "Callable[[Stage], Awaitable[None]] | None" = None
@@ -66,8 +72,8 @@ class Result:
 
     verdict: Verdict
     ledger: dict[str, Any]
+    key: str
     complete: bool
-    exact: bool
 
     @property
     def missing(self) -> int:
@@ -76,12 +82,19 @@ class Result:
 
     @property
     def problems(self) -> list[str]:
-        """The bars it missed. Keys that promise nothing miss none."""
-        if not self.exact:
-            return []
-        found = [f"wrong: {example}" for example in self.verdict.examples]
+        """The bars it missed; of those on frames, the other keys miss none."""
+        published = self.ledger["crops"]["published"]
+        arrived = self.verdict.crops.total()
+        found = [] if arrived == published else [f"{published} crops published, {arrived} arrived"]
+        if self.verdict.paired_by - {self.key}:
+            found.append(f"paired by {self.verdict.paired_by}")
+        if self.key not in PROMISING:
+            return found
+        found += [f"wrong: {example}" for example in self.verdict.examples]
         if not self.verdict.right:
             found.append("no crop at all is right")
+        if repeated := self.verdict.crops["right"] - len(self.verdict.right):
+            found.append(f"{repeated} crops came twice")
         if self.complete and self.missing * 1000 > len(self.verdict.keyed):
             found.append(f"{self.missing} of {len(self.verdict.keyed)} keyed frames gave no crop")
         return found
@@ -151,14 +164,13 @@ class Stage:
             await self._tick()
         await self._stop("node")
         ledger = json.loads((self._folder / "ledger.json").read_text())["streams"]["gate"]
-        exact = self._key not in {"pts", "arrival"}
-        return Result(self._verdict, ledger, scenario.complete, exact)
+        return Result(self._verdict, ledger, self._key, scenario.complete)
 
     # What may happen.
 
     async def spoken(self, share: float) -> None:
         """Wait until the detector has spoken of a share of the run's frames."""
-        while len(self._verdict.published) < share * self._size.frames:
+        while len(self._verdict.published) < share * self._size.frames:  # noqa: ASYNC110  # as _tick
             await asyncio.sleep(0.1)
 
     async def start_server(self) -> None:
@@ -173,8 +185,8 @@ class Stage:
         }
         flat = [str(part) for pair in arguments.items() for part in pair]
         self._epoch += 1
-        command = [_SYSTEM_PYTHON, "-m", "accuracy.server", *flat]
-        server = self._start("server", [*command, *(["--sub"] * (self._scenario.mount == "sub"))])
+        command = [_SYSTEM_PYTHON, "-m", "accuracy.server", *flat, *self._scenario.camera]
+        server = self._start("server", command)
         while b"ready" not in (self._folder / "server.log").read_bytes():
             if server.poll() is not None:
                 said = (self._folder / "server.log").read_text()
@@ -213,7 +225,10 @@ class Stage:
 
     def _start_node(self) -> None:
         source = {"url": self._url("node", "main"), "transport": self._scenario.transport}
-        sections: dict[str, Any] = {"pairing": {"key": self._key, "max_wait": _MAX_WAIT}}
+        pairing = {"key": self._key, "max_wait": _MAX_WAIT}
+        if self._key == "utc":
+            pairing["tolerance"] = min(_TOLERANCE, 0.4 / self._size.rate)
+        sections: dict[str, Any] = {"pairing": pairing}
         if self._key == "frame_id":
             sections["tap"] = {"longest_side": self._size.width // 2}
         tree = settings(self._broker.url, "", source=source, **sections)
@@ -241,14 +256,18 @@ class Stage:
         self._progress(self._verdict)
         for name, child in self._children.items():
             if child.poll() is not None:
-                said = (self._folder / f"{name}.log").read_text()[-2000:]
-                msg = f"the {name} ended with {child.returncode}:\n{said}"
-                raise RuntimeError(msg)
+                raise RuntimeError(self._said(name, child.returncode))
+
+    def _said(self, name: str, code: int) -> str:
+        said = (self._folder / f"{name}.log").read_text()[-2000:]
+        return f"the {name} ended with {code}:\n{said}"
 
     async def _stop(self, name: str) -> None:
         child = self._children.pop(name)
         child.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(child.wait, 30)
+        code = await asyncio.to_thread(child.wait, 30)
+        if name == "node" and code:
+            raise RuntimeError(self._said(name, code))
 
     def _kill_all(self) -> None:
         for name in list(self._children):
