@@ -38,8 +38,10 @@ def main(*, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
-    for noisy in ("asyncio", "libav", "mqtt"):
+    for noisy in ("asyncio", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What FFmpeg says may hold a URL with its password; sources say in their words what counts.
+    logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
 
 
 @main.command()
