@@ -5,18 +5,23 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamcrop import __version__, config
+from streamcrop import __version__
 from streamcrop.errors import ConfigError, StreamcropError
-from streamcrop.node import Node
+
+if TYPE_CHECKING:
+    from streamcrop.config import Config
+    from streamcrop.node import Node
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,21 +55,16 @@ def run(path: str, ledger: str | None) -> None:
     On a signal the inputs close, and what is in hand is published within shutdown_timeout. At the
     end the ledger says what became of every frame, message, prediction and crop.
     """
-    settings = _load(path)
-    if ledger:
-        try:
-            # Now, not after a day's work.
-            Path(ledger).touch()
-        except OSError as error:
-            click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
-            sys.exit(EXIT_CONFIG)
-    node = _start(_until_signal(settings))
-    print_ledger(node)
-    if ledger:
-        Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
-    for problem in node.problems:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(EXIT_FAILED if node.problems else 0)
+    with _signals_held():
+        settings = _load(path)
+        if ledger:
+            try:
+                # Now, not after a day's work.
+                Path(ledger).touch()
+            except OSError as error:
+                click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
+                sys.exit(EXIT_CONFIG)
+        _report(_start(_until_signal(settings)), ledger)
 
 
 @main.command()
@@ -110,21 +110,24 @@ def demo(
     """
     from streamcrop.demo import play  # noqa: PLC0415  # only the demo pays for it
 
-    node = _start(play(duration, Path(output), video, broker, embedded))
-    print_ledger(node)
+    _report(_start(play(duration, Path(output), video, broker, embedded)))
+
+
+def _report(node: "Node", ledger: str | None = None) -> None:
+    """Say what became of everything, and end with that status."""
+    for name, pipeline in node.pipelines.items():
+        click.echo(f"ledger of {name}")
+        click.echo(pipeline.ledger)
+    if ledger:
+        Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
     for problem in node.problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(EXIT_FAILED if node.problems else 0)
 
 
-def print_ledger(node: Node) -> None:
-    """Say what became of everything."""
-    for name, pipeline in node.pipelines.items():
-        click.echo(f"ledger of {name}")
-        click.echo(pipeline.ledger)
+def _load(path: str) -> "Config":
+    from streamcrop import config  # noqa: PLC0415  # half a second, in which signals are held
 
-
-def _load(path: str) -> config.Config:
     try:
         return config.load(path)
     except ConfigError as error:
@@ -132,7 +135,7 @@ def _load(path: str) -> config.Config:
         sys.exit(EXIT_CONFIG)
 
 
-def _start(main_task: Coroutine[Any, Any, Node]) -> Node:
+def _start(main_task: Coroutine[Any, Any, "Node"]) -> "Node":
     try:
         return asyncio.run(main_task)
     except ConfigError as error:
@@ -143,10 +146,25 @@ def _start(main_task: Coroutine[Any, Any, Node]) -> Node:
         sys.exit(EXIT_FAILED)
 
 
-async def _until_signal(settings: config.Config) -> Node:
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back what asks us to end until `_until_signal` listens, and from its end on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+async def _until_signal(settings: "Config") -> "Node":
+    from streamcrop.node import Node  # noqa: PLC0415  # as config
+
     node = Node(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop)
-    await node.run()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, node.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        await node.run()
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     return node
