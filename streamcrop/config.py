@@ -20,15 +20,24 @@ LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_MAX_NODE = 256
-_STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_NODE, _MAX_HOST = 256, 253
+_STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NODE}}}")
+# No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_SHARED = re.compile(r"\$share/[^/+#]+/.+")
+# MQTT's texts have at most 65,535 bytes, four to a character; mosquitto takes 200 levels.
+_MAX_TEXT = 16_383
+_MAX_LEVELS = 200
+# A frame_id of 1,024 characters, each of four bytes, percent-encoded.
+_LONGEST_FIELD = "x" * 1024 * 4 * 3
 
 # Finite: `.inf` is a number in YAML, and no time that can be waited for.
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Protocol = Literal["auto", "5", "3.1.1"]
-Text = Annotated[str, msgspec.Meta(min_length=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_TEXT)]
+Credential = Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
 
 
 class Bytes(int):
@@ -62,8 +71,8 @@ class Broker(_Section):
 
     url: Text
     protocol: Protocol = "auto"
-    username: str | None = None
-    password: str | None = None
+    username: Credential | None = None
+    password: Credential | None = None
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
@@ -76,15 +85,17 @@ class Broker(_Section):
         """
         msg = (
             "Expected mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://...; signs like / # ? @ in a "
-            "name or password are written as %2F %23 %3F %40"
+            "name or password are written as %2F %23 %3F %40; a host has at most 253 characters, "
+            "and 63 between two dots"
         )
         try:
             url = urlsplit(self.url)
-            host, port = url.hostname, url.port
+            host, port = url.hostname or "", url.port
+            too_long = len(host.encode("idna")) > _MAX_HOST
         except ValueError:  # its text may hold the password
             raise ValueError(msg) from None
         beyond = url.path.strip("/") or url.query or url.fragment
-        if url.scheme not in {"mqtt", "mqtts"} or not host or beyond:
+        if url.scheme not in {"mqtt", "mqtts"} or not host or too_long or beyond:
             raise ValueError(msg)
         tls = url.scheme == "mqtts"
         username = self.username or (unquote(url.username) if url.username else None)
@@ -263,7 +274,9 @@ def parse(text: str) -> Config:
         raise ConfigError(msg)
     for name, section in head.streams.items():
         if not _STREAM_NAME.fullmatch(name):
-            msg = f"$.streams: the name {name!r} may hold letters, digits, _ and - only"
+            msg = (
+                f"$.streams: the name {name!r:.80} is not 1 to {_MAX_NODE} letters, digits, _ or -"
+            )
             raise ConfigError(msg)
         streams[name] = _convert(section, Stream, f"$.streams.{name}")
         _check_stream(streams[name], f"$.streams.{name}")
@@ -277,8 +290,10 @@ def parse(text: str) -> Config:
 
 
 def _expanded(value: Any, path: str) -> Any:  # a YAML tree
-    """Replace ``${NAME}`` by the environment's value."""
+    """Replace ``${NAME}`` by the environment's value, and refuse what is no text."""
     if isinstance(value, dict):
+        if not all(isinstance(key, str) and not _NO_TEXT.search(key) for key in value):
+            raise ConfigError(f"{path}: expected keys that are text; put 1, yes or null in quotes")
         return {key: _expanded(part, f"{path}.{key}") for key, part in value.items()}
     if isinstance(value, list):
         return [_expanded(part, f"{path}[{at}]") for at, part in enumerate(value)]
@@ -291,7 +306,12 @@ def _expanded(value: Any, path: str) -> Any:  # a YAML tree
             raise ConfigError(msg)
         return found
 
-    return _VARIABLE.sub(variable, value)
+    text = _VARIABLE.sub(variable, value)
+    if _NO_TEXT.search(text):
+        raise ConfigError(
+            f"{path}: expected text without NUL and lone surrogates (\\ud800..\\udfff)"
+        )
+    return text
 
 
 def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
@@ -353,20 +373,35 @@ def check_topic(topic: str, fields: set[str]) -> None:
         if field is not None and (field not in fields or spec or conversion):
             msg = f"The topic has an unknown field {{{field}}}; known are {known}"
             raise ValueError(msg)
-    if any(sign in topic for sign in "+#\0"):
+    if set("+#") & set(topic):
         msg = "A topic to publish to has no wildcards"
         raise ValueError(msg)
+    filled = topic.format_map(dict.fromkeys(fields, _LONGEST_FIELD))
+    if len(filled.encode()) > 4 * _MAX_TEXT:
+        raise ValueError(f"Expected a topic of at most {4 * _MAX_TEXT} bytes, its fields filled in")
+    _check_levels(topic)
 
 
 def check_filter(topic: str) -> None:
     """Check a topic filter to subscribe to (MQTT 5, 4.7.1).
 
     Raises:
-        ValueError: If a wildcard does not stand alone in its level, or ``#`` is not the last.
+        ValueError: If a wildcard does not stand alone in its level, ``#`` is not the last, or
+            ``$share`` lacks a group or a filter.
     """
+    _check_levels(topic)
     levels = topic.split("/")
+    if levels[0] == "$share" and not _SHARED.fullmatch(topic):
+        raise ValueError("Expected $share/GROUP/FILTER")
     for at, level in enumerate(levels):
-        alone = level in {"+", "#"} or not set("+#\0") & set(level)
+        alone = level in {"+", "#"} or not set("+#") & set(level)
         if not alone or (level == "#" and at < len(levels) - 1):
             msg = f"Expected a topic filter; the level {level!r} is none"
             raise ValueError(msg)
+
+
+def _check_levels(topic: str) -> None:
+    if not topic.isprintable():
+        raise ValueError("Expected a topic of printable characters: brokers refuse others")
+    if topic.count("/") >= _MAX_LEVELS:
+        raise ValueError(f"Expected a topic of at most {_MAX_LEVELS} levels: brokers refuse more")
