@@ -13,6 +13,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -380,13 +381,17 @@ def tls_context(address: Address) -> ssl.SSLContext:
     Raises:
         BrokerRefusedError: If a file cannot be read or is no certificate.
     """
+    what = f"broker.ca {address.ca}"
     try:
         context = ssl.create_default_context(cafile=address.ca)
-        if address.cert:
-            context.load_cert_chain(address.cert, address.key)
+        if address.cert and address.key:
+            what = f"broker.cert {address.cert} or broker.key {address.key}"
+            for path in (address.cert, address.key):
+                Path(path).read_bytes()  # OpenSSL's error would not name the file
+            # With a password OpenSSL does not ask for one at the terminal.
+            context.load_cert_chain(address.cert, address.key, "")
     except OSError as error:
-        msg = f"broker.ca, cert or key cannot be used: {error}"
-        raise BrokerRefusedError(msg) from None
+        raise BrokerRefusedError(f"{what} cannot be used: {error}") from None
     return context
 
 
