@@ -135,11 +135,11 @@ class _Client(aiomqtt.Client):
             self._refusals[mid] = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
-    def _on_connect(  # paho's signature
+    def _on_connect(
         self,
-        client: object,
-        userdata: object,
-        flags: object,
+        client: Any,
+        userdata: Any,
+        flags: Any,
         reason_code: ReasonCode,
         properties: Properties | None = None,
     ) -> None:
@@ -147,8 +147,8 @@ class _Client(aiomqtt.Client):
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected.
         window = getattr(properties, "ReceiveMaximum", 65_535)
-        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001
-        super()._on_connect(client, userdata, flags, reason_code, properties)  # type: ignore[arg-type]
+        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
 
 class Broker:
@@ -262,7 +262,7 @@ class Broker:
         """Whether it was sent; an error of the connection is not one of the message."""
         properties = None
         if self._version == "5" and (message.content_type or message.user_properties):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
             if message.content_type:
                 properties.ContentType = message.content_type
             if message.user_properties:
@@ -288,7 +288,7 @@ class Broker:
         self._client, self._proved = client, True
         self._down = asyncio.Event()
         self._up.set()
-        self._on_change(True)  # noqa: FBT003
+        self._on_change(True)  # noqa: FBT003  # the callback's one argument
         async for message in client.messages:
             payload, properties = message.payload, _properties(message.properties)
             for topic, handlers in self._handlers.items():

@@ -163,11 +163,11 @@ class Exact:
         """An empty index."""
         return _ByKey()
 
-    def settled(self, key: Any, latest: Any) -> bool:  # noqa: ARG002
+    def settled(self, key: Any, latest: Any) -> bool:  # noqa: ARG002  # as Nearest
         """Whether no frame can come that is nearer to ``key``; ``latest`` is the last seen."""
         return True
 
-    def residual(self, frame: Any, message: Any) -> float:  # noqa: ARG002
+    def residual(self, frame: Any, message: Any) -> float:  # noqa: ARG002  # as Nearest
         """How far apart the keys of a pair are."""
         return 0.0
 

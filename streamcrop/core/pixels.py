@@ -169,7 +169,7 @@ class YuvPixels:
         Each pixel depends on its own samples alone, so a region's conversion equals the same
         region of the whole picture's.
         """
-        tables = _tables(self.matrix, self.full_range)
+        tables = _tables(self.matrix, full_range=self.full_range)
         u, v = np.ascontiguousarray(self.u), np.ascontiguousarray(self.v)
         luma = cv2.LUT(np.ascontiguousarray(self.y), tables["y"])
         chroma = (
@@ -235,7 +235,7 @@ def shrink(image: Bgr, longest_side: int | None) -> Bgr:
 
 
 @cache
-def _tables(matrix: str, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:  # noqa: FBT001
+def _tables(matrix: str, *, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:
     """What each sample value adds to blue, green and red, in 1/64 of a level (H.273, 8.3)."""
     red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue

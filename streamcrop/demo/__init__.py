@@ -113,8 +113,7 @@ async def _detector(url: str, version: config.Protocol) -> AsyncIterator[None]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stdin is not None  # noqa: S101  # both are pipes
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdin and process.stdout  # noqa: S101, PT018  # both are pipes
     try:
         # By a pipe: a password in the arguments would be seen by everybody on the machine.
         process.stdin.write(f"{url}\n".encode())
