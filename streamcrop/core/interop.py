@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import MIN_VERTICES, Mask, Patch, Polygon, Rle, dense_masks
-from streamcrop.core.pixels import ArrayPixels, Pixels
+from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, Rle, dense_masks
+from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.translate import move_xy
-from streamcrop.core.values import Instances, Reason
+from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
     import supervision as sv

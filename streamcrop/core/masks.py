@@ -6,33 +6,20 @@ of runs while it is scaled and cut; only `Mask.region` makes pixels, and those o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.geometry import Corners
 from streamcrop.core.translate import nearest
+from streamcrop.core.values import Corners, MaskPixels
 
-MaskPixels = npt.NDArray[np.uint8]
 # Far outside every image, and near enough that OpenCV's fixed point cannot overflow.
 _FAR = 1 << 24
 # FFmpeg, OpenCV and JPEG all end at or below this; a larger claim is no image.
 MAX_SIDE = 65_535
 MIN_VERTICES = 3
-
-
-class Mask(Protocol):
-    """The pixels of one object in one frame."""
-
-    def region(self, box: Corners, resolution_wh: tuple[int, int]) -> MaskPixels:
-        """The mask of a box inside the frame: ``(h, w)`` uint8, 1 inside the object.
-
-        Raises:
-            ValueError: If the mask does not fit a frame of ``resolution_wh``.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,15 +6,14 @@ crop pays for its own pixels, and a frame that nobody crops pays nothing.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.geometry import Corners
+from streamcrop.core.values import Bgr, Corners
 
-Bgr = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.uint8]
 
 # The weights of red and blue in luma, by the name of the matrix (ITU-T H.273, table 4).
@@ -28,28 +27,6 @@ LUMA_WEIGHTS = {
 # Table entries are kept in 1/64: the largest, 278, still fits int16, and the error of a sum of
 # three is below 0.03 of a level.
 _STEPS = 64
-
-
-class Pixels(Protocol):
-    """A rectangular picture."""
-
-    @property
-    def resolution_wh(self) -> tuple[int, int]:
-        """``(width, height)`` in pixels."""
-        ...
-
-    @property
-    def nbytes(self) -> int:
-        """What it holds in memory, in bytes."""
-        ...
-
-    def region(self, box: Corners) -> "Pixels":
-        """The part of the picture in a half-open box inside it; a view."""
-        ...
-
-    def bgr(self) -> Bgr:
-        """The picture as ``(height, width, 3)`` uint8 BGR; may be a view."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

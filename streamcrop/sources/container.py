@@ -13,8 +13,8 @@ import av.container
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.pixels import ArrayPixels, Pixels, YuvPixels, oriented_array
-from streamcrop.core.values import Frame, Reason
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.values import Frame, Pixels, Reason
 from streamcrop.errors import SourceError
 
 logger = logging.getLogger(__name__)
