@@ -9,6 +9,7 @@ delivered at least once.
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -38,6 +39,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
 _REFUSED = {134, 135, 138, 140, 4, 5}
+# As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
+_CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 # Unsupported protocol version, in both.
 _WRONG_VERSION = {132, 1}
 
@@ -106,6 +109,12 @@ class _Client(aiomqtt.Client):
         super().__init__(*args, **kwargs)
         self._number_of: dict[asyncio.Task[Any] | None, int] = {}
         self._refusals: dict[int, ReasonCode] = {}
+        self._client.on_log = self._on_log
+
+    def _on_log(self, *log: Any) -> None:
+        # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.
+        if _CERTIFICATE.search(log[-1]) and not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(log[-1]))
 
     async def publish(self, *args: Any, **kwargs: Any) -> None:
         """As in the base class, which does not look at what the broker answers.
@@ -303,7 +312,8 @@ class Broker:
         """Connect, again and again with growing delays, and disconnect at the end."""
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(aiomqtt.MqttError),
-            wait=tenacity.wait_exponential_jitter(FIRST_DELAY, LONGEST_DELAY, jitter=FIRST_DELAY),
+            wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
+            + tenacity.wait_random(0, FIRST_DELAY),
         )
         client: _Client | None = None
         async for attempt in attempts:
@@ -334,9 +344,7 @@ class Broker:
         """Give up, try the other version, or say that we try again."""
         code = getattr(error, "rc", None)
         code = getattr(code, "value", code)
-        if isinstance(error, aiomqtt.MqttCodeError) and code in _REFUSED:
-            raise _refused(self.address, error)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if code in _REFUSED or _CERTIFICATE.search(str(error)):
             raise _refused(self.address, error)
         host = f"{self.address.host}:{self.address.port}"
         logger.warning("%s: no connection to %s: %s; trying again", self._name, host, error)
@@ -396,4 +404,7 @@ def tls_context(address: Address) -> ssl.SSLContext:
 
 
 def _refused(address: Address, error: Exception) -> BrokerRefusedError:
-    return BrokerRefusedError(f"the broker at {address.host}:{address.port} refuses: {error}")
+    what = f"refuses: {error}"
+    if "CERTIFICATE_REQUIRED" in what:
+        what = "wants a client certificate: set broker.cert and broker.key"
+    return BrokerRefusedError(f"the broker at {address.host}:{address.port} {what}")
