@@ -8,9 +8,18 @@ from pathlib import Path
 
 import pytest
 import trustme
+from fakes import until
 from peers import Mosquitto
 
-from streamcrop.broker import Address, Broker, tls_context
+from streamcrop.broker import (
+    Address,
+    Broker,
+    Outgoing,
+    PacketRefusedError,
+    PacketTooLargeError,
+    tls_context,
+)
+from streamcrop.demo.brokers import embedded_broker
 from streamcrop.errors import BrokerRefusedError
 
 STRANGER = {"cert": "stranger-cert", "key": "stranger-key"}
@@ -86,3 +95,79 @@ def test_a_broker_that_wants_another_certificate_is_final(
         asyncio.run(main())
     finally:
         peer.kill()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_wrong_credentials_are_final(tmp_path: Path, protocol: str) -> None:
+    """The broker's refusal ends `run`, whatever the version, and names no password."""
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o644)
+    peer = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}")
+    address = Address("127.0.0.1", peer.port, False, "me", "s3cret", protocol)  # noqa: FBT003  # tls
+    try:
+        with pytest.raises(BrokerRefusedError, match=f"127.0.0.1:{peer.port} refuses") as info:
+            asyncio.run(asyncio.wait_for(Broker(address, name="test").run(), 30))
+    finally:
+        peer.kill()
+    assert "s3cret" not in f"{info.value} {address}"
+
+
+def test_across_a_lost_connection(broker: Mosquitto) -> None:
+    """Subscriptions stand again, a message that was begun without a broker arrives, in order."""
+    changes: list[bool] = []
+    arrived: list[bytes] = []
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", broker.port), name="test", on_change=changes.append)
+        node.subscribe("here/#", lambda payload, _: arrived.append(payload))
+        async with running(node):
+            await node.publish(Outgoing("here/1", b"before"))
+            await until(lambda: arrived == [b"before"])
+            broker.kill()
+            await until(lambda: not node.connected)
+            sending = asyncio.create_task(node.publish(Outgoing("here/2", b"meanwhile")))
+            await asyncio.sleep(0.1)
+            assert not sending.done()
+            broker.start()
+            await sending
+            await until(lambda: arrived == [b"before", b"meanwhile"])
+
+    asyncio.run(main())
+    assert changes == [True, False, True, False]
+
+
+def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
+    """A refusal and a packet beyond the announced size are errors; the connection stays up."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite open/#\n")
+    peer = Mosquitto(tmp_path, "max_packet_size 2000", f"acl_file {rules}")
+    changes: list[bool] = []
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", peer.port), name="test", on_change=changes.append)
+        async with running(node):
+            with pytest.raises(PacketRefusedError):
+                await node.publish(Outgoing("closed/a", b""))
+            with pytest.raises(PacketTooLargeError):
+                await node.publish(Outgoing("open/a", bytes(2000)))
+            await node.publish(Outgoing("open/a", bytes(1000), user_properties=[("key", "value")]))
+
+    try:
+        asyncio.run(main())
+    finally:
+        peer.kill()
+    assert changes == [True, False]
+
+
+def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that does not know MQTT 5 is met with 3.1.1, unless 5 is asked for."""
+    monkeypatch.setattr("streamcrop.broker.CONNECT_TIMEOUT", 2)
+
+    async def main() -> None:
+        async with embedded_broker("amqtt") as (url, _):
+            node = Broker(Address("127.0.0.1", int(url.rpartition(":")[2])), name="test")
+            async with running(node):
+                assert node.version == "3.1.1"
+                await node.publish(Outgoing("a", b"", content_type="text/plain"))
+
+    asyncio.run(main())
