@@ -20,8 +20,8 @@ LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_MAX_NODE, _MAX_HOST = 256, 253
-_STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NODE}}}")
+_MAX_NAME, _MAX_HOST = 256, 253
+_STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME}}}")
 # No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SHARED = re.compile(r"\$share/[^/+#]+/.+")
@@ -37,6 +37,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Protocol = Literal["auto", "5", "3.1.1"]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_TEXT)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
 Credential = Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
 
 
@@ -53,12 +54,10 @@ class Bytes(int):
         """
         match = _SIZE.fullmatch(str(value).strip())
         if isinstance(value, bool) or not isinstance(value, int | str) or not match:
-            msg = "Expected a size like 8MiB or a number of bytes"
-            raise ValueError(msg)
+            raise ValueError("Expected a size like 8MiB or a number of bytes")
         size = cls(float(match[1]) * _UNITS[match[2].lower()])
         if size < 1:
-            msg = "Expected a size above 0"
-            raise ValueError(msg)
+            raise ValueError("Expected a size above 0")
         return size
 
 
@@ -197,16 +196,7 @@ class Config(_Section):
 
     broker: Broker
     streams: dict[str, Stream]
-    node: Text = msgspec.field(default_factory=socket.gethostname)
-    shutdown_timeout: NotNegative = 10.0
-
-
-class _Head(_Section):
-    """`Config` with its streams still unread, so that an error can name the stream."""
-
-    broker: Broker
-    streams: dict[str, Any]
-    node: Text = msgspec.field(default_factory=socket.gethostname)
+    node: Name = msgspec.field(default_factory=socket.gethostname)
     shutdown_timeout: NotNegative = 10.0
 
 
@@ -220,8 +210,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
                     line = key.start_mark.line + 1
-                    msg = f"line {line}: the key {key.value!r} is given twice"
-                    raise yaml.YAMLError(msg)
+                    raise yaml.YAMLError(f"line {line}: the key {key.value!r} is given twice")
                 seen.add((key.tag, key.value))
         return node
 
@@ -235,13 +224,11 @@ def load(path: str | Path) -> Config:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: cannot be read: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
         return parse(text)
     except ConfigError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def parse(text: str) -> Config:
@@ -259,34 +246,28 @@ def parse(text: str) -> Config:
         # What the parser quotes may be a password.
         problem = re.sub(r"(['\"]).*\1", "…", str(getattr(error, "problem", "")))
         what = f"line {mark.line + 1}: {problem}" if mark else error
-        msg = f"no YAML: {what}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"no YAML: {what}") from None
     if not isinstance(tree, dict):
-        msg = "expected a mapping with the keys broker and streams"
-        raise ConfigError(msg)
-    head = _convert(tree, _Head, "$")
-    if not head.streams:
-        msg = "$.streams: expected at least one stream"
-        raise ConfigError(msg)
-    streams = {}
-    if not head.node.isprintable() or set("+#/") & set(head.node) or len(head.node) > _MAX_NODE:
-        msg = f"$.node: expected at most {_MAX_NODE} printable characters without + # /"
-        raise ConfigError(msg)
-    for name, section in head.streams.items():
+        raise ConfigError("expected a mapping with the keys broker and streams")
+    sections = tree.get("streams")
+    # Each stream is read on its own, so that an error can name it.
+    head = tree | {"streams": {}} if isinstance(sections, dict) else tree
+    config: Config = _convert(head, Config, "$")
+    if not sections:
+        raise ConfigError("$.streams: expected at least one stream")
+    if not config.node.isprintable() or set("+#/") & set(config.node):
+        raise ConfigError("$.node: expected printable characters without + # /")
+    for name, section in sections.items():
         if not _STREAM_NAME.fullmatch(name):
-            msg = (
-                f"$.streams: the name {name!r:.80} is not 1 to {_MAX_NODE} letters, digits, _ or -"
+            raise ConfigError(
+                f"$.streams: the name {name!r:.80} is not 1 to {_MAX_NAME} letters, digits, _ or -"
             )
-            raise ConfigError(msg)
-        streams[name] = _convert(section, Stream, f"$.streams.{name}")
-        _check_stream(streams[name], f"$.streams.{name}")
-    _at("$.broker.url", head.broker.address)
-    if (head.broker.cert is None) != (head.broker.key is None):
-        msg = "$.broker: cert and key belong together"
-        raise ConfigError(msg)
-    return Config(
-        broker=head.broker, streams=streams, node=head.node, shutdown_timeout=head.shutdown_timeout
-    )
+        config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
+        _check_stream(config.streams[name], f"$.streams.{name}")
+    _at("$.broker.url", config.broker.address)
+    if (config.broker.cert is None) != (config.broker.key is None):
+        raise ConfigError("$.broker: cert and key belong together")
+    return config
 
 
 def _expanded(value: Any, path: str) -> Any:  # a YAML tree
@@ -325,16 +306,14 @@ def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
     except (msgspec.ValidationError, OverflowError) as error:
         what, _, where = str(error).partition(" - at `$")
         place = f"{path}{where.rstrip('`')}"
-        msg = f"{place}: {what}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{place}: {what}") from None
 
 
 def _at(path: str, check: Any) -> None:  # any callable
     try:
         check()
     except ValueError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _check_stream(stream: Stream, path: str) -> None:
@@ -367,15 +346,12 @@ def check_topic(topic: str, fields: set[str]) -> None:
     try:
         parts = list(string.Formatter().parse(topic))
     except ValueError as error:
-        msg = f"Expected a topic with the fields {known}: {error}"
-        raise ValueError(msg) from None
+        raise ValueError(f"Expected a topic with the fields {known}: {error}") from None
     for _, field, spec, conversion in parts:
         if field is not None and (field not in fields or spec or conversion):
-            msg = f"The topic has an unknown field {{{field}}}; known are {known}"
-            raise ValueError(msg)
+            raise ValueError(f"The topic has an unknown field {{{field}}}; known are {known}")
     if set("+#") & set(topic):
-        msg = "A topic to publish to has no wildcards"
-        raise ValueError(msg)
+        raise ValueError("A topic to publish to has no wildcards")
     filled = topic.format_map(dict.fromkeys(fields, _LONGEST_FIELD))
     if len(filled.encode()) > 4 * _MAX_TEXT:
         raise ValueError(f"Expected a topic of at most {4 * _MAX_TEXT} bytes, its fields filled in")
@@ -396,8 +372,7 @@ def check_filter(topic: str) -> None:
     for at, level in enumerate(levels):
         alone = level in {"+", "#"} or not set("+#") & set(level)
         if not alone or (level == "#" and at < len(levels) - 1):
-            msg = f"Expected a topic filter; the level {level!r} is none"
-            raise ValueError(msg)
+            raise ValueError(f"Expected a topic filter; the level {level!r} is none")
 
 
 def _check_levels(topic: str) -> None:
