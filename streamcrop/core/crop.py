@@ -147,8 +147,7 @@ class Crop:
             TypeError: If the crop was not made from `supervision.Detections`.
         """
         if self.original.describe is None:
-            msg = "this crop was made by the node, which knows no supervision.Detections"
-            raise TypeError(msg)
+            raise TypeError("this crop was made by the node, which knows no supervision.Detections")
         return self.original.describe(self)
 
     def copy(self) -> "Crop":

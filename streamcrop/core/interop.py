@@ -108,11 +108,10 @@ def crop_and_translate(
     if len(detections) == 0:
         return []
     if "detection_id" not in detections.data:
-        msg = (
+        raise ValueError(
             "detections.data has no 'detection_id': give each detection an ID, for instance "
             "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
         )
-        raise ValueError(msg)
     ids = [str(detection_id) for detection_id in detections.data["detection_id"]]
     masks, unreadable = _masks(detections, pixels.resolution_wh)
     crops, _ = cut(

@@ -96,8 +96,7 @@ def _settings(broker: config.Broker, video: str) -> config.Config:
     try:
         settings.broker.address()
     except ValueError as error:
-        msg = f"--broker: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"--broker: {error}") from None
     return settings
 
 
@@ -121,12 +120,10 @@ async def _detector(url: str, version: config.Protocol) -> AsyncIterator[None]:
         async with asyncio.timeout(_STARTING):
             ready = await process.stdout.readline()
         if not ready:
-            msg = "the detector did not start"
-            raise StreamcropError(msg)
+            raise StreamcropError("the detector did not start")
         yield
     except TimeoutError:
-        msg = f"the detector found no broker within {_STARTING} s"
-        raise StreamcropError(msg) from None
+        raise StreamcropError(f"the detector found no broker within {_STARTING} s") from None
     finally:
         if process.returncode is None:
             process.terminate()

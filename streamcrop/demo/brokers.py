@@ -45,11 +45,10 @@ async def embedded_broker(wanted: str | None) -> AsyncIterator[tuple[str, Protoc
             command = [sys.executable, "-m", "streamcrop.demo.amqtt", str(port)]
             version = "3.1.1"
         else:
-            msg = (
+            raise StreamcropError(
                 f"no {wanted or 'broker'} is installed: apt-get install mosquitto, or "
                 "pip install 'streamcrop[demo]' for amqtt, or name a broker with --broker URL"
             )
-            raise StreamcropError(msg)
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
@@ -81,8 +80,7 @@ async def _answers(port: int, process: asyncio.subprocess.Process) -> None:
                 writer.close()
                 await writer.wait_closed()
                 return
-    msg = "the embedded broker did not start"
-    raise StreamcropError(msg)
+    raise StreamcropError("the embedded broker did not start")
 
 
 def _free_port() -> int:
