@@ -21,7 +21,6 @@ import aiomqtt
 import tenacity
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from streamcrop.errors import BrokerRefusedError
 
@@ -107,8 +106,7 @@ class _Client(aiomqtt.Client):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._number_of: dict[asyncio.Task[Any] | None, int] = {}
-        self._refusals: dict[int, ReasonCode] = {}
+        self._refusals: dict[int, Any] = {}
         self._client.on_log = self._on_log
 
     def _on_log(self, *log: Any) -> None:
@@ -116,48 +114,30 @@ class _Client(aiomqtt.Client):
         if _CERTIFICATE.search(log[-1]) and not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError(log[-1]))
 
-    async def publish(self, *args: Any, **kwargs: Any) -> None:
-        """As in the base class, which does not look at what the broker answers.
-
-        Raises:
-            PacketRefusedError: If the broker acknowledged with a failure (MQTT 5, 3.4.2.1).
-        """
-        task = asyncio.current_task()
-        try:
-            await super().publish(*args, **kwargs)
-        finally:
-            number = self._number_of.pop(task, 0)
-            refusal = self._refusals.pop(number, None)
-        if refusal is not None:
-            raise PacketRefusedError(str(refusal))
-
     @contextlib.contextmanager
     def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
-        self._number_of[asyncio.current_task()] = mid
+        # One that came when nobody waited any more is not this message's.
+        self._refusals.pop(mid, None)
         with super()._pending_call(mid, value, pending_dict):
             yield
+        if refusal := self._refusals.pop(mid, None):
+            raise PacketRefusedError(str(refusal))
 
-    def _on_publish(
-        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
-    ) -> None:
+    def _on_publish(self, *answer: Any) -> None:
+        _, _, mid, reason_code, _ = answer
+        # aiomqtt does not look at it (MQTT 5, 3.4.2.1).
         if reason_code.is_failure:
             self._refusals[mid] = reason_code
-        super()._on_publish(client, userdata, mid, reason_code, properties)
+        super()._on_publish(*answer)
 
-    def _on_connect(
-        self,
-        client: Any,
-        userdata: Any,
-        flags: Any,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
+    def _on_connect(self, *answer: Any) -> None:
+        properties = answer[-1]
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected.
         window = getattr(properties, "ReceiveMaximum", 65_535)
         self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
-        super()._on_connect(client, userdata, flags, reason_code, properties)
+        super()._on_connect(*answer)
 
 
 class Broker:
@@ -315,11 +295,7 @@ class Broker:
             wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
             + tenacity.wait_random(0, FIRST_DELAY),
         )
-        client: _Client | None = None
-        async for attempt in attempts:
-            with attempt:
-                client = await self._connect()
-        assert client is not None  # noqa: S101  # the loop above ends with a client or raises
+        client: _Client = await attempts(self._connect)
         logger.info("%s: connected to the broker with MQTT %s", self._name, self._version)
         try:
             yield client
@@ -336,8 +312,6 @@ class Broker:
         except aiomqtt.MqttError as error:
             self._consider(error)
             raise
-        except (ssl.SSLError, OSError) as error:
-            raise _refused(self.address, error) from None
         return client
 
     def _consider(self, error: aiomqtt.MqttError) -> None:

@@ -259,9 +259,7 @@ def parse(text: str) -> Config:
         raise ConfigError("$.node: expected printable characters without + # /")
     for name, section in sections.items():
         if not _STREAM_NAME.fullmatch(name):
-            raise ConfigError(
-                f"$.streams: the name {name!r:.80} is not 1 to {_MAX_NAME} letters, digits, _ or -"
-            )
+            raise ConfigError(f"$.streams: {name!r:.80} is not 1 to 256 letters, digits, _ or -")
         config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
         _check_stream(config.streams[name], f"$.streams.{name}")
     _at("$.broker.url", config.broker.address)
@@ -281,32 +279,21 @@ def _expanded(value: Any, path: str) -> Any:  # a YAML tree
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match[str]) -> str:
-        if (found := os.environ.get(match[1])) is None:
-            msg = f"{path}: the environment has no variable {match[1]!r}; set it or remove it here"
-            raise ConfigError(msg)
-        return found
-
-    text = _VARIABLE.sub(variable, value)
+    try:
+        text = _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+    except KeyError as error:
+        raise ConfigError(f"{path}: the environment has no variable {error}: set it") from None
     if _NO_TEXT.search(text):
-        raise ConfigError(
-            f"{path}: expected text without NUL and lone surrogates (\\ud800..\\udfff)"
-        )
+        raise ConfigError(f"{path}: expected text without NUL and lone surrogates")
     return text
 
 
 def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
-    def hook(wanted: type, value: object) -> object:
-        if wanted is Bytes:
-            return Bytes.parse(value)
-        raise NotImplementedError
-
     try:
-        return msgspec.convert(tree, kind, dec_hook=hook)
+        return msgspec.convert(tree, kind, dec_hook=lambda _, value: Bytes.parse(value))
     except (msgspec.ValidationError, OverflowError) as error:
         what, _, where = str(error).partition(" - at `$")
-        place = f"{path}{where.rstrip('`')}"
-        raise ConfigError(f"{place}: {what}") from None
+        raise ConfigError(f"{path}{where.rstrip('`')}: {what}") from None
 
 
 def _at(path: str, check: Any) -> None:  # any callable
