@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamcrop.config import Config
     from streamcrop.node import Node
 
+T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -75,12 +76,40 @@ def check(path: str) -> None:
     An error names the key and what was expected. Refused is also what could never work: a pairing
     key that the source does not provide, a topic with an unknown field, a missing variable.
     """
+    from streamcrop.config import SOURCES  # noqa: PLC0415  # as in _load
+
     loaded = _load(path)
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"
-        kind = "lossless file" if stream.lossless else "file at its own pace"
+        kind = "lossless file" if stream.lossless else SOURCES[stream.source.scheme][0]
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
     click.echo(f"{path}: ok")
+
+
+@main.command()
+@click.argument("path", metavar="CONFIG", type=click.Path())
+@click.option("--stream", required=True, help="The stream's name.")
+@click.option(
+    "--frame-id", required=True, help="The frame's frame_id, SEI or captured_at (as in metadata)."
+)
+def explain(path: str, stream: str, frame_id: str) -> None:
+    """Say what became of a frame: why is there no crop of it?
+
+    Asks the running node over the broker that CONFIG names; a node remembers its last frames,
+    about 10,000 names a stream.
+    """
+    from streamcrop.broker import Broker  # noqa: PLC0415  # only this command asks
+    from streamcrop.explain import ask  # noqa: PLC0415  # as above
+    from streamcrop.node import address_of  # noqa: PLC0415  # as above
+
+    settings = _load(path)
+    broker = Broker(address_of(settings), name="explain")
+    said = _start(ask(broker, settings.node, stream, frame_id))
+    if said is None:
+        host = settings.broker.address()[0]
+        click.echo(f"error: no node {settings.node!r} answers by the broker {host}", err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{stream}/{frame_id}: {said}")
 
 
 @main.command()
@@ -135,7 +164,7 @@ def _load(path: str) -> "Config":
         sys.exit(EXIT_CONFIG)
 
 
-def _start(main_task: Coroutine[Any, Any, "Node"]) -> "Node":
+def _start(main_task: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main_task)
     except ConfigError as error:

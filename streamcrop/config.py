@@ -7,16 +7,27 @@ import string
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import msgspec
 import yaml
 
 from streamcrop.core.background import CropOptions
 from streamcrop.errors import ConfigError
+from streamcrop.formats import DETECTION_FORMATS
 
 TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
-FILE_SCHEMES = {"", "file"}
-LIVE_SCHEMES = {"rtsp", "rtsps", "device", "whip", "whep", "mqtt"}
+# By scheme: what a source is called, and the keys that it provides without a tap.
+SOURCES = {
+    "": ("file", {"frame_id", "sei", "pts"}),
+    "file": ("file", {"frame_id", "sei", "pts"}),
+    "rtsp": ("camera", {"sei", "utc", "pts", "arrival"}),
+    "rtsps": ("camera", {"sei", "utc", "pts", "arrival"}),
+    "device": ("device", {"arrival"}),
+    "whip": ("WebRTC publisher", {"sei", "arrival"}),
+    "whep": ("WebRTC stream", {"sei", "arrival"}),
+    "mqtt": ("MQTT image", {"frame_id", "utc", "arrival"}),
+}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -108,6 +119,11 @@ class Source(_Section):
     url: Text
     realtime: bool = False
     loop: bool = False
+    transport: Literal["tcp", "udp"] = "tcp"
+    connect_timeout: Positive = 5.0
+    stall_timeout: Positive = 3.0
+    token: str | None = None
+    frame_id: Text | None = None
 
     @property
     def scheme(self) -> str:
@@ -115,10 +131,41 @@ class Source(_Section):
         head, colon, _ = self.url.partition(":")
         return head.lower() if colon and head.isalnum() and len(head) > 1 else ""
 
+    def check(self) -> None:
+        """Look at the URL.
+
+        Raises:
+            ValueError: If no source has its scheme, or a part is missing; its text does not hold
+                the password.
+        """
+        if self.scheme not in SOURCES:
+            msg = (
+                f"no source for the scheme {self.scheme!r}: expected a path, file://, rtsp://, "
+                "rtsps://, device:/dev/video0, whip:, whep:https://... or mqtt:TOPIC"
+            )
+            raise ValueError(msg)
+        rest = self.url.partition(":")[2]
+        if self.scheme in {"rtsp", "rtsps"}:
+            try:
+                host = urlsplit(self.url).hostname
+            except ValueError:  # its text may hold the password
+                host = None
+            if not host:
+                msg = f"Expected {self.scheme}://[USER:PASSWORD@]HOST[:PORT]/PATH"
+                raise ValueError(msg)
+        elif self.scheme == "whep" and urlsplit(rest).scheme not in {"http", "https"}:
+            msg = "Expected whep:http://... or whep:https://..."
+            raise ValueError(msg)
+        elif self.scheme == "mqtt":
+            check_filter(rest)
+        elif self.scheme == "device" and not rest:
+            msg = "Expected a device like device:/dev/video0"
+            raise ValueError(msg)
+
     @property
     def is_file(self) -> bool:
         """Whether it is a file."""
-        return self.scheme in FILE_SCHEMES
+        return self.scheme in {"", "file"}
 
     @property
     def path(self) -> str:
@@ -138,7 +185,7 @@ class Detections(_Section):
     """Where detection messages come from."""
 
     topic: Text
-    format: Literal["inference"] = "inference"
+    format: str = "inference"
     max_message_bytes: Bytes = Bytes(8 << 20)
     max_predictions: Count = 1000
 
@@ -147,6 +194,8 @@ class Pairing(_Section):
     """How frame and message agree on a frame."""
 
     key: Literal["frame_id", "sei", "utc", "pts", "arrival"] = "frame_id"
+    tolerance: Positive | None = None
+    sei_uuid: UUID | None = None
     max_wait: Positive = 2.0
     max_items: Count = 1000
     max_bytes: Bytes = Bytes(256 << 20)
@@ -175,6 +224,15 @@ class Output(_Section):
     files: str | None = None
 
 
+class Http(_Section):
+    """Where WHIP publishers find the node."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8088
+    cert: str | None = None
+    key: str | None = None
+
+
 class Stream(_Section):
     """One video and the messages that speak of it."""
 
@@ -197,6 +255,7 @@ class Config(_Section):
     broker: Broker
     streams: dict[str, Stream]
     node: Name = msgspec.field(default_factory=socket.gethostname)
+    http: Http = msgspec.field(default_factory=Http)
     shutdown_timeout: NotNegative = 10.0
 
 
@@ -308,19 +367,41 @@ def _check_stream(stream: Stream, path: str) -> None:
     _at(f"{path}.crop", stream.crop.options)
     _at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     _at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
-    source = stream.source
-    if source.scheme in LIVE_SCHEMES:
-        msg = f"{path}.source.url: {source.scheme} sources are not in this version; a file is"
-        raise ConfigError(msg)
-    if not source.is_file:
-        msg = f"{path}.source.url: no source for the scheme {source.scheme!r}: expected a path or file://"
-        raise ConfigError(msg)
-    if stream.pairing.key not in {"frame_id", "pts"}:
+    _at(f"{path}.source.url", stream.source.check)
+    _at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
+    _at(f"{path}.pairing.key", lambda: check_key(stream))
+
+
+def check_choice(name: str) -> None:
+    """Check a detection format's name.
+
+    Raises:
+        ValueError: If there is no such format.
+    """
+    if name not in DETECTION_FORMATS:
+        msg = f"no format {name!r}; expected one of {', '.join(DETECTION_FORMATS)}"
+        raise ValueError(msg)
+
+
+def check_key(stream: Stream) -> None:
+    """Check that frames and messages both have the key by which they are paired.
+
+    Raises:
+        ValueError: If one of them has not; its text says what would do.
+    """
+    key, says = stream.pairing.key, DETECTION_FORMATS[stream.detections.format].keys
+    what, has = SOURCES[stream.source.scheme]
+    has = has | ({"frame_id"} if stream.tap else set())
+    if key not in has:
+        tap = "" if stream.tap else ", or add a tap, whose frames carry a frame_id"
+        msg = f"a {what} has no {key}: use {' or '.join(sorted(has & says) or has)}{tap}"
+        raise ValueError(msg)
+    if key not in says:
         msg = (
-            f"{path}.pairing.key: a file has no {stream.pairing.key}; use frame_id (the frame's "
-            "index from 0) or pts"
+            f"{stream.detections.format} messages say no {key}: use "
+            f"{' or '.join(sorted(has & says)) or 'another format'}"
         )
-        raise ConfigError(msg)
+        raise ValueError(msg)
 
 
 def check_topic(topic: str, fields: set[str]) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import cv2
@@ -19,9 +21,16 @@ from streamcrop.broker import (
     Will,
 )
 from streamcrop.config import Config, Stream
+from streamcrop.core.capture import CaptureClock
+from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError
-from streamcrop.pipeline import FrameSource, Pipeline
+from streamcrop.explain import Question, topic_of
+from streamcrop.keys import KEYS
+from streamcrop.pipeline import Pipeline
+from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
+from streamcrop.sources.live import LiveSource
+from streamcrop.sources.threads import Threaded
 from streamcrop.stats import LossReport
 
 logger = logging.getLogger(__name__)
@@ -33,10 +42,55 @@ _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 
 
-def open_source(stream: Stream) -> FrameSource:
-    """The source of a stream, by its URL's scheme."""
+def _file(stream: Stream) -> FrameSource:
     source = stream.source
-    return FileSource(source.path, realtime=source.realtime, loop=source.loop)
+    return Threaded(
+        FileSource(
+            source.path,
+            realtime=source.realtime,
+            loop=source.loop,
+            read_sei=stream.pairing.key == "sei",
+            sei_uuid=stream.pairing.sei_uuid,
+        )
+    )
+
+
+def _camera(stream: Stream) -> FrameSource:
+    source, pairing = stream.source, stream.pairing
+    clock = None
+    if pairing.key == "utc":
+        tolerance = pairing.tolerance or KEYS["utc"].tolerance or 0
+        clock = CaptureClock(round(tolerance * 1_000_000), pairing.max_wait)
+    return Threaded(
+        LiveSource(
+            source.url,
+            transport=source.transport,
+            connect_timeout=source.connect_timeout,
+            stall_timeout=source.stall_timeout,
+            clock=clock,
+            read_sei=pairing.key == "sei",
+            sei_uuid=pairing.sei_uuid,
+        )
+    )
+
+
+def _device(stream: Stream) -> FrameSource:
+    source = stream.source
+    return Threaded(
+        LiveSource(
+            source.url.partition(":")[2], container="v4l2", stall_timeout=source.stall_timeout
+        )
+    )
+
+
+# By scheme, as in `config.SOURCES`.
+SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
+    "": _file,
+    "file": _file,
+    "rtsp": _camera,
+    "rtsps": _camera,
+    "device": _device,
+}
 
 
 def address_of(config: Config) -> Address:
@@ -73,7 +127,14 @@ class Node:
             on_change=self._connection_changed,
         )
         self.pipelines = {
-            name: Pipeline(config.node, name, stream, open_source(stream), self._broker)
+            name: Pipeline(
+                config.node,
+                name,
+                stream,
+                SOURCES[stream.source.scheme](stream),
+                self._broker,
+                on_change=partial(self._connection_of, name),
+            )
             for name, stream in config.streams.items()
         }
         self._states = dict.fromkeys(self.pipelines, ("starting", "the node starts"))
@@ -110,6 +171,7 @@ class Node:
         gc.freeze()
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
+        self._broker.subscribe(topic_of(self._config.node), self._explain)
         connection = asyncio.create_task(self._broker.run(), name="broker")
         streams = {
             asyncio.create_task(self._run_stream(name), name=name) for name in self.pipelines
@@ -167,8 +229,12 @@ class Node:
         """Subscribed, and everybody who waits for the stream knows that it runs."""
         await self._broker.wait_until_up()
         await self._tell(self._status(name))
-        self._states[name] = ("running", "subscribed")
+        if self._config.streams[name].source.is_file:
+            self._states[name] = ("running", "subscribed")
         await self._tell(self._status(name))
+
+    def _connection_of(self, name: str, change: Change) -> None:
+        self._set_state(name, change.state, change.reason)
 
     def _set_state(self, name: str, state: str, reason: str) -> None:
         if self._states[name] == (state, reason):
@@ -190,9 +256,26 @@ class Node:
                 # Made when it is sent: an older status must not replace a newer one.
                 await self._tell(self._status(name))
 
-        task = asyncio.create_task(publish(), name="status")
+        self._beside(publish())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
+
+    def _explain(self, payload: bytes, _: Mapping[str, str]) -> None:
+        topic = topic_of(self._config.node)
+        try:
+            question = msgspec.json.decode(payload, type=Question)
+        except msgspec.DecodeError:
+            return
+        if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
+            # Nobody has the node publish elsewhere.
+            return
+        pipeline = self.pipelines.get(question.stream)
+        known = ", ".join(self.pipelines)
+        said = pipeline.history.explain(question.frame_id) if pipeline else f"streams are {known}"
+        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]

@@ -15,25 +15,27 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from streamcrop import config
 from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
-from streamcrop.core.pairing import Dropped, Exact, Paired, Pairer
-from streamcrop.core.values import Frame, Message, Reason
+from streamcrop.core.pairing import Dropped, Paired, Pairer
+from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SinkError, SourceError
+from streamcrop.explain import History
 from streamcrop.formats import DETECTION_FORMATS
 from streamcrop.formats.events import MODES, Event
 from streamcrop.formats.images import ENCODINGS
+from streamcrop.keys import KEYS, media_time
 from streamcrop.queues import BoundedQueue
 from streamcrop.render import Rendered, Style, render, render_tap
 from streamcrop.sinks.files import FilesSink
 from streamcrop.sinks.mqtt import MqttSink
+from streamcrop.sources import FrameSource
 from streamcrop.stats import Ledger
 
 logger = logging.getLogger(__name__)
@@ -49,16 +51,6 @@ _TAP_SLACK = 0.001
 _ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
 
 
-class FrameSource(Protocol):
-    """Blocks while it is iterated, so it runs in a thread; `stop` may come from another."""
-
-    def __iter__(self) -> Iterator[Frame | Reason]: ...
-
-    def stop(self) -> None:
-        """End the iteration at the next frame."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What the pairer holds: a frame or a message under its key."""
@@ -66,17 +58,6 @@ class Waiting:
     key: Any
     nbytes: int
     value: Any
-
-
-def _media_time(item: Frame | Message) -> Fraction | None:
-    return None if item.pts is None or item.time_base is None else item.pts * item.time_base
-
-
-# What frame and message have to agree on, by `pairing.key`.
-KEYS: dict[str, Callable[[Frame | Message], Any]] = {
-    "frame_id": lambda item: item.frame_id,
-    "pts": _media_time,
-}
 
 
 class Pipeline:
@@ -88,20 +69,32 @@ class Pipeline:
         settings: The stream's part of the configuration.
         source: Where its frames come from.
         broker: The connection that all streams share.
+        on_change: Is told what becomes of a live source's connection.
     """
 
     def __init__(
-        self, node: str, name: str, settings: config.Stream, source: FrameSource, broker: Broker
+        self,
+        node: str,
+        name: str,
+        settings: config.Stream,
+        source: FrameSource,
+        broker: Broker,
+        *,
+        on_change: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.ledger = Ledger()
+        self.history = History()
         self.failure: SourceError | SinkError | None = None
         self.tapped: Counter[str] = Counter()
         self._settings = settings
         self._source = source
         self._broker = broker
         self._format = DETECTION_FORMATS[settings.detections.format]
+        self._on_change = on_change
         self._key = KEYS[settings.pairing.key]
+        self._epoch: str | None = None
+        self._renewed = False
         self._style = Style(
             (node, name),
             settings.crop.options(),
@@ -133,19 +126,23 @@ class Pipeline:
             max_bytes=pairing.max_bytes,
             size=lambda frame: frame.pixels.nbytes,
             overflow="block" if lossless else "drop_oldest",
-            on_drop=lambda _: self.ledger.frames.drop(self._why(Reason.QUEUE_FULL)),
+            on_drop=lambda frame: self._lose(frame, Reason.QUEUE_FULL),
             changed=self._work,
         )
-        self._messages: BoundedQueue[bytes] = BoundedQueue(
+        self._messages: BoundedQueue[tuple[bytes, int]] = BoundedQueue(
             max_items=pairing.max_items,
             max_bytes=pairing.max_bytes,
-            size=len,
+            size=lambda message: len(message[0]),
             overflow="drop_newest" if lossless else "drop_oldest",
             on_drop=self._message_lost,
             changed=self._work,
         )
         self._pairer: Pairer[Waiting, Waiting] = Pairer(
-            Exact(), pairing.max_wait, pairing.max_items, pairing.max_bytes, lossless=lossless
+            self._key.match(pairing.tolerance),
+            pairing.max_wait,
+            pairing.max_items,
+            pairing.max_bytes,
+            lossless=lossless,
         )
         self._pairs: BoundedQueue[Paired[Waiting, Waiting]] = BoundedQueue(
             max_items=_STAGE_FRAMES, on_drop=self._pair_lost
@@ -201,14 +198,17 @@ class Pipeline:
     # The two inputs.
 
     async def _read(self) -> None:
-        frames = iter(self._source)
         try:
-            while (item := await self._in_thread(next, frames, None)) is not None:
-                self.ledger.frames.enter()
-                if isinstance(item, Reason):
-                    self.ledger.frames.drop(item)
-                else:
-                    await self._route(item)
+            async with aclosing(self._source.frames()) as items:
+                async for item in items:
+                    if isinstance(item, Change):
+                        self._on_change(item)
+                        continue
+                    self.ledger.frames.enter()
+                    if isinstance(item, Reason):
+                        self.ledger.frames.drop(item)
+                    else:
+                        await self._route(item)
         except SourceError as error:
             self.failure = error
         finally:
@@ -218,8 +218,9 @@ class Pipeline:
         """To the tap, to the pairer, or to both."""
         tapped = self._tap_is_due(frame)
         if self._taps_first and not tapped and not self._settings.lossless:
-            self.ledger.frames.drop(Reason.NOT_TAPPED)
+            self._lose(frame, Reason.NOT_TAPPED)
             return
+        self.history.note(frame, "received, waits for its detections")
         if tapped:
             await self._taps.put(frame)
         if not (tapped and self._taps_first):
@@ -230,7 +231,7 @@ class Pipeline:
         if len(payload) > self._settings.detections.max_message_bytes:
             self.ledger.messages.drop(Reason.TOO_LARGE)
         else:
-            self._messages.put_nowait(payload)
+            self._messages.put_nowait((payload, time.time_ns() // 1000))
 
     # The stages, in the order of the picture.
 
@@ -283,8 +284,7 @@ class Pipeline:
             while (part := await self._in_thread(next, parts, None)) is not None:
                 if not begun:
                     begun, left = True, part.made
-                    self.ledger.frames.succeed()
-                    self.ledger.messages.succeed()
+                    self._note_pair(pair, part)
                 left -= part.encoding_failed
                 self._count(part)
                 if files:
@@ -334,7 +334,7 @@ class Pipeline:
         tap = self._settings.tap
         if tap is None or tap.rate is None:
             return tap is not None
-        media = _media_time(frame)
+        media = media_time(frame)
         now = self._clock() if media is None else float(media)
         # Half a frame of patience, so that 10 of 30 frames a second are every third.
         if self._last_tap is not None and 0 <= now - self._last_tap < 1 / tap.rate - _TAP_SLACK:
@@ -346,7 +346,7 @@ class Pipeline:
         """Give the oldest message to the pairer."""
         if not self._messages:
             return
-        payload = self._messages.get_nowait()
+        payload, came = self._messages.get_nowait()
         try:
             if len(payload) > _LARGE_MESSAGE:
                 message = await self._in_thread(self._format.decode, payload)
@@ -358,7 +358,7 @@ class Pipeline:
         except asyncio.CancelledError:
             self.ledger.messages.drop(self._why(Reason.CLOSED))
             raise
-        if (key := self._key(message)) is None:
+        if (key := self._key.of_message(message, came)) is None:
             self.ledger.messages.drop(Reason.NO_KEY)
         else:
             item = Waiting(key, len(payload), message)
@@ -369,15 +369,29 @@ class Pipeline:
         if not self._frames:
             return False
         frame = self._frames.peek()
-        item = Waiting(self._key(frame), frame.pixels.nbytes, frame)
+        item = Waiting(self._key.of_frame(frame), frame.pixels.nbytes, frame)
+        if self._key.repeats:
+            self._heed_epoch(frame, item.key)
         if self._settings.lossless and not self._pairer.has_room(item):
             return False
         self._frames.get_nowait()
         if item.key is None:
-            self.ledger.frames.drop(Reason.NO_KEY)
+            self._lose(frame, Reason.NO_KEY)
         else:
             self._settle(self._pairer.add_frame(item, self._clock()))
         return True
+
+    def _heed_epoch(self, frame: Frame, key: Any) -> None:  # a time, or None
+        """Let go of what waits when times may begin to repeat: it could pair with the wrong half.
+
+        That is when an epoch begins, and again at its first key: messages of the old one that
+        came between wait by the old times.
+        """
+        began = self._epoch is not None and frame.epoch != self._epoch
+        self._epoch = frame.epoch
+        if began or (self._renewed and key is not None):
+            self._settle(self._pairer.forget(self._clock()))
+        self._renewed = began or (self._renewed and key is None)
 
     def _settle(
         self, events: Iterable[Paired[Waiting, Waiting] | Dropped[Waiting, Waiting]]
@@ -385,8 +399,11 @@ class Pipeline:
         for event in events:
             if isinstance(event, Paired):
                 self._decided.append(event)
+            elif event.side == "frames":
+                self._lose(event.item.value, event.reason)
             else:
-                getattr(self.ledger, event.side).drop(self._why(event.reason))
+                self.ledger.messages.drop(self._why(event.reason))
+                self.history.note_message(event.item.value, event.reason)
 
     async def _hand_on(self) -> None:
         """Wait until the pairs that were decided are taken."""
@@ -429,18 +446,30 @@ class Pipeline:
         else:
             self.ledger.crops.drop(reason)
 
-    def _not_tapped(self, _: Frame) -> None:
+    def _note_pair(self, pair: Paired[Waiting, Waiting], part: Rendered) -> None:
+        self.ledger.frames.succeed()
+        self.ledger.messages.succeed()
+        refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
+        said = f"{part.received} predictions: {part.made} crops made{refused}"
+        self.history.note(pair.frame.value, f"paired by {self._style.paired_by}, {said}")
+
+    def _lose(self, frame: Frame, reason: Reason) -> None:
+        self.ledger.frames.drop(self._why(reason))
+        after = f" after {self._settings.pairing.max_wait:g} s" * (reason == Reason.EXPIRED)
+        self.history.note(frame, f"{self._why(reason)}{after}")
+
+    def _not_tapped(self, frame: Frame) -> None:
         if self._taps_first:
-            self.ledger.frames.drop(self._why(Reason.NOT_TAPPED))
+            self._lose(frame, Reason.NOT_TAPPED)
         else:
             self.tapped["dropped"] += 1
 
-    def _message_lost(self, _: bytes) -> None:
+    def _message_lost(self, _: tuple[bytes, int]) -> None:
         reason = Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
         self.ledger.messages.drop(self._why(reason))
 
-    def _pair_lost(self, _: Paired[Waiting, Waiting]) -> None:
-        self.ledger.frames.drop(self._why(Reason.CLOSED))
+    def _pair_lost(self, pair: Paired[Waiting, Waiting]) -> None:
+        self._lose(pair.frame.value, Reason.CLOSED)
         self.ledger.messages.drop(self._why(Reason.CLOSED))
 
     def _why(self, reason: Reason) -> Reason:

@@ -160,8 +160,8 @@ def _cut(
     read = DETECTION_FORMATS[style.format].predictions(
         message, resolution_wh, name=name, limit=style.max_predictions
     )
-    root = Lineage([LineageEntry(name, None, *resolution_wh)])
-    crops, refused = cut(frame.pixels, read.instances, style.options, lineage=root)
+    lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
+    crops, refused = cut(frame.pixels, read.instances, style.options, lineage=lineage)
     beyond = range(len(read.rows), len(read.rows) + read.over_limit)
     return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond]
 

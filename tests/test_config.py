@@ -1,6 +1,7 @@
 """The configuration: typed, strict, and telling where it is wrong."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from streamcrop import config
 from streamcrop.config import Bytes, load, parse
 from streamcrop.core.background import CropOptions
 from streamcrop.errors import ConfigError
+from streamcrop.formats import DETECTION_FORMATS
 
 MINIMAL = """
 broker:
@@ -166,7 +168,11 @@ streams:
         (gate("detections", "topic", value="$share/g/"), "$.streams.gate.detections.topic", "FILT"),
         (gate("detections", "topic", value="$share//a"), "$.streams.gate.detections.topic", "GRO"),
         (gate("detections", "topic", value="$share/+/a"), "$.streams.gate.detections.topic", "GR"),
-        (gate("detections", "format", value="x"), "$.streams.gate.detections.format", "enum"),
+        (
+            gate("detections", "format", value="x"),
+            "$.streams.gate.detections.format",
+            "expected one of",
+        ),
         (
             gate("detections", "max_message_bytes", value="8 apples"),
             "$.streams.gate.detections.max_message_bytes",
@@ -437,27 +443,64 @@ def test_no_sizes(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "scheme"),
+    ("url", "keys"),
     [
-        ("rtsp://cam/stream", "rtsp"),
-        ("RTSPS://cam/stream", "rtsps"),
-        ("device:/dev/video0", "device"),
-        ("whip:", "whip"),
-        ("whep:https://host/whep", "whep"),
-        ("mqtt:cameras/gate", "mqtt"),
+        ("clip.mp4", {"frame_id", "sei", "pts"}),
+        ("rtsp://cam/stream", {"sei", "utc", "pts", "arrival"}),
+        ("RTSPS://user:s3cret@cam:8554/stream", {"sei", "utc", "pts", "arrival"}),
+        ("device:/dev/video0", {"arrival"}),
+        ("whip:", {"sei", "arrival"}),
+        ("whep:https://host/whep", {"sei", "arrival"}),
+        ("mqtt:cameras/gate", {"frame_id", "utc", "arrival"}),
     ],
 )
-def test_live_sources(url: str, scheme: str) -> None:
-    """A live source is refused by its name, with what there is instead."""
+def test_keys_of_sources(url: str, keys: set[str]) -> None:
+    """A key that the source does not provide is refused, and a tap provides `frame_id`."""
+    for key in ("frame_id", "sei", "utc", "pts", "arrival"):
+        tree = yaml.safe_load(gate("source", "url", value=url))
+        tree["streams"]["gate"]["pairing"] = {"key": key}
+        if key in keys:
+            assert parse(yaml.safe_dump(tree)).streams["gate"].pairing.key == key
+            continue
+        found = error_of(yaml.safe_dump(tree))
+        assert found.startswith("$.streams.gate.pairing.key: a ")
+        assert f"has no {key}: use {' or '.join(sorted(keys))}, or add a tap" in found
+        tree["streams"]["gate"]["tap"] = {}
+        if key == "frame_id":
+            assert parse(yaml.safe_dump(tree)).streams["gate"].pairing.key == key
+        else:
+            assert "add a tap" not in error_of(yaml.safe_dump(tree))
+
+
+def test_a_format_that_names_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that the format's messages cannot say is refused, with what would do."""
+    row = replace(DETECTION_FORMATS["inference"], keys=frozenset({"utc"}))
+    monkeypatch.setitem(DETECTION_FORMATS, "clock", row)
+    tree = yaml.safe_load(gate("detections", "format", value="clock"))
+    assert "clock messages say no frame_id" in error_of(yaml.safe_dump(tree))
+    tree["streams"]["gate"]["source"]["url"] = "rtsp://cam/stream"
+    tree["streams"]["gate"]["pairing"] = {"key": "sei"}
+    assert "clock messages say no sei: use utc" in error_of(yaml.safe_dump(tree))
+    tree["streams"]["gate"]["pairing"] = {"key": "utc"}
+    assert parse(yaml.safe_dump(tree))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://host/clip.mp4", "no source for the scheme 'https': expected a path, file://"),
+        ("rtsp:/cam", "Expected rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH"),
+        ("rtsps://user:s3cret@[cam/x", "Expected rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH"),
+        ("whep:ftp://host", "Expected whep:http://... or whep:https://..."),
+        ("mqtt:a/#/b", "Expected a topic filter; the level '#' is none"),
+        ("device:", "Expected a device like device:/dev/video0"),
+    ],
+)
+def test_urls_that_no_source_opens(url: str, expected: str) -> None:
+    """A URL without what its source needs is refused, and no password is repeated."""
     found = error_of(gate("source", "url", value=url))
-    assert found.startswith(f"$.streams.gate.source.url: {scheme} sources are not in this version")
-
-
-def test_unknown_scheme() -> None:
-    """A scheme that nobody knows is refused."""
-    found = error_of(gate("source", "url", value="https://host/clip.mp4"))
-    assert found.startswith("$.streams.gate.source.url: no source for the scheme 'https'")
-    assert "expected a path or file://" in found
+    assert found.startswith(f"$.streams.gate.source.url: {expected}")
+    assert "s3cret" not in found
 
 
 @pytest.mark.parametrize(
@@ -475,14 +518,6 @@ def test_files(url: str, path: str) -> None:
     """A path is taken as it is, a file URL is unquoted."""
     source = parse(gate("source", "url", value=url)).streams["gate"].source
     assert (source.is_file, source.path) == (True, path)
-
-
-@pytest.mark.parametrize("key", ["sei", "utc", "arrival"])
-def test_keys_that_a_file_has_not(key: str) -> None:
-    """A key that nothing provides is refused, and says what would do."""
-    found = error_of(gate("pairing", "key", value=key))
-    assert found.startswith(f"$.streams.gate.pairing.key: a file has no {key}; use frame_id")
-    assert found.endswith("or pts")
 
 
 @pytest.mark.parametrize(

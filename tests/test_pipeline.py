@@ -17,6 +17,7 @@ from streamcrop import config
 from streamcrop.core.values import Reason
 from streamcrop.errors import SourceError
 from streamcrop.pipeline import Pipeline
+from streamcrop.sources.threads import Threaded
 
 BOX = {"x": 30, "y": 30, "width": 20, "height": 20}
 
@@ -40,7 +41,7 @@ class Run:
     def __init__(self, source: ListSource, settings: config.Stream) -> None:
         self.broker = FakeBroker()
         self.source = source
-        self.pipeline = Pipeline("node", "gate", settings, source, self.broker)  # type: ignore[arg-type]
+        self.pipeline = Pipeline("node", "gate", settings, Threaded(source), self.broker)  # type: ignore[arg-type]
         self.pipeline.subscribe()
         self.ready: Awaitable[None] = asyncio.sleep(0)
 

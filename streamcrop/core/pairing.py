@@ -198,7 +198,7 @@ class Nearest:
 
     def settled(self, key: Any, latest: Any) -> bool:
         """See `Exact.settled`."""
-        return bool(latest > key + self.tolerance)
+        return latest is not None and bool(latest > key + self.tolerance)
 
     def residual(self, frame: Any, message: Any) -> float:
         """See `Exact.residual`."""
@@ -311,6 +311,16 @@ class Pairer(Generic[F, D]):
     def expire(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """End what has waited too long; call it at `deadline`."""
         return list(self._expire(now))
+
+    def forget(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
+        """End the wait of all as `ambiguous`, and remember nothing: keys begin to repeat."""
+        events = list(self._expire(now))
+        for side in self._waiting.values():
+            events += [self._drop(entry, Reason.AMBIGUOUS, now) for entry in list(side.values())]
+        while self._finished:
+            self._index["frames"].remove(self._finished.popleft())
+        self._latest = None
+        return events
 
     def close(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """End the wait of all; what can be decided is, the rest is `closed`."""

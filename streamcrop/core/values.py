@@ -81,14 +81,35 @@ class Frame:
         frame_id: What a detector echoes to name this frame; compared as text.
         pixels: The upright picture.
         pts: Media time in ticks of ``time_base`` seconds, or None.
-        captured_at: RFC 3339 UTC text, or None where the capture time is not known.
+        captured_at: Microseconds since 1970 UTC, or None where the capture time is not known.
+        epoch: Names the connection it came by; times of two epochs say nothing of each other.
+        sei: The ID that the bitstream carries for it, or None.
+        arrived: When it came, in microseconds since 1970 UTC by this machine's clock.
+        lineage: Of a picture that is itself a crop: the chain of images that ends with it.
     """
 
     frame_id: str
     pixels: Pixels
     pts: int | None = None
     time_base: Fraction | None = None
-    captured_at: str | None = None
+    captured_at: int | None = None
+    epoch: str | None = None
+    sei: str | None = None
+    arrived: int | None = None
+    lineage: "Lineage | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a live source's connection.
+
+    Attributes:
+        state: ``running`` or ``reconnecting``.
+        reason: Why, for people; without passwords.
+    """
+
+    state: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +144,7 @@ class Message:
         resolution_wh: ``(width, height)`` of the image that the detector saw; None: the frame's.
         strict: Whether the payload is valid JSON; false where it holds ``NaN`` or ``Infinity``.
         pts: Media time in ticks of ``time_base`` seconds, or None.
-        captured_at: As it came, or None.
+        captured_at: Microseconds since 1970 UTC, or None.
     """
 
     payload: bytes
@@ -132,7 +153,7 @@ class Message:
     strict: bool = True
     pts: int | None = None
     time_base: Fraction | None = None
-    captured_at: str | None = None
+    captured_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,18 @@ class DetectionFormat:
     Attributes:
         decode: Finds out which frame a message speaks of; raises `FormatError`.
         predictions: Reads its rows.
+        keys: The pairing keys that its messages can say.
     """
 
     decode: Callable[[bytes], Message]
     predictions: ReadPredictions
+    keys: frozenset[str]
 
 
-DETECTION_FORMATS = {"inference": DetectionFormat(inference.decode, inference.predictions)}
+DETECTION_FORMATS = {
+    "inference": DetectionFormat(
+        inference.decode,
+        inference.predictions,
+        frozenset({"frame_id", "sei", "utc", "pts", "arrival"}),
+    )
+}

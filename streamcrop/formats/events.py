@@ -20,6 +20,7 @@ from streamcrop.core.masks import Rle
 from streamcrop.core.values import Frame, Lineage, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.inference import RLE_KEYS, moved
+from streamcrop.formats.times import rfc3339
 
 # MQTT 5, 1.5.4: a UTF-8 encoded string.
 MAX_PROPERTY_BYTES = 65_535
@@ -102,7 +103,7 @@ MODES: dict[str, Callable[[Event], Packet]] = {"binary": binary, "json": structu
 
 
 def attributes(
-    *, kind: str, node: str, stream: str, event_id: str, subject: str, time: str | None
+    *, kind: str, node: str, stream: str, event_id: str, subject: str, time: int | None
 ) -> dict[str, str]:
     """The CloudEvents attributes, without those that describe the data."""
     found = {
@@ -112,7 +113,7 @@ def attributes(
         "id": event_id,
         "subject": subject,
     }
-    return found | ({} if time is None else {"time": time})
+    return found | ({} if time is None else {"time": rfc3339(time)})
 
 
 def topic_of(
@@ -136,13 +137,17 @@ def topic_of(
 
 
 def frame_fields(frame: Frame) -> dict[str, Any]:
-    """What is known of a frame's time; what is not known is absent."""
+    """What is known of a frame; what is not known is absent."""
     known: dict[str, Any] = {}
     if frame.pts is not None and frame.time_base is not None:
         known["pts"] = frame.pts
         known["time_base"] = f"{frame.time_base.numerator}/{frame.time_base.denominator}"
     if frame.captured_at is not None:
-        known["captured_at"] = frame.captured_at
+        known["captured_at"] = rfc3339(frame.captured_at)
+    if frame.epoch is not None:
+        known["epoch"] = frame.epoch
+    if frame.sei is not None:
+        known["sei"] = frame.sei
     return known
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Polygon, Rle
 from streamcrop.core.values import Instances, Mask, Message, Predictions, Reason
 from streamcrop.errors import FormatError
+from streamcrop.formats.times import microseconds
 
 MAX_FRAME_ID = 1024
 MAX_DETECTION_ID = 256
@@ -60,7 +61,7 @@ class _Head(msgspec.Struct):
     image: _Image | None = None
     pts: int | None = None
     time_base: str | None = None
-    captured_at: str | None = None
+    captured_at: str | float | None = None
 
 
 class _RawHead(_Head):
@@ -160,7 +161,7 @@ def decode(payload: bytes) -> Message:
         strict,
         head.pts,
         _time_base(head.time_base),
-        head.captured_at,
+        None if head.captured_at is None else microseconds(head.captured_at),
     )
 
 

@@ -16,7 +16,8 @@ from peers import Image, number_in, numbered, numbered_clip, write_clip
 from streamcrop.core.pixels import LUMA_WEIGHTS, ArrayPixels, YuvPixels
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import SourceError
-from streamcrop.sources.container import FileSource, pixels_of
+from streamcrop.sources.container import FileSource
+from streamcrop.sources.pictures import pixels_of
 
 
 def frames_of(path: Path, **how: bool) -> list[Frame]:
@@ -261,11 +262,10 @@ def test_what_is_no_video_is_a_clear_error(
 
 def test_a_picture_that_cannot_be_converted_is_a_clear_error() -> None:
     """A matrix that FFmpeg does not convert ends the source with its reason."""
-    source = FileSource("clip.mp4")
     picture = av.VideoFrame(64, 64, "yuv420p")
     picture.colorspace = 8  # YCgCo
     with pytest.raises(SourceError, match=r"matrix 8.*cannot be converted"):
-        source._pixels(picture)
+        pixels_of(picture)
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""IDs inside a bitstream: user data unregistered SEI of H.264 and H.265, read undecoded."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import UUID
+
+import msgspec
+
+from streamcrop.formats.inference import MAX_FRAME_ID
+
+_START = re.compile(b"\0\0\1")
+# NAL unit types (H.264, table 7-1; H.265, table 7-1): which is SEI, and up to which it is picture.
+# Then where the type stands in the header's first byte, and how long the header is.
+_UNITS = {"h264": (6, range(1, 6), 0, 0x1F, 1), "hevc": (39, range(32), 1, 0x3F, 2)}
+_USER_DATA_UNREGISTERED = 5
+# Encoders that write their settings into the stream: x264 and x265.
+_SETTINGS = {
+    UUID("dc45e9bd-e6d9-48b7-962c-d820d923eeef"),
+    UUID("2ca2de09-b517-47db-bb55-a4fe7fc2fc4e"),
+}
+
+
+class _Named(msgspec.Struct):
+    frame_id: str | int
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None) -> str | None:
+    r"""The ID that an access unit carries before its picture.
+
+    Args:
+        data: The access unit.
+        codec: ``h264`` or ``hevc``; nothing is found in others.
+        length_size: How many bytes the length before a NAL unit has; 0: start codes (Annex B).
+        uuid: Whose user data counts; None: anybody's but the settings of x264 and x265.
+
+    Returns:
+        The payload as text: what stands under ``frame_id`` where it is a JSON object, hexadecimal
+        where it is no text, the UUID itself where it is empty. None where there is no user data,
+        where there are several that differ, and where it is longer than a frame ID may be.
+
+    Example:
+        >>> unit = b"\x06\x05\x12" + b"0123456789abcdef" + b"42" + b"\x80"
+        >>> frame_id(b"\0\0\1" + unit, "h264", 0)
+        '42'
+    """
+    found = {
+        _text(name, payload)
+        for name, payload in _user_data(data, codec, length_size)
+        if (name == uuid if uuid else name not in _SETTINGS)
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def length_size_of(codec: str, extradata: bytes | None) -> int:
+    """How long the length before a NAL unit is, by the stream's extradata; 0: start codes.
+
+    ISO/IEC 14496-15, 5.3.3.1 (avcC) and 8.3.3.1 (hvcC): both begin with version 1.
+    """
+    at = {"h264": 4, "hevc": 21}.get(codec)
+    if at is None or not extradata or len(extradata) <= at or extradata[0] != 1:
+        return 0
+    return (extradata[at] & 3) + 1
+
+
+def _user_data(data: bytes, codec: str, length_size: int) -> Iterator[tuple[UUID, bytes]]:
+    if codec not in _UNITS:
+        return
+    sei, pictures, shift, mask, header = _UNITS[codec]
+    for unit in _with_lengths(data, length_size) if length_size else _with_start_codes(data):
+        kind = unit[0] >> shift & mask if unit else None
+        if kind in pictures:
+            return
+        if kind == sei:
+            for number, payload in _messages(unit[header:].replace(b"\0\0\3", b"\0\0")):
+                if number == _USER_DATA_UNREGISTERED and len(payload) >= 16:
+                    yield UUID(bytes=payload[:16]), payload[16:]
+
+
+def _with_start_codes(data: bytes) -> Iterator[bytes]:
+    starts = _START.finditer(data)
+    start = next(starts, None)
+    while start:
+        following = next(starts, None)
+        yield data[start.end() : following.start() if following else len(data)]
+        start = following
+
+
+def _with_lengths(data: bytes, length_size: int) -> Iterator[bytes]:
+    at = 0
+    while at + length_size < len(data):
+        end = at + length_size + int.from_bytes(data[at : at + length_size])
+        yield data[at + length_size : end]
+        at = end
+
+
+def _messages(unit: bytes) -> Iterator[tuple[int, bytes]]:
+    """The SEI messages of a unit, ``(payloadType, payload)`` (H.264, 7.3.2.3.1)."""
+    at = 0
+    while at + 2 < len(unit):
+        numbers = []
+        for _ in ("type", "size"):
+            number = 0
+            while at < len(unit) and unit[at] == 0xFF:
+                number, at = number + 255, at + 1
+            number += unit[at] if at < len(unit) else 0
+            numbers.append(number)
+            at += 1
+        kind, size = numbers
+        if at + size > len(unit):
+            return
+        yield kind, unit[at : at + size]
+        at += size
+
+
+def _text(uuid: UUID, payload: bytes) -> str | None:
+    payload = payload.rstrip(b"\0")
+    if not payload:
+        return str(uuid)
+    text = payload.decode(errors="replace")
+    with suppress(msgspec.DecodeError):
+        return str(_named.decode(payload).frame_id)
+    found = text if text.isprintable() and "\ufffd" not in text else payload.hex()
+    return found if len(found) <= MAX_FRAME_ID else None

@@ -1,0 +1,58 @@
+"""Capture times: microseconds since 1970 UTC, and the ways in which messages write them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+
+from streamcrop.errors import FormatError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# RFC 3339, 5.6, but the offset may be missing (ONVIF, Roboflow): then it is UTC, as the keys say.
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+)
+# Before 3000-01-01: a larger number counts milliseconds or nanoseconds.
+_LAST_SECOND = 32_503_680_000
+
+
+def microseconds(value: object) -> int:
+    """Read a capture time.
+
+    Args:
+        value: RFC 3339 text, UTC where it names no offset, any number of digits behind the second
+            (cut, not rounded); or seconds since 1970 UTC.
+
+    Raises:
+        FormatError: `malformed`, if it is neither.
+
+    Example:
+        >>> microseconds("2026-11-22T10:00:00.123456Z"), microseconds(1795341600.5)
+        (1795341600123456, 1795341600500000)
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if isfinite(value) and 0 <= value < _LAST_SECOND:
+            return round(value * 1_000_000)
+    elif isinstance(value, str) and (match := _RFC3339.fullmatch(value)):
+        date, time, fraction, offset = match.groups("")
+        # A leap second is no time that `datetime` knows; it is the first one of the next minute.
+        leap = time.endswith(":60")
+        clock = f"{date}T{time[:-2] + '59' if leap else time}{offset.upper() or 'Z'}"
+        try:
+            whole = datetime.fromisoformat(clock) + timedelta(seconds=leap) - _EPOCH
+        except (OverflowError, ValueError):
+            pass
+        else:
+            return whole // _MICROSECOND + int(fraction[:6].ljust(6, "0") or 0)
+    msg = f"a time is RFC 3339 text or seconds since 1970, not {value!r:.80}"
+    raise FormatError(msg)
+
+
+def rfc3339(time: int) -> str:
+    """Write a capture time; the inverse of `microseconds`.
+
+    Example:
+        >>> rfc3339(1795341600123456)
+        '2026-11-22T10:00:00.123456Z'
+    """
+    return (_EPOCH + time * _MICROSECOND).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,64 @@
+"""What frame and message have to agree on, a row a pairing key."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from streamcrop.core.pairing import Exact, Nearest
+from streamcrop.core.values import Frame, Message
+
+_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A pairing key.
+
+    Attributes:
+        of_frame: A frame's key, or None where it has none.
+        of_message: The same of a message, which came at so many microseconds since 1970.
+        tolerance: By how many seconds the two may differ, unless the user says otherwise; None:
+            they are equal. Half a frame interval at 60 frames a second, and far more than the
+            0.25 ms by which two streams of one camera differ (measured 2026-11-22).
+        repeats: Whether another epoch may have the same keys for other frames.
+    """
+
+    of_frame: Callable[[Frame], Any]
+    of_message: Callable[[Message, int], Any]
+    tolerance: float | None = None
+    repeats: bool = False
+
+    def match(self, tolerance: float | None) -> Exact | Nearest:
+        """How the pairer compares this key."""
+        if self.tolerance is None:
+            return Exact()
+        return Nearest(Fraction(tolerance or self.tolerance).limit_denominator(_SECOND))
+
+
+def media_time(item: Frame | Message) -> Fraction | None:
+    """Media time in seconds."""
+    return None if item.pts is None or item.time_base is None else item.pts * item.time_base
+
+
+def _seconds(time: int | None) -> Fraction | None:
+    return None if time is None else Fraction(time, _SECOND)
+
+
+KEYS = {
+    "frame_id": Key(lambda frame: frame.frame_id, lambda message, _: message.frame_id),
+    "sei": Key(lambda frame: frame.sei, lambda message, _: message.frame_id),
+    "utc": Key(
+        lambda frame: _seconds(frame.captured_at),
+        lambda message, _: _seconds(message.captured_at),
+        tolerance=0.008,
+        repeats=True,
+    ),
+    "pts": Key(media_time, lambda message, _: media_time(message), repeats=True),
+    # A detector that says when it got its frame is believed; the message itself comes later.
+    "arrival": Key(
+        lambda frame: _seconds(frame.arrived),
+        lambda message, now: _seconds(message.captured_at or now),
+        tolerance=0.02,
+    ),
+}

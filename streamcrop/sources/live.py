@@ -1,0 +1,244 @@
+"""Cameras: RTSP and devices, connected again for as long as the stream runs."""
+
+import logging
+import random
+import re
+import secrets
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import av
+import av.container
+import av.logging
+
+from streamcrop.core.capture import CaptureClock
+from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.errors import SourceError
+from streamcrop.sources import Item
+from streamcrop.sources.container import sei_of, text_of, video_of
+from streamcrop.sources.pictures import pixels_of
+
+logger = logging.getLogger(__name__)
+
+# How often a reading thread looks at the stop flag; FFmpeg takes up to twice as long.
+_READ_TIMEOUT = 0.2
+# Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
+# that refuses the password, which may lock us out, is asked seldom.
+_FIRST_DELAY, _LONGEST_DELAY, _REFUSED_DELAY = 0.1, 0.5, 30.0
+_REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
+# What FFmpeg says when packets are missing.
+_MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
+# More packets than are held back while the stream is probed.
+_PROBED = 30
+
+
+class _RefusedError(SourceError):
+    """The camera does not let us in."""
+
+
+class _Tag(NamedTuple):
+    """What a packet says of its picture; it travels through the decoder with it."""
+
+    number: int
+    frame_id: str
+    epoch: str
+    captured_at: int | None
+    sei: str | None
+    arrived: int
+
+
+class LiveSource:
+    """The frames of a camera.
+
+    Args:
+        url: What FFmpeg opens; may hold a name and a password, which nothing that is said repeats.
+        container: FFmpeg's name of the input format; None: by the URL.
+        transport: ``tcp`` or ``udp``, for RTSP.
+        connect_timeout: In seconds.
+        stall_timeout: A connection without a packet for so many seconds is given up.
+        clock: Believes capture times; None where nobody asks for them.
+        read_sei: Whether IDs in the bitstream are read.
+        sei_uuid: Whose; None: anybody's.
+
+    Iterating yields a `Change` for each connection that begins or ends, `Frame`s whose
+    ``frame_id`` is ``{epoch}-{n}``, and `Reason.CORRUPT` for each picture from the first that
+    misses something to the next key picture. It blocks, as `FileSource` does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        container: str | None = None,
+        transport: str = "tcp",
+        connect_timeout: float = 5.0,
+        stall_timeout: float = 3.0,
+        clock: CaptureClock | None = None,
+        read_sei: bool = False,
+        sei_uuid: UUID | None = None,
+    ) -> None:
+        self._url = url
+        self._format = container
+        self._connect_timeout = connect_timeout
+        self._stall_timeout = stall_timeout
+        self._clock = clock
+        self._read_sei = read_sei
+        self._sei_uuid = sei_uuid
+        self._stopped = threading.Event()
+        # Only the video: with a second stream FFmpeg changes media times at the first report. And
+        # little probing: nobody asks for the frame rate, and what is probed comes late.
+        rtsp = {"rtsp_transport": transport, "allowed_media_types": "video", "fpsprobesize": "0"}
+        self._options = {} if container else rtsp
+
+    def stop(self) -> None:
+        """End the iteration soon."""
+        self._stopped.set()
+
+    def __iter__(self) -> Iterator[Item]:
+        # Below this FFmpeg does not say that something is missing.
+        av.logging.set_level(av.logging.INFO)
+        av.logging.set_skip_repeated(v=False)
+        delay = _FIRST_DELAY
+        while not self._stopped.is_set():
+            reason = "the camera ended the stream"
+            try:
+                with av.logging.Capture() as log:
+                    for item in self._connection(log):
+                        if isinstance(item, Frame):
+                            delay = _FIRST_DELAY
+                        yield item
+            except SourceError as error:
+                reason = str(error)
+                if isinstance(error, _RefusedError):
+                    delay = _REFUSED_DELAY
+            if not self._stopped.is_set():
+                yield Change("reconnecting", reason)
+                self._stopped.wait(delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
+                delay = min(2 * delay, _LONGEST_DELAY)
+
+    def _connection(self, log: list[Any]) -> Iterator[Item]:
+        """All that comes by one connection."""
+        with self._open() as container:
+            stream = video_of(container, "the camera")
+            # What the decoder misses is said in the thread that decodes: so in this one.
+            stream.codec_context.thread_count = 1
+            if self._clock:
+                self._clock.connect()
+            self._epoch, self._first = _new_epoch(), 1
+            yield Change("running", "connected")
+            # Counted in packets, since pictures may leave the decoder later and in another order.
+            key, broken = 0, _PROBED if any(_MISSED.search(line) for _, _, line in log) else 0
+            log.clear()
+            for number, packet in enumerate(self._packets(container, stream), 1):
+                if _tells_loss(log):
+                    # The parser holds a packet back: the loss may lie in the next one.
+                    broken = number + 1
+                packet.opaque = self._tag(number, packet, stream)
+                try:
+                    pictures = packet.decode()
+                except av.FFmpegError:
+                    broken = max(broken, number)
+                    yield Reason.CORRUPT
+                    continue
+                if packet.is_corrupt or _tells_loss(log):
+                    broken = max(broken, number)
+                for picture in pictures:
+                    tag = cast("_Tag", picture.opaque)
+                    if picture.is_corrupt:
+                        broken = max(broken, tag.number)
+                    elif picture.key_frame:
+                        key = tag.number
+                    yield Reason.CORRUPT if key <= broken else _frame(picture, tag)
+
+    def _open(self) -> av.container.InputContainer:
+        try:
+            return av.open(
+                self._url,
+                format=self._format,
+                options=self._options,
+                timeout=(self._connect_timeout, _READ_TIMEOUT),
+            )
+        except _REFUSED as error:
+            msg = f"the camera refuses the name or password in source.url: {text_of(error)}"
+            raise _RefusedError(msg) from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            msg = f"no connection to the camera: {text_of(error)}"
+            raise SourceError(msg) from None
+
+    def _packets(
+        self, container: av.container.InputContainer, stream: av.VideoStream
+    ) -> "Iterator[av.Packet[av.VideoStream]]":
+        heard = time.monotonic()
+        while not self._stopped.is_set():
+            try:
+                for packet in container.demux(stream):
+                    if self._stopped.is_set() or not packet.size:
+                        return
+                    heard = time.monotonic()
+                    yield packet
+            except av.ExitError:
+                # The timeout, with which the connection goes on.
+                if time.monotonic() - heard >= self._stall_timeout - _READ_TIMEOUT:
+                    msg = f"the camera has sent nothing for {self._stall_timeout:g} s"
+                    raise SourceError(msg) from None
+            except (av.FFmpegError, OSError) as error:
+                msg = f"the connection to the camera broke: {text_of(error)}"
+                raise SourceError(msg) from None
+
+    def _tag(
+        self, number: int, packet: "av.Packet[av.VideoStream]", stream: av.VideoStream
+    ) -> _Tag:
+        captured_at = None
+        if clock := self._clock:
+            now, media = time.monotonic(), None
+            if packet.has_sidedata("rtcp_sr"):
+                clock.report(now)
+            if packet.pts is not None and packet.time_base is not None:
+                media = round(packet.pts * packet.time_base * 1_000_000)
+            captured_at = clock.time_of(media, _wall_clock(packet), now)
+            if clock.stepped:
+                logger.warning("the camera's clock jumped: no capture times for a while")
+                self._epoch, self._first = _new_epoch(), number
+        sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
+        frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
+        return _Tag(number, frame_id, self._epoch, captured_at, sei, arrived)
+
+
+def _frame(picture: av.VideoFrame, tag: _Tag) -> Frame:
+    return Frame(
+        tag.frame_id,
+        pixels_of(picture),
+        picture.pts,
+        picture.time_base,
+        tag.captured_at,
+        tag.epoch,
+        tag.sei,
+        tag.arrived,
+    )
+
+
+def _wall_clock(packet: "av.Packet[av.VideoStream]") -> int | None:
+    """Microseconds since 1970 UTC by the sender's reports (AVProducerReferenceTime.wallclock)."""
+    for data in packet.iter_sidedata():
+        if data.data_type == "prft":
+            return int(struct.unpack_from("<q", bytes(data))[0])
+    return None
+
+
+def _tells_loss(log: list[Any]) -> bool:
+    """Whether FFmpeg said that something is missing; empties the log."""
+    lost = any(
+        level <= av.logging.ERROR or "conceal" in line or _MISSED.search(line)
+        for level, _, line in log
+    )
+    log.clear()
+    return lost
+
+
+def _new_epoch() -> str:
+    """A name that no connection of any run had: by time, and by chance where clocks go back."""
+    return f"{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}"

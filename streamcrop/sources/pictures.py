@@ -1,0 +1,80 @@
+"""A picture as FFmpeg decoded it becomes upright `Pixels`."""
+
+from itertools import count
+from typing import Any, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.values import Pixels
+from streamcrop.errors import SourceError
+
+# AVColorSpace (ITU-T H.273 MatrixCoefficients) → `pixels.LUMA_WEIGHTS`; 2 is "unspecified".
+MATRICES = {1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
+_FULL_RANGE = 2
+_PLANAR = {"yuv420p", "yuvj420p"}
+_SEMI_PLANAR = {"nv12": (0, 1), "nv21": (1, 0)}
+
+
+def pixels_of(picture: av.VideoFrame) -> Pixels:
+    """The upright pixels of a decoded picture.
+
+    8-bit 4:2:0 stays in its planes, which are views of the picture's memory; any other format is
+    converted here, once, by FFmpeg.
+
+    Raises:
+        SourceError: If FFmpeg cannot convert them.
+    """
+    turn = _display_matrix(picture)
+    name = picture.format.name
+    matrix = MATRICES.get(int(picture.colorspace))
+    full_range = name == "yuvj420p" or int(picture.color_range) == _FULL_RANGE
+    if matrix and name in _PLANAR:
+        y, u, v = (_plane(plane, 1) for plane in picture.planes)
+    elif matrix and name in _SEMI_PLANAR:
+        y, interleaved = _plane(picture.planes[0], 1), _plane(picture.planes[1], 2)
+        chroma = interleaved.reshape(len(interleaved), -1, 2)
+        u, v = (chroma[:, :, at] for at in _SEMI_PLANAR[name])
+    else:
+        array = _converted(picture)
+        return ArrayPixels(oriented_array(array, turn) if turn else array)
+    yuv = YuvPixels(y, u, v, matrix=matrix, full_range=full_range)
+    return yuv.oriented(turn) if turn else yuv
+
+
+def _plane(plane: "av.video.plane.VideoPlane", samples: int) -> npt.NDArray[np.uint8]:
+    # PyAV's planes are buffers, which its stubs do not say.
+    rows: npt.NDArray[np.uint8] = np.frombuffer(cast("bytes", plane), np.uint8)
+    return rows.reshape(-1, plane.line_size)[: plane.height, : plane.width * samples]
+
+
+def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int] | None:
+    """How the picture is to be turned or mirrored; None if it is upright.
+
+    The first two columns of the matrix of ISO/IEC 14496-12, 6.2.2: quarter turns only, as players
+    and OpenCV do. Side data is read by index because that alone works in PyAV 16 to 19.
+    """
+    side_data = cast("Any", picture.side_data)
+    for at in count():
+        try:
+            data = side_data[at]
+        except IndexError:
+            break
+        if data.type.name != "DISPLAYMATRIX":
+            continue
+        entries = np.sign(np.frombuffer(data, np.int32)[:9].astype(np.int64)).reshape(3, 3)
+        a, b, c, d = (int(entries[row, column]) for row in (0, 1) for column in (0, 1))
+        quarter = (a == d == 0 and b and c) or (b == c == 0 and a and d)
+        return (a, b, c, d) if quarter and (a, d) != (1, 1) else None
+    return None
+
+
+def _converted(picture: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    try:
+        return cast("npt.NDArray[np.uint8]", picture.to_ndarray(format="bgr24"))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        kind = f"{picture.format.name}, matrix {int(picture.colorspace)}"
+        msg = f"pictures of the format {kind} cannot be converted: {error}"
+        raise SourceError(msg) from None
