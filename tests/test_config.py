@@ -26,6 +26,10 @@ streams:
 """
 
 
+# The longest text that MQTT is sure to hold is one character shorter; the deepest topic, a level.
+LONG, DEEP = "\u00e4" * 16_384, "a/" * 200 + "a"
+
+
 def changed(*path: str, value: Any) -> str:
     """The minimal file with one value changed; None removes it."""
     tree: dict[str, Any] = yaml.safe_load(MINIMAL)
@@ -137,12 +141,12 @@ streams:
         (changed("broker", "protocol", value=5), "$.broker.protocol", "`str`"),
         (changed("broker", "cert", value="c"), "$.broker", "cert and key belong together"),
         (changed("broker", "key", value="k"), "$.broker", "cert and key belong together"),
-        (changed("streams", "a b", value={}), "$.streams", "name 'a b' may hold letters"),
-        (changed("streams", "a/b", value={}), "$.streams", "name 'a/b'"),
-        (changed("streams", "a\n", value={}), "$.streams", "letters, digits, _ and -"),
-        (changed("streams", "", value={}), "$.streams", "name ''"),
-        (changed("streams", "é", value={}), "$.streams", "name 'é'"),
-        ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$", "`$.streams`"),
+        (changed("streams", "a b", value={}), "$.streams", "'a b' is not 1 to 256 letters"),
+        (changed("streams", "a/b", value={}), "$.streams", "'a/b'"),
+        (changed("streams", "a\n", value={}), "$.streams", "letters, digits, _ or -"),
+        (changed("streams", "", value={}), "$.streams", "'' is not"),
+        (changed("streams", "é", value={}), "$.streams", "'é' is not"),
+        ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$.streams", "expected keys that are text"),
         (changed("streams", "b", value=7), "$.streams.b", "Expected `object`, got `int`"),
         (gate("surce", value={}), "$.streams.gate", "unknown field `surce`"),
         (gate("source", value=None), "$.streams.gate", "missing required field `source`"),
@@ -155,7 +159,15 @@ streams:
         (gate("detections", "topic", value="a#"), "$.streams.gate.detections.topic", "'a#'"),
         (gate("detections", "topic", value="#/a"), "$.streams.gate.detections.topic", "'#'"),
         (gate("detections", "topic", value="a/b+/c"), "$.streams.gate.detections.topic", "'b+'"),
-        (gate("detections", "topic", value="\0"), "$.streams.gate.detections.topic", "filter"),
+        (gate("detections", "topic", value="\0"), "$.streams.gate.detections.topic", "NUL"),
+        (gate("detections", "topic", value="a\n"), "$.streams.gate.detections.topic", "printable"),
+        (gate("detections", "topic", value=DEEP), "$.streams.gate.detections.topic", "200 levels"),
+        (gate("detections", "topic", value=LONG), "$.streams.gate.detections.topic", "<= 16383"),
+        (gate("detections", "topic", value="$share"), "$.streams.gate.detections.topic", "GROUP"),
+        (gate("detections", "topic", value="$share/g"), "$.streams.gate.detections.topic", "GROUP"),
+        (gate("detections", "topic", value="$share/g/"), "$.streams.gate.detections.topic", "FILT"),
+        (gate("detections", "topic", value="$share//a"), "$.streams.gate.detections.topic", "GRO"),
+        (gate("detections", "topic", value="$share/+/a"), "$.streams.gate.detections.topic", "GR"),
         (
             gate("detections", "format", value="x"),
             "$.streams.gate.detections.format",
@@ -200,7 +212,26 @@ streams:
         (gate("output", "topic", value="{class.x}"), "$.streams.gate.output.topic", "unknown"),
         (gate("output", "topic", value="a/+"), "$.streams.gate.output.topic", "no wildcards"),
         (gate("output", "topic", value="a/#"), "$.streams.gate.output.topic", "no wildcards"),
-        (gate("output", "topic", value="a\0"), "$.streams.gate.output.topic", "no wildcards"),
+        (gate("output", "topic", value="a\0"), "$.streams.gate.output.topic", "NUL"),
+        (gate("output", "topic", value="a\t"), "$.streams.gate.output.topic", "printable"),
+        (gate("output", "topic", value=DEEP), "$.streams.gate.output.topic", "200 levels"),
+        (gate("output", "topic", value=LONG), "$.streams.gate.output.topic", "<= 16383"),
+        (gate("output", "topic", value="{class}" * 6), "$.streams.gate.output.topic", "filled in"),
+        (gate("output", "files", value="\ud800"), "$.streams.gate.output.files", "surrogates"),
+        (gate("source", "url", value="a\0.mp4"), "$.streams.gate.source.url", "NUL"),
+        (
+            gate("output", "encoding", value="\udfff"),
+            "$.streams.gate.output.encoding",
+            "surrogates",
+        ),
+        (gate("crop", value={1: 2}), "$.streams.gate.crop", "put 1, yes or null in quotes"),
+        (gate("crop", value={None: 2}), "$.streams.gate.crop", "expected keys that are text"),
+        (gate("crop", value={"\ud800": 2}), "$.streams.gate.crop", "expected keys that are text"),
+        (changed("node", value="\ud83d\ude00"), "$.node", "surrogates"),
+        (changed("broker", "password", value="\ud800"), "$.broker.password", "surrogates"),
+        (changed("broker", "username", value=LONG), "$.broker.username", "<= 16383"),
+        (changed("broker", "password", value=LONG), "$.broker.password", "<= 16383"),
+        (changed("streams", "x" * 257, value={}), "$.streams", "1 to 256 letters"),
         (gate("output", "encoding", value="gif"), "$.streams.gate.output.encoding", "enum"),
         (gate("output", "quality", value=0), "$.streams.gate.output.quality", ">= 1"),
         (gate("output", "qos", value=2), "$.streams.gate.output.qos", "enum value 2"),
@@ -289,6 +320,10 @@ def test_secrets_stay_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         "mqtt://host:port",
         "mqtt://host:65536",
         "mqtt://[::1",
+        "mqtt://a..b",
+        f"mqtt://{'a' * 64}",
+        f"mqtt://{'ü' * 60}.de",
+        f"mqtt://{'a.' * 127}",
         "mqtt://me:hunter2@host/x",
         "http://me:hunter2@host",
         "mqtt://me:hunter2#x@host",
@@ -486,14 +521,30 @@ def test_files(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["a", "a/b", "+", "#", "a/+/c", "+/+/#", "/", "a//b", "$share/g/a/#", "a/{x}"]
+    "topic",
+    [
+        "a",
+        "a/b",
+        "+",
+        "#",
+        "a/+/c",
+        "+/+/#",
+        "/",
+        "a//b",
+        "$share/g/a/#",
+        "a/{x}",
+        LONG[1:],
+        DEEP[4:],
+    ],
 )
 def test_topic_filters(topic: str) -> None:
     """A filter's wildcards stand alone in their levels."""
     assert parse(gate("detections", "topic", value=topic)).streams["gate"].detections.topic == topic
 
 
-@pytest.mark.parametrize("topic", ["a", "/", "{stream}/{class}", "a/{{b}}", "$x/{detection_id}"])
+@pytest.mark.parametrize(
+    "topic", ["a", "/", "{stream}/{class}", "a/{{b}}", "$x/{detection_id}", LONG[1:], DEEP[4:]]
+)
 def test_topic_templates(topic: str) -> None:
     """A template has any of the known fields, or none."""
     assert parse(gate("output", "topic", value=topic)).streams["gate"].output.topic == topic
