@@ -1,59 +1,73 @@
-"""What frame and message have to agree on, by each pairing key."""
+"""What frame and message agree on, a row a key."""
 
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from fakes import frame
 
-from streamcrop import config
+from streamcrop.config import SOURCES
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Message
 from streamcrop.keys import KEYS
 
-NOW = 1_700_000_000_000_000
+FRAME = replace(
+    frame("1a-7"),
+    pts=90,
+    time_base=Fraction(1, 30),
+    captured_at=1_000_001,
+    sei="42",
+    arrived=2_000_000,
+)
+MESSAGE = Message(b"", frame_id="1a-7", pts=3, time_base=Fraction(1), captured_at=1_000_001)
 
 
 @pytest.mark.parametrize(
-    ("key", "of_frame", "of_message", "agreed"),
+    ("key", "of_frame", "of_message"),
     [
-        ("frame_id", {}, {"frame_id": "7"}, "7"),
-        ("sei", {"sei": "ab"}, {"frame_id": "ab"}, "ab"),
-        ("utc", {"captured_at": NOW + 1}, {"captured_at": NOW + 1}, Fraction(NOW + 1, 10**6)),
-        (
-            "pts",
-            {"pts": 3600, "time_base": Fraction(1, 90_000)},
-            {"pts": 40, "time_base": Fraction(1, 1000)},
-            Fraction(1, 25),
-        ),
-        ("arrival", {"arrived": NOW}, {}, Fraction(NOW, 10**6)),
-        ("arrival", {"arrived": NOW - 5}, {"captured_at": NOW - 5}, Fraction(NOW - 5, 10**6)),
+        ("frame_id", "1a-7", "1a-7"),
+        ("sei", "42", "1a-7"),
+        ("utc", Fraction(1_000_001, 1_000_000), Fraction(1_000_001, 1_000_000)),
+        ("pts", Fraction(3), Fraction(3)),
+        ("arrival", Fraction(2), Fraction(1_000_001, 1_000_000)),
     ],
 )
-def test_both_name_the_frame_alike(
-    key: str, of_frame: dict[str, Any], of_message: dict[str, Any], agreed: object
-) -> None:
-    """A frame and the message that speaks of it have equal keys, in whatever unit they came."""
-    assert KEYS[key].of_frame(frame("7", **of_frame)) == agreed
-    assert KEYS[key].of_message(Message(b"", **of_message), NOW) == agreed
+def test_keys(key: str, of_frame: Any, of_message: Any) -> None:
+    """Each key is read from its own field, on both sides in the same unit."""
+    assert KEYS[key].of_frame(FRAME) == of_frame
+    assert KEYS[key].of_message(MESSAGE, 5) == of_message
 
 
-@pytest.mark.parametrize("key", ["sei", "utc", "pts", "arrival"])
-def test_a_frame_may_lack_a_key(key: str) -> None:
-    """What a frame does not carry is None, not a guess; a message's likewise."""
-    assert KEYS[key].of_frame(frame("7")) is None
-    if key != "arrival":
-        assert KEYS[key].of_message(Message(b""), NOW) is None
+@pytest.mark.parametrize("key", ["frame_id", "sei", "utc", "pts"])
+def test_what_is_not_known_is_no_key(key: str) -> None:
+    """Nothing is guessed: a frame or message without the field has no key."""
+    if key != "frame_id":
+        assert KEYS[key].of_frame(frame("1")) is None
+    assert KEYS[key].of_message(Message(b""), 5) is None
 
 
-def test_how_keys_are_compared() -> None:
-    """Names and media times are equal or not; clock times are near, within the user's tolerance."""
-    exact = {name for name, key in KEYS.items() if key.match(0.5) == Exact()}
-    assert exact == {"frame_id", "sei", "pts"}
-    assert KEYS["utc"].match(None) == Nearest(Fraction(8, 1000))
-    assert KEYS["utc"].match(0.005) == Nearest(Fraction(5, 1000))
+def test_arrival_without_a_time_is_the_messages_own() -> None:
+    """A detector that says no time is taken at the moment at which its message came."""
+    assert KEYS["arrival"].of_message(Message(b""), 5_000_000) == 5
 
 
-def test_every_key_of_the_configuration_is_known() -> None:
-    """`pairing.key` may say each key of the table, and no other."""
-    assert set(get_args(config.Pairing.__annotations__["key"])) == set(KEYS)
+@pytest.mark.parametrize(
+    ("key", "tolerance", "expected"),
+    [
+        ("frame_id", None, Exact()),
+        ("sei", 0.5, Exact()),
+        ("pts", None, Exact()),
+        ("utc", None, Nearest(Fraction(8, 1000))),
+        ("utc", 0.001, Nearest(Fraction(1, 1000))),
+        ("arrival", None, Nearest(Fraction(20, 1000))),
+    ],
+)
+def test_matches(key: str, tolerance: float | None, expected: Exact | Nearest) -> None:
+    """Names are compared exactly, clocks within a tolerance."""
+    assert KEYS[key].match(tolerance) == expected
+
+
+def test_every_key_of_a_source_is_a_row() -> None:
+    """The configuration offers no key that nothing compares."""
+    assert {key for _, keys in SOURCES.values() for key in keys} == set(KEYS)
