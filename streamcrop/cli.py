@@ -148,7 +148,7 @@ def _report(node: "Node", ledger: str | None = None) -> None:
     """Say what became of everything, and end with that status."""
     for name, pipeline in node.pipelines.items():
         click.echo(f"ledger of {name}")
-        click.echo(pipeline.ledger)
+        click.echo(pipeline.outcomes.ledger)
     if ledger:
         Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
     for problem in node.problems:

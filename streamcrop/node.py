@@ -145,14 +145,23 @@ class Node:
     @property
     def ledger(self) -> dict[str, Any]:
         """As in ``--ledger``."""
-        return {"streams": {name: p.ledger.as_json() for name, p in self.pipelines.items()}}
+        return {
+            "streams": {name: p.outcomes.ledger.as_json() for name, p in self.pipelines.items()}
+        }
 
     @property
     def problems(self) -> list[str]:
         """What went wrong for good; the ledger's errors too."""
-        found = [f"{name}: {p.failure}" for name, p in self.pipelines.items() if p.failure]
+        found = [
+            f"{name}: {p.outcomes.failure}"
+            for name, p in self.pipelines.items()
+            if p.outcomes.failure
+        ]
         for name, pipeline in self.pipelines.items():
-            found += [f"{name}: the ledger does not add up: {e}" for e in pipeline.ledger.errors()]
+            found += [
+                f"{name}: the ledger does not add up: {e}"
+                for e in pipeline.outcomes.ledger.errors()
+            ]
         return found + ([str(self.refused)] if self.refused else [])
 
     def stop(self) -> None:
@@ -220,7 +229,7 @@ class Node:
         try:
             await pipeline.run(self._started(name))
         finally:
-            reason = str(pipeline.failure or "the source has ended")
+            reason = str(pipeline.outcomes.failure or "the source has ended")
             if self._stop.is_set():
                 reason = "the node was stopped"
             self._set_state(name, "ended", reason)
@@ -274,7 +283,11 @@ class Node:
             return
         pipeline = self.pipelines.get(question.stream)
         known = ", ".join(self.pipelines)
-        said = pipeline.history.explain(question.frame_id) if pipeline else f"streams are {known}"
+        said = (
+            pipeline.outcomes.history.explain(question.frame_id)
+            if pipeline
+            else f"streams are {known}"
+        )
         self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
@@ -284,8 +297,8 @@ class Node:
             "state": state,
             "reason": reason,
             "node": self._config.node,
-            "ledger": pipeline.ledger.as_json(),
-            **({"tap": pipeline.tapped} if pipeline.tapped else {}),
+            "ledger": pipeline.outcomes.ledger.as_json(),
+            **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),
         }
         return Outgoing(
             f"streamcrop/{name}/status",
@@ -299,7 +312,7 @@ class Node:
 
     async def _report(self) -> None:
         """Losses to the log once a second, the ledger to the broker now and then."""
-        reports = [LossReport(name, p.ledger) for name, p in self.pipelines.items()]
+        reports = [LossReport(name, p.outcomes.ledger) for name, p in self.pipelines.items()]
         tick = 0
         while True:
             await asyncio.sleep(_REPORT_EVERY)

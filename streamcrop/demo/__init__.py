@@ -73,7 +73,7 @@ async def play(
             finally:
                 progress.cancel()
             for _ in range(_LAST_TICKS):
-                if len(crops) < node.pipelines[STREAM].ledger.crops.succeeded:
+                if len(crops) < node.pipelines[STREAM].outcomes.ledger.crops.succeeded:
                     await asyncio.sleep(_TICK)
     click.echo("")
     if contact_sheet(crops, output / SHEET, BACKGROUND):
@@ -123,7 +123,7 @@ async def _progress(node: Node, crops: Sequence[object], duration: float) -> Non
 
     Where no terminal is, it is a line now and then.
     """
-    ledger = node.pipelines[STREAM].ledger
+    ledger = node.pipelines[STREAM].outcomes.ledger
     while not ledger.frames.entered:  # noqa: ASYNC110  # a ledger tells nobody when it counts
         await asyncio.sleep(_TICK)
     every, start = (_TICK, "\r") if sys.stdout.isatty() else (_LINE_EVERY, "")
