@@ -3,8 +3,10 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,7 +155,13 @@ def _report(node: "Node", ledger: str | None = None) -> None:
         Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
     for problem in node.problems:
         click.echo(f"error: {problem}", err=True)
-    sys.exit(EXIT_FAILED if node.problems else 0)
+    code = EXIT_FAILED if node.problems else 0
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A camera that hangs: its thread would come back to an interpreter that is gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _load(path: str) -> "Config":

@@ -10,6 +10,8 @@ from streamcrop.sources import Item
 
 # Enough that decoding goes on while the loop is busy, and no more pictures in memory than that.
 _AHEAD = 2
+# Longer than a library's call lasts as a rule; one that hangs is left behind.
+_GOODBYE = 0.8
 
 
 class BlockingSource(Protocol):
@@ -25,8 +27,8 @@ class BlockingSource(Protocol):
 class Threaded:
     """Makes a `FrameSource` of a blocking one.
 
-    The thread is a daemon: one that hangs in a library's call holds up neither the stream's end nor
-    the process's.
+    The thread is a daemon: one that hangs in a library's call holds up neither the stream's end,
+    for longer than a moment, nor the process's.
     """
 
     def __init__(self, source: BlockingSource) -> None:
@@ -43,7 +45,8 @@ class Threaded:
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, args=(loop,), daemon=True, name="source").start()
+        thread = threading.Thread(target=self._read, args=(loop,), daemon=True, name="source")
+        thread.start()
         try:
             while (item := await self._items.get()) is not None:
                 self._room.release()
@@ -54,6 +57,7 @@ class Threaded:
             self._left = True
             self._source.stop()
             self._room.release()
+            await asyncio.to_thread(thread.join, _GOODBYE)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         end: BaseException | None = None
