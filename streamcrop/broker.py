@@ -221,6 +221,22 @@ class Broker:
                         self._on_change(False)  # noqa: FBT003  # the callback's one argument
             await asyncio.sleep(FIRST_DELAY)
 
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """`run` beside a block that begins once the connection is up."""
+        running = asyncio.create_task(self.run(), name=f"{self._name} broker")
+        up = asyncio.create_task(self.wait_until_up())
+        try:
+            await asyncio.wait({running, up}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            yield
+        finally:
+            up.cancel()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
     async def publish(self, message: Outgoing) -> None:
         """Send a message, across connections if need be.
 

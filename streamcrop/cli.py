@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from streamcrop import __version__, config
 from streamcrop.errors import ConfigError, StreamcropError
 from streamcrop.node import Node
 
+T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
@@ -84,6 +85,32 @@ def check(path: str) -> None:
 
 
 @main.command()
+@click.argument("path", metavar="CONFIG", type=click.Path())
+@click.option("--stream", required=True, help="The stream's name.")
+@click.option(
+    "--frame-id", required=True, help="The frame's frame_id, SEI or captured_at (as in metadata)."
+)
+def explain(path: str, stream: str, frame_id: str) -> None:
+    """Say what became of a frame: why is there no crop of it?
+
+    Asks the running node over the broker that CONFIG names; a node remembers its last frames,
+    about 10,000 names a stream.
+    """
+    from streamcrop.broker import Broker  # noqa: PLC0415  # only this command asks
+    from streamcrop.explain import ask  # noqa: PLC0415
+    from streamcrop.node import address_of  # noqa: PLC0415
+
+    settings = _load(path)
+    broker = Broker(address_of(settings), name="explain")
+    said = _start(ask(broker, settings.node, stream, frame_id))
+    if said is None:
+        host = settings.broker.address()[0]
+        click.echo(f"error: no node {settings.node!r} answers by the broker {host}", err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{stream}/{frame_id}: {said}")
+
+
+@main.command()
 @click.option("--duration", default=20.0, show_default=True, help="Seconds to run.")
 @click.option(
     "--output",
@@ -132,7 +159,7 @@ def _load(path: str) -> config.Config:
         sys.exit(EXIT_CONFIG)
 
 
-def _start(main_task: Coroutine[Any, Any, Node]) -> Node:
+def _start(main_task: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main_task)
     except ConfigError as error:
