@@ -8,8 +8,8 @@ from accuracy.stage import PROMISING, Scenario, Stage
 
 ALL = (*PROMISING, "pts", "arrival")
 _OUTAGE = 1.0
-# Longer than a report interval, so that each client has heard of the step before the other does.
-_APART = 3.0
+# How much later the other client hears of a step: as much as the reports' interval.
+_APART = 1.0
 
 
 async def _restart(stage: Stage) -> None:
@@ -44,11 +44,18 @@ async def _step_back(stage: Stage) -> None:
     await _step(stage, 0.4, -2.0, "node", "detector")
 
 
-async def _step_apart(stage: Stage) -> None:
-    await _step(stage, 0.2, 0.5, "node", wait=_APART)
-    await _step(stage, 0.2, 0.5, "detector")
-    await _step(stage, 0.6, 0.0, "detector", wait=_APART)
-    await _step(stage, 0.6, 0.0, "node")
+async def _step_node_first(stage: Stage) -> None:
+    await _step_apart(stage, "node", "detector")
+
+
+async def _step_detector_first(stage: Stage) -> None:
+    await _step_apart(stage, "detector", "node")
+
+
+async def _step_apart(stage: Stage, first: str, second: str) -> None:
+    for share, seconds in ((0.2, 0.5), (0.6, 0.0)):
+        await _step(stage, share, seconds, first, wait=_APART)
+        await _step(stage, share, seconds, second)
 
 
 async def _step(stage: Stage, share: float, seconds: float, *clients: str, wait: float = 0) -> None:
@@ -79,7 +86,12 @@ SCENARIOS = {
     "node-late": Scenario(ALL, late="node", event=_third_client),
     "step-forward": Scenario(("sei", "utc"), complete=False, faults=Faults(), event=_step_forward),
     "step-back": Scenario(("sei", "utc"), complete=False, faults=Faults(), event=_step_back),
-    "step-apart": Scenario(("sei", "utc"), complete=False, faults=Faults(), event=_step_apart),
+    "step-node-first": Scenario(
+        ("sei", "utc"), complete=False, faults=Faults(), event=_step_node_first
+    ),
+    "step-detector-first": Scenario(
+        ("sei", "utc"), complete=False, faults=Faults(), event=_step_detector_first
+    ),
     "overload": Scenario(ALL, complete=False, event=_overload),
     "messages-duplicated": Scenario(PROMISING, detector=("--duplicate", "0.2")),
     "messages-reordered": Scenario(PROMISING, detector=("--delay", "1")),

@@ -46,7 +46,7 @@ class Mount:
         self.factory = GstRtspServer.RTSPMediaFactory(shared=True)
         self.factory.set_launch(
             f"( appsrc name=src is-live=true format=time caps={_H264} "
-            "! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+            "! rtph264pay name=pay0 pt=96 aggregate-mode=zero-latency )"
         )
         self.factory.connect("media-configure", self._configure)
 
