@@ -7,7 +7,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.pixels import ArrayPixels, Pixels, YuvPixels, oriented_array
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.values import Pixels
 from streamcrop.errors import SourceError
 
 # AVColorSpace (ITU-T H.273 MatrixCoefficients) → `pixels.LUMA_WEIGHTS`; 2 is "unspecified".

@@ -88,7 +88,7 @@ def event(**changes: Any) -> events.Event:
         stream="gate",
         event_id="gate/1234/a",
         subject="a",
-        time="2026-11-22T10:00:00.123456Z",
+        time=1795341600123456,
     )
     plain = events.Event("t", PICTURE, "image/jpeg", attributes, b'{"class":"\xc3\xa4 100%"}')
     return replace(plain, **changes)
@@ -246,7 +246,12 @@ def test_known_times() -> None:
         "pts": 0,
         "time_base": "1/25",
     }
-    assert events.frame_fields(replace(frame, captured_at="T")) == {"captured_at": "T"}
+    known = replace(frame, captured_at=1, epoch="1a2b", sei="42")
+    assert events.frame_fields(known) == {
+        "captured_at": "1970-01-01T00:00:00.000001Z",
+        "epoch": "1a2b",
+        "sei": "42",
+    }
 
 
 def test_crop_metadata() -> None:
