@@ -24,6 +24,7 @@ EXAMPLES = (
     "dataset",
     "secure-broker",
     "many-streams",
+    "onvif",
 )
 # Its default is this host's name, which no file can say.
 OF_THIS_HOST = {"node"}
@@ -40,6 +41,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_PASSWORD", "s3cret")
     monkeypatch.setenv("CAM_USER", "gate")
     monkeypatch.setenv("CAM_PASSWORD", "s3cret")
+    monkeypatch.setenv("CAMERA_PASSWORD", "s3cret")
 
 
 def example(name: str) -> Path:
