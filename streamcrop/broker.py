@@ -25,7 +25,7 @@ from streamcrop.errors import BrokerRefusedError
 
 logger = logging.getLogger(__name__)
 
-# Gets the payload, and the user properties with ``content-type`` among them.
+# Gets the payload, and the user properties with ``content-type`` and ``topic`` among them.
 Handler = Callable[[bytes, Mapping[str, str]], None]
 
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
@@ -289,7 +289,8 @@ class Broker:
         self._up.set()
         self._on_change(True)  # noqa: FBT003
         async for message in client.messages:
-            payload, properties = message.payload, _properties(message.properties)
+            payload = message.payload
+            properties = {**_properties(message.properties), "topic": str(message.topic)}
             for topic, handlers in self._handlers.items():
                 if message.topic.matches(topic):
                     for handler in handlers:
@@ -302,7 +303,8 @@ class Broker:
         """Connect, again and again with growing delays, and disconnect at the end."""
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(aiomqtt.MqttError),
-            wait=tenacity.wait_exponential_jitter(FIRST_DELAY, LONGEST_DELAY, jitter=FIRST_DELAY),
+            wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
+            + tenacity.wait_random(0, FIRST_DELAY),
         )
         client: _Client | None = None
         async for attempt in attempts:
