@@ -100,6 +100,7 @@ class _Client(aiomqtt.Client):
     """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
 
     max_packet: int | None = None
+    numbers = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -143,6 +144,7 @@ class _Client(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        self.numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", True))
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected.
         window = getattr(properties, "ReceiveMaximum", 65_535)
@@ -282,8 +284,7 @@ class Broker:
         return True
 
     async def _serve(self, client: _Client) -> None:
-        if self._handlers:
-            await client.subscribe([(topic, 1) for topic in self._handlers])
+        await self._subscribe(client)
         self._client, self._proved = client, True
         self._down = asyncio.Event()
         self._up.set()
@@ -291,12 +292,26 @@ class Broker:
         async for message in client.messages:
             payload = message.payload
             properties = {**_properties(message.properties), "topic": str(message.topic)}
-            for topic, handlers in self._handlers.items():
-                if message.topic.matches(topic):
+            came_for = getattr(message.properties, "SubscriptionIdentifier", ())
+            for number, (topic, handlers) in enumerate(self._handlers.items(), 1):
+                if number in came_for if came_for else message.topic.matches(topic):
                     for handler in handlers:
                         handler(payload, properties)
             # The reader of the next message must not keep this one.
             del message, payload
+
+    async def _subscribe(self, client: _Client) -> None:
+        """Subscribe to each topic by a number of its own.
+
+        Where topics overlap, a broker may send a message once for each (MQTT 5, 3.3.4); without
+        the numbers, all of them would get it as often.
+        """
+        for number, topic in enumerate(self._handlers, 1):
+            properties = None
+            if self._version == "5" and client.numbers:
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                properties.SubscriptionIdentifier = number
+            await client.subscribe(topic, 1, properties=properties)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Client]:

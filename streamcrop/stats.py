@@ -21,8 +21,7 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
         "received",
         "paired",
         _reasons(
-            "queue_full not_tapped no_key duplicate ambiguous corrupt expired pairing_full "
-            "closed failed"
+            "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed"
         ),
     ),
     "messages": (

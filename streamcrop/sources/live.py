@@ -166,7 +166,8 @@ class LiveSource:
             msg = f"the camera refuses the name or password in source.url: {text_of(error)}"
             raise _RefusedError(msg) from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            msg = f"no connection to the camera: {text_of(error)}"
+            name = self._url if self._format else "the camera"
+            msg = f"no connection to {name}: {text_of(error)}"
             raise SourceError(msg) from None
 
     def _packets(

@@ -47,7 +47,7 @@ class MqttSource:
         unnamed: Whether a picture without an ID counts, named by the time of its arrival.
 
     Hands out `Frame`s, and a `Reason` for every picture that is none: `no_key` without an ID,
-    `corrupt`, `duplicate` for an event that comes again, `queue_full` for the oldest where they
+    `corrupt`, `ambiguous` for an event that comes again, `queue_full` for the oldest where they
     come faster than they are decoded, and `closed` for those that wait when it is stopped.
     """
 
@@ -99,7 +99,7 @@ class MqttSource:
                 return Reason.NO_KEY
             event = (said.get("source"), said.get("id")) if "specversion" in said else None
             if event in self._known:
-                return Reason.DUPLICATE
+                return Reason.AMBIGUOUS
             lineage = lineage_of(said["lineage"]) if "lineage" in said else None
             pixels = still(data)
         except FormatError:

@@ -172,7 +172,7 @@ def test_a_place_for_the_id_of_an_event(broker: Mosquitto) -> None:
 
 
 def test_an_event_that_comes_again(broker: Mosquitto) -> None:
-    """Delivery is at least once: the second of two equal events is a duplicate, not a rival."""
+    """Delivery is at least once: the second of two equal events is left out, and the first stays."""
 
     async def main() -> None:
         async with source_at(broker) as (source, client):
@@ -182,7 +182,7 @@ def test_an_event_that_comes_again(broker: Mosquitto) -> None:
             for _ in range(2):
                 await client.publish(png(), TOPIC, {"frame_id": "1", "id": "camera 1"})
             crop, again, *plain = await take(source, 4)
-        assert (crop.frame_id, again) == ("gate/7/car", Reason.DUPLICATE)
+        assert (crop.frame_id, again) == ("gate/7/car", Reason.AMBIGUOUS)
         assert [frame.frame_id for frame in plain] == ["1", "1"]
 
     asyncio.run(main())
