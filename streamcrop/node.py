@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from streamcrop.config import Config, Stream
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError
+from streamcrop.explain import Question, topic_of
 from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
@@ -178,6 +180,7 @@ class Node:
         gc.freeze()
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
+        self._broker.subscribe(topic_of(self._config.node), self._explain)
         connection = asyncio.create_task(self._broker.run(), name="broker")
         streams = {
             asyncio.create_task(self._run_stream(name), name=name) for name in self.pipelines
@@ -262,9 +265,26 @@ class Node:
                 # Made when it is sent: an older status must not replace a newer one.
                 await self._tell(self._status(name))
 
-        task = asyncio.create_task(publish(), name="status")
+        self._beside(publish())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
+
+    def _explain(self, payload: bytes, _: Mapping[str, str]) -> None:
+        topic = topic_of(self._config.node)
+        try:
+            question = msgspec.json.decode(payload, type=Question)
+        except msgspec.DecodeError:
+            return
+        if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
+            # Nobody has the node publish elsewhere.
+            return
+        pipeline = self.pipelines.get(question.stream)
+        known = ", ".join(self.pipelines)
+        said = pipeline.history.explain(question.frame_id) if pipeline else f"streams are {known}"
+        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]

@@ -26,6 +26,7 @@ from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLar
 from streamcrop.core.pairing import Dropped, Paired, Pairer
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SinkError, SourceError
+from streamcrop.explain import History
 from streamcrop.formats import DETECTION_FORMATS
 from streamcrop.formats.events import MODES, Event
 from streamcrop.formats.images import ENCODINGS
@@ -83,6 +84,7 @@ class Pipeline:
     ) -> None:
         self.name = name
         self.ledger = Ledger()
+        self.history = History()
         self.failure: SourceError | SinkError | None = None
         self.tapped: Counter[str] = Counter()
         self._settings = settings
@@ -124,7 +126,7 @@ class Pipeline:
             max_bytes=pairing.max_bytes,
             size=lambda frame: frame.pixels.nbytes,
             overflow="block" if lossless else "drop_oldest",
-            on_drop=lambda _: self.ledger.frames.drop(self._why(Reason.QUEUE_FULL)),
+            on_drop=lambda frame: self._lose(frame, Reason.QUEUE_FULL),
             changed=self._work,
         )
         self._messages: BoundedQueue[tuple[bytes, int]] = BoundedQueue(
@@ -216,8 +218,9 @@ class Pipeline:
         """To the tap, to the pairer, or to both."""
         tapped = self._tap_is_due(frame)
         if self._taps_first and not tapped and not self._settings.lossless:
-            self.ledger.frames.drop(Reason.NOT_TAPPED)
+            self._lose(frame, Reason.NOT_TAPPED)
             return
+        self.history.note(frame, "received, waits for its detections")
         if tapped:
             await self._taps.put(frame)
         if not (tapped and self._taps_first):
@@ -281,8 +284,7 @@ class Pipeline:
             while (part := await self._in_thread(next, parts, None)) is not None:
                 if not begun:
                     begun, left = True, part.made
-                    self.ledger.frames.succeed()
-                    self.ledger.messages.succeed()
+                    self._note_pair(pair, part)
                 left -= part.encoding_failed
                 self._count(part)
                 if files:
@@ -374,7 +376,7 @@ class Pipeline:
             return False
         self._frames.get_nowait()
         if item.key is None:
-            self.ledger.frames.drop(Reason.NO_KEY)
+            self._lose(frame, Reason.NO_KEY)
         else:
             self._settle(self._pairer.add_frame(item, self._clock()))
         return True
@@ -397,8 +399,11 @@ class Pipeline:
         for event in events:
             if isinstance(event, Paired):
                 self._decided.append(event)
+            elif event.side == "frames":
+                self._lose(event.item.value, event.reason)
             else:
-                getattr(self.ledger, event.side).drop(self._why(event.reason))
+                self.ledger.messages.drop(self._why(event.reason))
+                self.history.note_message(event.item.value, event.reason)
 
     async def _hand_on(self) -> None:
         """Wait until the pairs that were decided are taken."""
@@ -441,9 +446,21 @@ class Pipeline:
         else:
             self.ledger.crops.drop(reason)
 
-    def _not_tapped(self, _: Frame) -> None:
+    def _note_pair(self, pair: Paired[Waiting, Waiting], part: Rendered) -> None:
+        self.ledger.frames.succeed()
+        self.ledger.messages.succeed()
+        refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
+        said = f"{part.received} predictions: {part.made} crops made{refused}"
+        self.history.note(pair.frame.value, f"paired by {self._style.paired_by}, {said}")
+
+    def _lose(self, frame: Frame, reason: Reason) -> None:
+        self.ledger.frames.drop(self._why(reason))
+        after = f" after {self._settings.pairing.max_wait:g} s" * (reason == Reason.EXPIRED)
+        self.history.note(frame, f"{self._why(reason)}{after}")
+
+    def _not_tapped(self, frame: Frame) -> None:
         if self._taps_first:
-            self.ledger.frames.drop(self._why(Reason.NOT_TAPPED))
+            self._lose(frame, Reason.NOT_TAPPED)
         else:
             self.tapped["dropped"] += 1
 
@@ -451,8 +468,8 @@ class Pipeline:
         reason = Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
         self.ledger.messages.drop(self._why(reason))
 
-    def _pair_lost(self, _: Paired[Waiting, Waiting]) -> None:
-        self.ledger.frames.drop(self._why(Reason.CLOSED))
+    def _pair_lost(self, pair: Paired[Waiting, Waiting]) -> None:
+        self._lose(pair.frame.value, Reason.CLOSED)
         self.ledger.messages.drop(self._why(Reason.CLOSED))
 
     def _why(self, reason: Reason) -> Reason:

@@ -15,7 +15,16 @@ from streamcrop import config
 from streamcrop.cli import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EXAMPLES = ("minimal", "reference", "tap", "dataset", "secure-broker", "many-streams")
+EXAMPLES = (
+    "minimal",
+    "reference",
+    "tap",
+    "dataset",
+    "secure-broker",
+    "many-streams",
+    "nested",
+    "mqtt-images",
+)
 # Its default is this host's name, which no file can say.
 OF_THIS_HOST = {"node"}
 # One name in the reference stands for all of a mapping's.

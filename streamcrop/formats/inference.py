@@ -19,8 +19,8 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 import numpy as np
 
-from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Mask, Polygon, Rle
-from streamcrop.core.values import Instances, Message, Predictions, Reason
+from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Polygon, Rle
+from streamcrop.core.values import Instances, Mask, Message, Predictions, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.times import microseconds
 

@@ -8,7 +8,8 @@ import av.logging
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.pixels import ArrayPixels, Pixels, YuvPixels, oriented_array
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.values import Pixels
 from streamcrop.errors import FormatError, SourceError
 
 # A still with more is refused by its header: 300 MB as BGR, and a file of some kilobytes may

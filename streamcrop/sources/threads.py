@@ -33,6 +33,7 @@ class Threaded:
         self._source = source
         self._items: asyncio.Queue[Item | BaseException | None] = asyncio.Queue()
         self._room = threading.Semaphore(_AHEAD)
+        self._left = False
 
     def stop(self) -> None:
         """See `FrameSource.stop`."""
@@ -50,6 +51,7 @@ class Threaded:
                     raise item
                 yield item
         finally:
+            self._left = True
             self._source.stop()
             self._room.release()
 
@@ -60,6 +62,8 @@ class Threaded:
             try:
                 for item in self._source:
                     self._room.acquire()
+                    if self._left:
+                        return
                     loop.call_soon_threadsafe(self._items.put_nowait, item)
             except Exception as error:  # noqa: BLE001  # raised again where the frames are read
                 end = error

@@ -220,7 +220,10 @@ def test_times() -> None:
     message = decode(encoded(pts=11106000, time_base="1/90000", captured_at="2026-11-22T10:00:00Z"))
     assert message.pts == 11106000
     assert message.time_base == Fraction(1, 90000)
-    assert message.captured_at == "2026-11-22T10:00:00Z"
+    assert message.captured_at == 1795341600_000000
+    assert decode(encoded(captured_at=1795341600.5)).captured_at == 1795341600_500000
+    with pytest.raises(FormatError, match="RFC 3339"):
+        decode(encoded(captured_at="yesterday"))
     message = decode(encoded(pts=None, time_base=None, captured_at=None))
     assert (message.pts, message.time_base, message.captured_at) == (None, None, None)
     assert decode(encoded(time_base="1")).time_base == 1

@@ -172,7 +172,7 @@ def test_a_place_for_the_id_of_an_event(broker: Mosquitto) -> None:
 
 
 def test_an_event_that_comes_again(broker: Mosquitto) -> None:
-    """Delivery is at least once: the second of two equal events is left out, and the first stays."""
+    """Delivery is at least once: of two equal events the second is left out, the first stays."""
 
     async def main() -> None:
         async with source_at(broker) as (source, client):
