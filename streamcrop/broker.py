@@ -26,7 +26,7 @@ from streamcrop.errors import BrokerRefusedError
 
 logger = logging.getLogger(__name__)
 
-# Gets the payload, and the user properties with ``content-type`` among them.
+# Gets the payload, and the user properties with ``content-type`` and ``topic`` among them.
 Handler = Callable[[bytes, Mapping[str, str]], None]
 
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
@@ -103,6 +103,7 @@ class _Client(aiomqtt.Client):
     """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
 
     max_packet: int | None = None
+    numbers = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,6 +134,7 @@ class _Client(aiomqtt.Client):
     def _on_connect(self, *answer: Any) -> None:
         properties = answer[-1]
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        self.numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", True))
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected.
         window = getattr(properties, "ReceiveMaximum", 65_535)
@@ -288,20 +290,34 @@ class Broker:
         return True
 
     async def _serve(self, client: _Client) -> None:
-        if self._handlers:
-            await client.subscribe([(topic, 1) for topic in self._handlers])
+        await self._subscribe(client)
         self._client, self._proved = client, True
         self._down = asyncio.Event()
         self._up.set()
         self._on_change(True)  # noqa: FBT003  # the callback's one argument
         async for message in client.messages:
-            payload, properties = message.payload, _properties(message.properties)
-            for topic, handlers in self._handlers.items():
-                if message.topic.matches(topic):
+            payload = message.payload
+            properties = {**_properties(message.properties), "topic": str(message.topic)}
+            came_for = getattr(message.properties, "SubscriptionIdentifier", ())
+            for number, (topic, handlers) in enumerate(self._handlers.items(), 1):
+                if number in came_for if came_for else message.topic.matches(topic):
                     for handler in handlers:
                         handler(payload, properties)
             # The reader of the next message must not keep this one.
             del message, payload
+
+    async def _subscribe(self, client: _Client) -> None:
+        """Subscribe to each topic by a number of its own.
+
+        Where topics overlap, a broker may send a message once for each (MQTT 5, 3.3.4); without
+        the numbers, all of them would get it as often.
+        """
+        for number, topic in enumerate(self._handlers, 1):
+            properties = None
+            if self._version == "5" and client.numbers:
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                properties.SubscriptionIdentifier = number
+            await client.subscribe(topic, 1, properties=properties)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Client]:

@@ -33,6 +33,7 @@ _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | r
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _MAX_NAME, _MAX_HOST = 256, 253
 _STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME}}}")
+_ID_PLACE = re.compile(r"property:.+|level:-?[0-9]{1,4}")
 # No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SHARED = re.compile(r"\$share/[^/+#]+/.+")
@@ -160,6 +161,16 @@ class Source(_Section):
             check_filter(rest)
         elif self.scheme == "device" and not rest:
             msg = "Expected a device like device:/dev/video0"
+            raise ValueError(msg)
+
+    def check_frame_id(self) -> None:
+        """Look at the place of the frame ID.
+
+        Raises:
+            ValueError: If there is no such place.
+        """
+        if self.frame_id and not _ID_PLACE.fullmatch(self.frame_id):
+            msg = "Expected property:NAME, or level:N for a level of the topic, from 0 or from -1"
             raise ValueError(msg)
 
     @property
@@ -368,6 +379,7 @@ def _check_stream(stream: Stream, path: str) -> None:
     _at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     _at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
     _at(f"{path}.source.url", stream.source.check)
+    _at(f"{path}.source.frame_id", stream.source.check_frame_id)
     _at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     _at(f"{path}.pairing.key", lambda: check_key(stream))
 

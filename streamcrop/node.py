@@ -30,6 +30,7 @@ from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
 from streamcrop.sources.live import LiveSource
+from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
 from streamcrop.stats import LossReport
 
@@ -42,7 +43,7 @@ _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 
 
-def _file(stream: Stream) -> FrameSource:
+def _file(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         FileSource(
@@ -55,7 +56,7 @@ def _file(stream: Stream) -> FrameSource:
     )
 
 
-def _camera(stream: Stream) -> FrameSource:
+def _camera(stream: Stream, _: Broker) -> FrameSource:
     source, pairing = stream.source, stream.pairing
     clock = None
     if pairing.key == "utc":
@@ -74,7 +75,7 @@ def _camera(stream: Stream) -> FrameSource:
     )
 
 
-def _device(stream: Stream) -> FrameSource:
+def _device(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         LiveSource(
@@ -83,13 +84,21 @@ def _device(stream: Stream) -> FrameSource:
     )
 
 
+def _pictures(stream: Stream, broker: Broker) -> FrameSource:
+    source = stream.source
+    topic = source.url.partition(":")[2]
+    unnamed = stream.pairing.key != "frame_id"
+    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
+
+
 # By scheme, as in `config.SOURCES`.
-SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
+SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
     "": _file,
     "file": _file,
     "rtsp": _camera,
     "rtsps": _camera,
     "device": _device,
+    "mqtt": _pictures,
 }
 
 
@@ -131,7 +140,7 @@ class Node:
                 config.node,
                 name,
                 stream,
-                SOURCES[stream.source.scheme](stream),
+                SOURCES[stream.source.scheme](stream, self._broker),
                 self._broker,
                 on_change=partial(self._connection_of, name),
             )

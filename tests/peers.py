@@ -21,6 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 Image = npt.NDArray[np.uint8]
 BITS = 12
@@ -226,9 +228,16 @@ class Client:
             )
             self._more.set()
 
-    async def publish(self, payload: object, topic: str = "detections/gate") -> None:
+    async def publish(
+        self, payload: object, topic: str = "detections/gate", said: dict[str, str] | None = None
+    ) -> None:
+        """Publish bytes, a text or JSON, with user properties where something is ``said``."""
         data = payload if isinstance(payload, bytes | str) else json.dumps(payload)
-        await self._client.publish(topic, data, 1, timeout=60)
+        properties = None
+        if said:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = list(said.items())
+        await self._client.publish(topic, data, 1, properties=properties, timeout=60)
 
     def of(self, topic: str, stream: str = "gate") -> list[Arrived]:
         """What came on ``streamcrop/{stream}/{topic}``."""

@@ -171,3 +171,27 @@ def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
                 await node.publish(Outgoing("a", b"", content_type="text/plain"))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_topics_may_overlap(broker: Mosquitto, protocol: str) -> None:
+    """Each handler gets a message once, however many topics it was sent for."""
+    found: dict[str, list[tuple[bytes, str]]] = {"cams/#": [], "cams/+/jpg": [], "other": []}
+
+    async def main() -> None:
+        connection = Broker(Address("127.0.0.1", broker.port, protocol=protocol), name="test")
+        for topic, messages in found.items():
+            connection.subscribe(
+                topic, lambda payload, said, to=messages: to.append((payload, said["topic"]))
+            )
+        async with running(connection):
+            for payload, topic in ((b"1", "cams/front/jpg"), (b"2", "cams"), (b"3", "other")):
+                await connection.publish(Outgoing(topic, payload))
+            await until(lambda: found["other"])
+
+    asyncio.run(main())
+    assert found == {
+        "cams/#": [(b"1", "cams/front/jpg"), (b"2", "cams")],
+        "cams/+/jpg": [(b"1", "cams/front/jpg")],
+        "other": [(b"3", "other")],
+    }

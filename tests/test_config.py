@@ -237,6 +237,11 @@ streams:
         (gate("output", "qos", value=2), "$.streams.gate.output.qos", "enum value 2"),
         (gate("output", "envelope", value="xml"), "$.streams.gate.output.envelope", "enum"),
         (gate("output", "max_inflight", value=0), "$.streams.gate.output.max_inflight", ">= 1"),
+        (gate("source", "frame_id", value="name"), "$.streams.gate.source.frame_id", "property:"),
+        (gate("source", "frame_id", value="property:"), "$.streams.gate.source.frame_id", "NAME"),
+        (gate("source", "frame_id", value="level:"), "$.streams.gate.source.frame_id", "level:N"),
+        (gate("source", "frame_id", value="level:1.5"), "$.streams.gate.source.frame_id", "0"),
+        (gate("source", "frame_id", value=""), "$.streams.gate.source.frame_id", "length >= 1"),
     ],
 )
 def test_errors_say_where_and_what(text: str, place: str, expectation: str) -> None:
@@ -568,3 +573,10 @@ def test_unreadable(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read: ") as info:
             load(path)
         assert str(info.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("place", ["property:id", "property:a:b", "level:0", "level:-2"])
+def test_places_of_a_frame_id(place: str) -> None:
+    """The ID of a picture over MQTT stands in a property or in a level of its topic."""
+    found = config.parse(gate("source", value={"url": "mqtt:cams/+/jpg", "frame_id": place}))
+    assert found.streams["gate"].source.frame_id == place

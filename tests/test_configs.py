@@ -21,10 +21,12 @@ EXAMPLES = (
     "tap",
     "camera",
     "sub-to-main",
+    "onvif",
+    "nested",
+    "mqtt-images",
     "dataset",
     "secure-broker",
     "many-streams",
-    "onvif",
 )
 # Its default is this host's name, which no file can say.
 OF_THIS_HOST = {"node"}

@@ -199,19 +199,24 @@ def _frame_id(head: _Head) -> str | None:
     """The first frame ID of the places where one may stand."""
     if head.lineage is not _UNSET:
         # The metadata of a crop: it speaks of the crop, whose key is its ID.
-        return _as_frame_id(head.id) if head.id is not _UNSET else None
+        return as_frame_id(head.id) if head.id is not _UNSET else None
     if head.frame_id is not _UNSET:
-        return _as_frame_id(head.frame_id)
+        return as_frame_id(head.frame_id)
     for place, key in (
         (head.inference_metadata, "frame_id"),
         (head.video_metadata, "frame_number"),
     ):
         if isinstance(place, Mapping) and key in place:
-            return _as_frame_id(place[key])
+            return as_frame_id(place[key])
     return None
 
 
-def _as_frame_id(value: object) -> str:
+def as_frame_id(value: object) -> str:
+    """Check a frame's ID, wherever it comes from.
+
+    Raises:
+        FormatError: `malformed`.
+    """
     text = str(value) if type(value) is int else value
     if isinstance(text, str) and 0 < len(text) <= MAX_FRAME_ID and text.isprintable():
         return text

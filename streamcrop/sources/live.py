@@ -174,7 +174,8 @@ class LiveSource:
         except (av.FFmpegError, OSError, ValueError) as error:
             late = time.monotonic() - since >= self._connect_timeout
             why = f"no answer within {self._connect_timeout:g} s" if late else text_of(error)
-            msg = f"no connection to the camera: {why}"
+            name = self._url if self._format else "the camera"
+            msg = f"no connection to {name}: {why}"
             raise SourceError(msg) from None
 
     def _packets(
