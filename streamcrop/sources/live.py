@@ -26,7 +26,7 @@ from streamcrop.sources.pictures import pixels_of
 logger = logging.getLogger(__name__)
 
 # How often a reading thread looks at the stop flag; FFmpeg takes up to twice as long.
-_READ_TIMEOUT = 0.2
+_READ_TIMEOUT = 0.4
 # Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
 # that refuses the password, which may lock us out, is asked seldom.
 _FIRST_DELAY, _LONGEST_DELAY, _REFUSED_DELAY = 0.1, 0.5, 30.0

@@ -138,7 +138,8 @@ def test_every_frame_knows_what_it_is(shared: Camera, transport: str) -> None:
     with reading(shared.url, transport=transport) as read:
         wait_until(lambda: sum(f.captured_at is not None for f in read.frames) > 60, 30)
     frames = read.frames
-    assert [f.frame_id for f in frames] == [f"{f.epoch}-{n}" for n, f in enumerate(frames)]
+    assert frames[0].frame_id == f"{frames[0].epoch}-0"
+    assert len({f.frame_id for f in frames}) == len(frames)
     assert len({f.epoch for f in frames}) == 1
     for frame in frames:
         assert frame.sei is not None
@@ -166,7 +167,8 @@ def test_a_camera_that_dies_and_comes_back(tmp_path: Path) -> None:
     assert len(epochs) == 2
     for epoch in epochs:
         ids = [f.frame_id for f in read.frames if f.epoch == epoch]
-        assert ids == [f"{epoch}-{n}" for n in range(len(ids))]
+        assert len(ids) == len(set(ids)) > 10
+        assert all(frame_id.startswith(f"{epoch}-") for frame_id in ids)
     for frame in read.frames:
         assert number_in(frame) == int((frame.sei or "").partition("-")[2])
     assert [c.state for c in read.changes if c.state == "running"] == ["running", "running"]
