@@ -29,6 +29,7 @@ from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.live import LiveSource
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
@@ -43,6 +44,10 @@ _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 
 
+def _decoding(stream: Stream) -> Decoding:
+    return Decoding(stream.decoding[0], stream.pairing.max_bytes)
+
+
 def _file(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
@@ -52,6 +57,7 @@ def _file(stream: Stream, _: Broker) -> FrameSource:
             loop=source.loop,
             read_sei=stream.pairing.key == "sei",
             sei_uuid=stream.pairing.sei_uuid,
+            decoding=_decoding(stream),
         )
     )
 
@@ -71,6 +77,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
             clock=clock,
             read_sei=pairing.key == "sei",
             sei_uuid=pairing.sei_uuid,
+            decoding=_decoding(stream),
         )
     )
 
@@ -79,7 +86,10 @@ def _device(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         LiveSource(
-            source.url.partition(":")[2], container="v4l2", stall_timeout=source.stall_timeout
+            source.url.partition(":")[2],
+            container="v4l2",
+            stall_timeout=source.stall_timeout,
+            decoding=_decoding(stream),
         )
     )
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.values import Frame
-from streamcrop.formats.sei import frame_id, length_size_of
+from streamcrop.formats.nal import length_size_of
+from streamcrop.formats.sei import frame_id
 from streamcrop.sources.container import FileSource
 
 OURS = UUID("6d0d2b1e-3c7b-4f5a-9a52-0d6f8e1c2b3a")
