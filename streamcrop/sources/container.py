@@ -123,7 +123,7 @@ class FileSource:
             if decoder is None:
                 yield from self._decoded(packets, stream)
             else:
-                yield from _in_order(self._undecoded(packets, stream, decoder))
+                yield from self._undecoded(packets, stream, decoder)
 
     def _packets(
         self, container: av.container.InputContainer, stream: av.VideoStream
@@ -156,32 +156,25 @@ class FileSource:
         stream: av.VideoStream,
         decoder: Decoder,
     ) -> Iterator[_Picture]:
-        begun = False
-        for packet in packets:
-            if packet.size:
-                begun = begun or packet.is_keyframe
-                found, pixels = self._sei_in(packet, stream), decoder.add(packet)
-                yield _Picture(pixels if begun else None, packet.pts, packet.time_base, found)
+        """In the order of presentation: by media time, which packets are not sorted by."""
+        held: list[tuple[int, int, _Picture]] = []
+        begun, time_ = False, 0
+        for number, packet in enumerate(packets):
+            if not packet.size:
+                continue
+            begun = begun or packet.is_keyframe
+            found, pixels = self._sei_in(packet, stream), decoder.add(packet)
+            # No picture is shown after one of a later group; there time may begin again.
+            while held and (pixels.index == 0 or len(held) > _REORDERED):
+                yield heappop(held)[2]
+            time_ = time_ if packet.pts is None else packet.pts
+            shown = _Picture(pixels if begun else None, packet.pts, packet.time_base, found)
+            heappush(held, (time_, number, shown))
+        while held:
+            yield heappop(held)[2]
 
     def _sei_in(self, packet: "av.Packet[av.VideoStream]", stream: av.VideoStream) -> str | None:
         return sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
-
-
-def _in_order(pictures: Iterable[_Picture]) -> Iterator[_Picture]:
-    """Sort what comes in the order of decoding by media time, as far as that goes on."""
-    held: list[tuple[int, int, _Picture]] = []
-    latest: int | None = None
-    for number, picture in enumerate(pictures):
-        time_ = latest if picture.pts is None else picture.pts
-        if time_ is None or (latest is not None and time_ < latest):
-            while held:
-                yield heappop(held)[2]
-        heappush(held, (time_ or 0, number, picture))
-        if len(held) > _REORDERED:
-            latest = held[0][0]
-            yield heappop(held)[2]
-    while held:
-        yield heappop(held)[2]
 
 
 class _Pace:

@@ -134,9 +134,6 @@ class Decoder:
         max_bytes: How much the pictures may hold that were decoded on the way to others.
         ahead: Whether to decode ahead while pictures are asked for, so that only the first of a
             burst waits until its group is decoded up to it.
-
-    Attributes:
-        fed: How many packets were decoded.
     """
 
     def __init__(self, stream: av.VideoStream, *, max_bytes: int, ahead: bool) -> None:
@@ -155,14 +152,15 @@ class Decoder:
         self._number = -1
         self._next = 0
         self._passed: set[int] = set()
-        self._key = self._broken = -1
+        # The last key picture that came out, and where something is missing or broken.
+        self._key = -1
+        self._damage: list[int] = []
         # Whether it knows parameter sets beside the stream's own.
         self._tainted = False
         self._kept: WeakValueDictionary[tuple[int, int], LazyPixels] = WeakValueDictionary()
         self._numbers = count()
         self._asked = float("-inf")
         self._sizes: dict[tuple[bytes, ...], tuple[int, int]] = {}
-        self.fed = 0
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> LazyPixels:
         """Take the next packet of the stream; returns its picture."""
@@ -231,11 +229,7 @@ class Decoder:
             self._feed()
         # What never came out, because it comes later or not at all.
         wanted.corrupt = not wanted.decoded
-        for kept in list(self._kept.values()):
-            if not self._is_full:
-                break
-            if kept is not wanted:
-                self._forget(kept)
+        self._make_room(wanted)
 
     def _can_begin(self, group: _Group) -> bool:
         """Whether a group can be decoded from its first packet on, as it was meant."""
@@ -259,6 +253,7 @@ class Decoder:
             if (group := self._group) is not None and (group.exceeds(1) or group.is_cut):
                 for index in [index for index in group.packets if index < self._next]:
                     group.nbytes -= group.packets.pop(index).size
+            self._make_room()
         finally:
             self._lock.release()
 
@@ -272,13 +267,17 @@ class Decoder:
         if _is_long(group):
             return True
         passed = self._passed if is_here else ()
-        return not self._is_full and any(at not in passed for at in group.waiting)
+        held = self._held
+        # And one more.
+        has_room = held + held // (len(self._kept) or 1) <= self._max_bytes
+        return has_room and any(at not in passed for at in group.waiting)
 
     def _begin(self, group: _Group) -> None:
         self._context.flush_buffers()
         self._group, self._number, self._next = group, group.number, 0
         self._passed.clear()
-        self._key = self._broken = -1
+        # Before the first key picture all is damage.
+        self._key, self._damage = -1, [-1]
 
     def _feed(self) -> None:
         """Decode the next packet of the group, or what is left in the codec behind the last."""
@@ -290,14 +289,14 @@ class Decoder:
             if index in group.unused and index not in group.waiting:
                 self._passed.add(index)
                 return
-            self.fed += 1
         for picture in self._decoded(group, index, packet):
             (at,) = cast("tuple[int]", picture.opaque)
             if picture.is_corrupt:
-                self._broken = max(self._broken, at)
+                self._damage.append(at)
             elif picture.key_frame:
                 self._key = at
-            self._settle(group, at, None if self._key <= self._broken else picture)
+            damaged = any(self._key <= damage <= at for damage in self._damage)
+            self._settle(group, at, None if damaged else picture)
         if packet is None:
             self._group = None
             for at in set(range(index)) - self._passed:
@@ -310,11 +309,11 @@ class Decoder:
             try:
                 pictures = self._context.decode(packet)
             except av.FFmpegError:
-                self._broken = max(self._broken, index)
+                self._damage.append(index)
                 self._settle(group, index, None)
                 return []
-        if tells_loss(log) or (packet is not None and packet.is_corrupt):
-            self._broken = max(self._broken, index)
+        if tells_loss(log):
+            self._damage.append(index)
         return pictures
 
     def _settle(self, group: _Group, index: int, picture: av.VideoFrame | None) -> None:
@@ -333,14 +332,22 @@ class Decoder:
         self._sizes = {group.parameters: pixels.decoded.resolution_wh}
         self._kept[group.number, index] = pixels
 
-    def _forget(self, pixels: LazyPixels) -> None:
-        del self._kept[pixels.group.number, pixels.index]
-        pixels.decoded = None
+    def _make_room(self, wanted: LazyPixels | None = None) -> None:
+        """Let go of decoded pictures, the oldest first; they can be decoded again."""
+        excess = self._held - self._max_bytes
+        for pixels in list(self._kept.values()):
+            if excess <= 0:
+                break
+            if pixels is not wanted and pixels.decoded:
+                excess -= pixels.decoded.nbytes
+                pixels.decoded = None
+                del self._kept[pixels.group.number, pixels.index]
 
     @property
-    def _is_full(self) -> bool:
+    def _held(self) -> int:
+        """How much decoded pictures hold, in bytes."""
         held = (pixels.decoded for pixels in self._kept.values())
-        return sum(pixels.nbytes for pixels in held if pixels) > self._max_bytes
+        return sum(pixels.nbytes for pixels in held if pixels)
 
 
 def _is_long(group: _Group) -> bool:
