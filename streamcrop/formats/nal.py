@@ -67,8 +67,7 @@ def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
             configured = seen == row.parameters
             return AccessUnit(kind in row.clean, unused, tuple(parameters), configured)
         if kind in row.parameters:
-            # A start code of four bytes leaves its first one behind; no unit ends with zeros.
-            parameters.append(unit.rstrip(b"\0"))
+            parameters.append(unit)
             seen.add(kind)
     return AccessUnit(clean=False, unused=False, parameters=tuple(parameters), configured=False)
 
@@ -115,7 +114,8 @@ def _with_start_codes(data: bytes) -> Iterator[bytes]:
     start = next(starts, None)
     while start:
         following = next(starts, None)
-        yield data[start.end() : following.start() if following else len(data)]
+        # Zeros behind a unit are none of it: the next start code may have four bytes.
+        yield data[start.end() : following.start() if following else len(data)].rstrip(b"\0")
         start = following
 
 
