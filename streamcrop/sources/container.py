@@ -213,14 +213,17 @@ def video_of(container: av.container.InputContainer, name: str) -> av.VideoStrea
     return stream
 
 
-def decoder_of(stream: av.VideoStream, decoding: Decoding) -> Decoder | None:
+def decoder_of(
+    stream: av.VideoStream, decoding: Decoding, *, strict: bool = False
+) -> Decoder | None:
     """What decodes a stream's packets on demand; None where they are decoded as they come."""
     codec = stream.codec_context.name
-    if decoding.mode != "eager" and codec not in CODECS:
-        logger.info("%s is decoded eagerly: it does not say where decoding can begin", codec)
     if decoding.mode == "eager" or codec not in CODECS:
+        if decoding.mode != "eager":
+            logger.info("%s is decoded eagerly: nothing says where decoding can begin", codec)
         return None
-    return Decoder(stream, max_bytes=decoding.max_bytes, ahead=decoding.mode == "auto")
+    ahead = decoding.mode == "auto"
+    return Decoder(stream, max_bytes=decoding.max_bytes, ahead=ahead, strict=strict)
 
 
 def sei_of(

@@ -9,9 +9,7 @@ bit-equal to those of eager decoding. A group that nobody asks for is never deco
 
 import re
 import threading
-import time
 from collections import deque
-from itertools import count
 from typing import Any, Literal, NamedTuple, cast
 from weakref import WeakValueDictionary
 
@@ -27,9 +25,10 @@ from streamcrop.sources.pictures import pixels_of
 CODECS = {"h264", "hevc", "mjpeg"}
 # From half of this on a group is decoded as it comes; above it, what was decoded is let go of.
 _MAX_PACKETS, _MAX_BYTES = 600, 32 << 20
-# For so long after somebody looked at a picture, `auto` decodes all that may be asked for ...
-_IDLE = 2.0
-# ... so many packets for each that comes: it catches up, and never holds up the reader for long.
+# `auto` decodes so many pictures beyond the last that somebody looked at: in a burst they are there
+# when they are asked for, and what is decoded in vain at its end is little.
+_AHEAD = 8
+# So many packets for each that comes: it catches up, and never holds up the reader for long.
 _STEPS = 2
 # What FFmpeg says when packets are missing.
 MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
@@ -55,15 +54,15 @@ class _Group:
     """Packets that can be decoded without any other.
 
     Attributes:
-        number: In the order of the stream.
+        first: Its first packet's number in the stream.
         parameters: The parameter sets that it begins with; none: the stream's own, out of band.
         packets: By index. The first ones are gone where there were too many.
         unused: The indexes of packets to which no other refers.
         waiting: The pictures that somebody may still ask for, by index.
     """
 
-    def __init__(self, number: int, parameters: tuple[bytes, ...]) -> None:
-        self.number = number
+    def __init__(self, first: int, parameters: tuple[bytes, ...]) -> None:
+        self.first = first
         self.parameters = parameters
         self.packets: dict[int, av.Packet[av.VideoStream]] = {}
         self.unused: set[int] = set()
@@ -132,24 +131,31 @@ class Decoder:
     Args:
         stream: What the packets come from, with `Flags.copy_opaque`.
         max_bytes: How much the pictures may hold that were decoded on the way to others.
-        ahead: Whether to decode ahead while pictures are asked for, so that only the first of a
-            burst waits until its group is decoded up to it.
+        strict: Whether what FFmpeg says of losses counts, too; its log must be on.
+        ahead: Whether to decode some pictures beyond the last that was asked for, so that only the
+            first of a burst waits until its group is decoded up to it.
     """
 
-    def __init__(self, stream: av.VideoStream, *, max_bytes: int, ahead: bool) -> None:
+    def __init__(
+        self, stream: av.VideoStream, *, max_bytes: int, ahead: bool, strict: bool = False
+    ) -> None:
         self._context = stream.codec_context
         self._length_size = nal.length_size_of(self._context.name, self._context.extradata)
         self._max_bytes = max_bytes
         self._ahead = ahead
+        self._strict = strict
         self._lock = threading.Lock()
         self._groups: deque[_Group] = deque()
-        # Parameter sets in the stream: those that the last group began with, how many a group must
-        # begin with, and whether some came elsewhere, after which no packet is known to have all.
+        self._count = 0
+        # The last packet whose picture somebody looked at.
+        self._looked = -_AHEAD - 1
+        # Parameter sets in the stream: those that the last group began with, and whether others
+        # came elsewhere, after which no packet is known to have all.
         self._parameters: tuple[bytes, ...] = ()
         self._scattered = False
         # Where the codec stands: in a group or nowhere, and which packets it has behind it.
         self._group: _Group | None = None
-        self._number = -1
+        self._first = -1
         self._next = 0
         self._passed: set[int] = set()
         # The last key picture that came out, and where something is missing or broken.
@@ -158,8 +164,6 @@ class Decoder:
         # Whether it knows parameter sets beside the stream's own.
         self._tainted = False
         self._kept: WeakValueDictionary[tuple[int, int], LazyPixels] = WeakValueDictionary()
-        self._numbers = count()
-        self._asked = float("-inf")
         self._sizes: dict[tuple[bytes, ...], tuple[int, int]] = {}
 
     def add(self, packet: "av.Packet[av.VideoStream]") -> LazyPixels:
@@ -168,9 +172,11 @@ class Decoder:
         if self._begins_group(packet, unit):
             if self._groups:
                 self._groups[-1].closed = True
-            self._groups.append(_Group(next(self._numbers), unit.parameters))
+            self._groups.append(_Group(self._count, unit.parameters))
         group = self._groups[-1]
-        index, group.count = group.count, group.count + 1
+        index = group.count
+        group.count += 1
+        self._count += 1
         pixels = LazyPixels(self, group, index, packet.size)
         if unit.unused:
             group.unused.add(index)
@@ -182,7 +188,8 @@ class Decoder:
         while len(self._groups) > 1 and not self._groups[0].waiting:
             # A decoder that stands in it would hold them on.
             self._groups.popleft().packets.clear()
-        if _is_long(group) or (self._ahead and time.monotonic() - self._asked < _IDLE):
+        may_be_next = self._ahead and self._looked + _AHEAD >= self._groups[0].first
+        if may_be_next or _is_long(group):
             self._decode_ahead()
         return pixels
 
@@ -197,7 +204,7 @@ class Decoder:
             CorruptError: If it is damaged or cannot be decoded any more.
         """
         with self._lock:
-            self._asked = time.monotonic()
+            self._looked = max(self._looked, wanted.group.first + wanted.index)
             if not wanted.decoded and not wanted.corrupt:
                 self._decode(wanted)
             if wanted.decoded:
@@ -227,7 +234,7 @@ class Decoder:
             self._begin(wanted.group)
         while not wanted.decoded and not wanted.corrupt and self._group is not None:
             self._feed()
-        # What never came out, because it comes later or not at all.
+        # What never came out.
         wanted.corrupt = not wanted.decoded
         self._make_room(wanted)
 
@@ -236,7 +243,7 @@ class Decoder:
         if group.is_cut or (self._tainted and not group.parameters):
             return False
         # One that was cut could not be entered again.
-        return self._group is None or not self._group.is_cut or self._number < group.number
+        return self._group is None or not self._group.is_cut or self._first < group.first
 
     def _decode_ahead(self) -> None:
         """Go on a few packets towards the last picture that may be asked for."""
@@ -260,21 +267,22 @@ class Decoder:
     def _is_ahead(self, group: _Group) -> bool:
         """Whether there is something in a group to decode before it is asked for."""
         is_here = group is self._group
-        if group.number < self._number or (group.number == self._number and not is_here):
+        if group.first < self._first or (group.first == self._first and not is_here):
             return False
         if is_here and self._next == group.count and not group.closed:
             return False
         if _is_long(group):
             return True
-        passed = self._passed if is_here else ()
+        end, passed = self._looked + _AHEAD - group.first, self._passed if is_here else ()
+        if end < 0 or not any(at <= end and at not in passed for at in group.waiting):
+            return False
         held = self._held
         # And one more.
-        has_room = held + held // (len(self._kept) or 1) <= self._max_bytes
-        return has_room and any(at not in passed for at in group.waiting)
+        return held + held // (len(self._kept) or 1) <= self._max_bytes
 
     def _begin(self, group: _Group) -> None:
         self._context.flush_buffers()
-        self._group, self._number, self._next = group, group.number, 0
+        self._group, self._first, self._next = group, group.first, 0
         self._passed.clear()
         # Before the first key picture all is damage.
         self._key, self._damage = -1, [-1]
@@ -312,7 +320,7 @@ class Decoder:
                 self._damage.append(index)
                 self._settle(group, index, None)
                 return []
-        if tells_loss(log):
+        if self._strict and tells_loss(log):
             self._damage.append(index)
         return pictures
 
@@ -330,7 +338,7 @@ class Decoder:
             pixels.corrupt = True
             return
         self._sizes = {group.parameters: pixels.decoded.resolution_wh}
-        self._kept[group.number, index] = pixels
+        self._kept[group.first, index] = pixels
 
     def _make_room(self, wanted: LazyPixels | None = None) -> None:
         """Let go of decoded pictures, the oldest first; they can be decoded again."""
@@ -341,7 +349,7 @@ class Decoder:
             if pixels is not wanted and pixels.decoded:
                 excess -= pixels.decoded.nbytes
                 pixels.decoded = None
-                del self._kept[pixels.group.number, pixels.index]
+                del self._kept[pixels.group.first, pixels.index]
 
     @property
     def _held(self) -> int:

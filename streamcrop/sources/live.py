@@ -148,7 +148,7 @@ class LiveSource:
             packets = self._tagged(container, stream, log)
             # Where pictures are reordered, the one that is wanted may lie behind what has come.
             reorders = stream.codec_context.has_b_frames
-            decoder = None if reorders else decoder_of(stream, self._decoding)
+            decoder = None if reorders else decoder_of(stream, self._decoding, strict=True)
             if decoder is None:
                 yield from _decoded(packets, lost, log)
             else:
