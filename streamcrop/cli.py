@@ -37,7 +37,7 @@ def main(*, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
-    for noisy in ("asyncio", "libav", "mqtt"):
+    for noisy in ("aioice", "aiortc", "asyncio", "libav", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -22,7 +22,7 @@ from streamcrop.broker import (
 from streamcrop.config import Config, Stream
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, ConfigError
 from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
@@ -81,6 +81,25 @@ def _device(stream: Stream) -> FrameSource:
     )
 
 
+def _webrtc(stream: Stream) -> FrameSource:
+    try:
+        from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        msg = f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
+        raise ConfigError(msg) from None
+    source, pairing = stream.source, stream.pairing
+    how: dict[str, Any] = {
+        "token": source.token,
+        "connect_timeout": source.connect_timeout,
+        "stall_timeout": source.stall_timeout,
+        "read_sei": pairing.key == "sei",
+        "sei_uuid": pairing.sei_uuid,
+    }
+    if source.scheme == "whip":
+        return WhipSource(**how)
+    return WhepSource(source.url.partition(":")[2], **how)
+
+
 # By scheme, as in `config.SOURCES`.
 SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
     "": _file,
@@ -88,6 +107,8 @@ SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
     "rtsp": _camera,
     "rtsps": _camera,
     "device": _device,
+    "whip": _webrtc,
+    "whep": _webrtc,
 }
 
 
@@ -124,12 +145,15 @@ class Node:
             max_inflight=sum(stream.output.max_inflight for stream in config.streams.values()) + 8,
             on_change=self._connection_changed,
         )
+        self._sources = {
+            name: SOURCES[stream.source.scheme](stream) for name, stream in config.streams.items()
+        }
         self.pipelines = {
             name: Pipeline(
                 config.node,
                 name,
                 stream,
-                SOURCES[stream.source.scheme](stream),
+                self._sources[name],
                 self._broker,
                 on_change=partial(self._connection_of, name),
             )
@@ -163,7 +187,30 @@ class Node:
             pipeline.finish()
 
     async def run(self) -> None:
-        """Run until the sources end, `stop` is called or the broker refuses us."""
+        """Run until the sources end, `stop` is called or the broker refuses us.
+
+        Raises:
+            StreamcropError: If the HTTP server cannot listen where it is to.
+        """
+        async with self._http_server():
+            await self._run()
+
+    def _http_server(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        """Where publishers come to, if a stream waits for one."""
+        streams = self._config.streams
+        publishers: dict[str, Any] = {
+            name: source
+            for name, source in self._sources.items()
+            if streams[name].source.scheme == "whip"
+        }
+        if not publishers:
+            return contextlib.nullcontext()
+        from streamcrop.http import serve  # noqa: PLC0415  # an extra
+
+        http = self._config.http
+        return serve(publishers, host=http.host, port=http.port, cert=http.cert, key=http.key)
+
+    async def _run(self) -> None:
         # Each stream has its threads; OpenCV's own would only fight them for the cores.
         cv2.setNumThreads(1)
         gc.freeze()

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _READ_TIMEOUT = 0.2
 # Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
 # that refuses the password, which may lock us out, is asked seldom.
-_FIRST_DELAY, _LONGEST_DELAY, _REFUSED_DELAY = 0.1, 0.5, 30.0
+FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 # What FFmpeg says when packets are missing.
 _MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
@@ -102,23 +102,23 @@ class LiveSource:
         # Below this FFmpeg does not say that something is missing.
         av.logging.set_level(av.logging.INFO)
         av.logging.set_skip_repeated(v=False)
-        delay = _FIRST_DELAY
+        delay = FIRST_DELAY
         while not self._stopped.is_set():
             reason = "the camera ended the stream"
             try:
                 with av.logging.Capture() as log:
                     for item in self._connection(log):
                         if isinstance(item, Frame):
-                            delay = _FIRST_DELAY
+                            delay = FIRST_DELAY
                         yield item
             except SourceError as error:
                 reason = str(error)
                 if isinstance(error, _RefusedError):
-                    delay = _REFUSED_DELAY
+                    delay = REFUSED_DELAY
             if not self._stopped.is_set():
                 yield Change("reconnecting", reason)
                 self._stopped.wait(delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
-                delay = min(2 * delay, _LONGEST_DELAY)
+                delay = min(2 * delay, LONGEST_DELAY)
 
     def _connection(self, log: list[Any]) -> Iterator[Item]:
         """All that comes by one connection."""
@@ -128,13 +128,13 @@ class LiveSource:
             stream.codec_context.thread_count = 1
             if self._clock:
                 self._clock.connect()
-            self._epoch, self._first = _new_epoch(), 1
+            self._epoch, self._first = new_epoch(), 1
             yield Change("running", "connected")
             # Counted in packets, since pictures may leave the decoder later and in another order.
             key, broken = 0, _PROBED if any(_MISSED.search(line) for _, _, line in log) else 0
             log.clear()
             for number, packet in enumerate(self._packets(container, stream), 1):
-                if _tells_loss(log):
+                if tells_loss(log):
                     # The parser holds a packet back: the loss may lie in the next one.
                     broken = number + 1
                 packet.opaque = self._tag(number, packet, stream)
@@ -144,7 +144,7 @@ class LiveSource:
                     broken = max(broken, number)
                     yield Reason.CORRUPT
                     continue
-                if packet.is_corrupt or _tells_loss(log):
+                if packet.is_corrupt or tells_loss(log):
                     broken = max(broken, number)
                 for picture in pictures:
                     tag = cast("_Tag", picture.opaque)
@@ -202,7 +202,7 @@ class LiveSource:
             captured_at = clock.time_of(media, _wall_clock(packet), now)
             if clock.stepped:
                 logger.warning("the camera's clock jumped: no capture times for a while")
-                self._epoch, self._first = _new_epoch(), number
+                self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
         return _Tag(number, frame_id, self._epoch, captured_at, sei, arrived)
@@ -229,7 +229,7 @@ def _wall_clock(packet: "av.Packet[av.VideoStream]") -> int | None:
     return None
 
 
-def _tells_loss(log: list[Any]) -> bool:
+def tells_loss(log: list[Any]) -> bool:
     """Whether FFmpeg said that something is missing; empties the log."""
     lost = any(
         level <= av.logging.ERROR or "conceal" in line or _MISSED.search(line)
@@ -239,6 +239,6 @@ def _tells_loss(log: list[Any]) -> bool:
     return lost
 
 
-def _new_epoch() -> str:
+def new_epoch() -> str:
     """A name that no connection of any run had: by time, and by chance where clocks go back."""
     return f"{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}"
