@@ -21,9 +21,10 @@ import av
 import av.logging
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtcrtpreceiver import RTCRtpReceiver
+from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import SessionDescription
+from aiortc.utils import uint16_add, uint16_gt
 from av.codec.context import Flags
 
 from streamcrop.core.values import Change, Frame, Reason
@@ -37,8 +38,10 @@ from streamcrop.sources.pictures import pixels_of
 
 # Undecoded pictures: two seconds, so that a busy moment costs none.
 _MAX_PICTURES, _MAX_BYTES = 64, 16 << 20
-# aiortc's own; a picture of more packets never becomes complete.
-_MAX_PACKETS = 512
+# A power of two; a picture of more packets never becomes complete.
+_MAX_PACKETS = 2048
+# How long a packet is waited for, and how often it is asked for, in seconds.
+_PATIENCE, _ASK_AGAIN = 0.5, 0.1
 _TIME_BASE = Fraction(1, 90_000)
 # A browser sends a new key picture at most so often.
 _ASK_EVERY = 0.5
@@ -56,37 +59,111 @@ class _Encoded(NamedTuple):
 
 
 class _Reassembly(JitterBuffer):
-    """aiortc's, which notes on a picture that packets before it were given up."""
+    """aiortc's, which hands out all that is complete, and does not wait for ever.
+
+    By itself it hands out one picture a packet, so that what has piled up stays, and gives up a
+    missing packet when it is full: with a small picture that is longer than anybody waits.
+    """
 
     def __init__(self) -> None:
         super().__init__(capacity=_MAX_PACKETS, is_video=True)
+        self.complete: list[tuple[bytes, int, bool]] = []
         self._lost = False
+        self._media: int | None = None
+        self._latest = 0
+        self._newest: int | None = None
+        self._gap: tuple[int, float] | None = None
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        number, newest = packet.sequence_number, self._newest
+        in_order = newest is not None and number == uint16_add(newest, 1)
         gave_up, picture = super().add(packet)
+        if newest is None or gave_up or uint16_gt(number, newest):
+            self._newest = number
         self._lost |= gave_up
+        first = picture = self._take(picture)
+        if not in_order or self._gap:
+            gave_up |= self._gives_up(time.monotonic())
+        while self._origin is not None and (picture := self._remove_frame(number)):
+            first = self._take(picture)
+        return gave_up, first
+
+    def _take(self, picture: JitterFrame | None) -> JitterFrame | None:
         if picture:
-            cast("Any", picture).lost, self._lost = self._lost, False
-        return gave_up, picture
+            self.complete.append((picture.data, self._pts(picture.timestamp), self._lost))
+            self._lost = False
+        return picture
+
+    def _gives_up(self, now: float) -> bool:
+        """Let go of the pictures around a packet that has been missing for long."""
+        if not (gap := self._first_gap()):
+            self._gap = None
+            return False
+        number, behind = gap
+        if self._gap is None or self._gap[0] != number:
+            self._gap = number, now
+        if now - self._gap[1] < _PATIENCE:
+            return False
+        if self.smart_remove(behind):
+            self._origin = self._gap = None
+        self._lost = True
+        return True
+
+    def _first_gap(self) -> tuple[int, int] | None:
+        """The first missing packet, and how many to remove until one behind it is removed."""
+        if self._origin is None or self._newest is None:
+            return None
+        count = uint16_add(self._newest, -self._origin) + 1
+        held = [
+            self._packets[(self._origin + at) % _MAX_PACKETS] is not None for at in range(count)
+        ]
+        if all(held):
+            return None
+        missing = held.index(False)
+        return uint16_add(self._origin, missing), held.index(True, missing) + 1
+
+    def _pts(self, timestamp: int) -> int:
+        """The media time since the first picture, which does not wrap at 32 bits."""
+        if self._media is None:
+            self._media = 0
+        else:
+            step = (timestamp - self._latest) & 0xFFFFFFFF
+            self._media += step - (step >> 31 << 32)
+        self._latest = timestamp
+        return self._media
+
+
+class _Repairs(NackGenerator):
+    """aiortc's, which asks again: it asks for a packet once, and the repair may get lost, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0.0
+
+    def add(self, packet: RtpPacket) -> bool:
+        missed, now = super().add(packet), time.monotonic()
+        again = missed or (bool(self.missing) and now - self._asked >= _ASK_AGAIN)
+        self._asked = now if again else self._asked
+        return again
 
 
 class _Diverted(queue.Queue[Any]):
     """Stands where aiortc queues pictures for its decoder, and takes them to ours."""
 
-    def __init__(self, session: "_Session") -> None:
+    def __init__(self, session: "_Session", reassembly: _Reassembly) -> None:
         super().__init__()
         self._session = session
+        self._reassembly = reassembly
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002  # as it is called
         if item is None:
             self._session.end("the other side ended it")
             super().put(None, block, timeout)
             return
-        codec, picture = item
-        now = time.time_ns() // 1000
-        self._session.received.put_nowait(
-            _Encoded(codec.name.lower(), picture.data, picture.timestamp, picture.lost, now)
-        )
+        codec, now = item[0].name.lower(), time.time_ns() // 1000
+        for data, pts, lost in self._reassembly.complete:
+            self._session.received.put_nowait(_Encoded(codec, data, pts, lost, now))
+        self._reassembly.complete.clear()
 
 
 class _Decoder:
@@ -253,9 +330,13 @@ class _Session:
 
     def _receive_by(self, receiver: RTCRtpReceiver) -> None:
         """Put our own parts into a receiver that has not begun."""
-        for name, part in (("jitter_buffer", _Reassembly()), ("decoder_queue", _Diverted(self))):
-            # No other version than those in pyproject.toml is known to have these.
-            assert hasattr(receiver, f"_RTCRtpReceiver__{name}")  # noqa: S101
+        reassembly = _Reassembly()
+        ours = {
+            "jitter_buffer": reassembly,
+            "nack_generator": _Repairs(),
+            "decoder_queue": _Diverted(self, reassembly),
+        }
+        for name, part in ours.items():
             setattr(receiver, f"_RTCRtpReceiver__{name}", part)
         self._key_wanted = cast("Any", receiver)._RTCRtpReceiver__decoder_error  # noqa: SLF001
 
