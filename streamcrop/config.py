@@ -112,7 +112,7 @@ class Source(_Section):
     transport: Literal["tcp", "udp"] = "tcp"
     connect_timeout: Positive = 5.0
     stall_timeout: Positive = 3.0
-    token: str | None = None
+    token: Text | None = None
     frame_id: Text | None = None
 
     @property
@@ -328,9 +328,10 @@ def parse(text: str) -> Config:
         streams[name] = _convert(section, Stream, f"$.streams.{name}")
         _check_stream(streams[name], f"$.streams.{name}")
     _at("$.broker.url", head.broker.address)
-    if (head.broker.cert is None) != (head.broker.key is None):
-        msg = "$.broker: cert and key belong together"
-        raise ConfigError(msg)
+    for name, part in (("broker", head.broker), ("http", head.http)):
+        if (part.cert is None) != (part.key is None):
+            msg = f"$.{name}: cert and key belong together"
+            raise ConfigError(msg)
     return Config(
         broker=head.broker,
         streams=streams,

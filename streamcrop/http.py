@@ -1,6 +1,7 @@
 """HTTP: where WHIP publishers come to us, and how we ask a WHEP server."""
 
 import asyncio
+import base64
 import errno
 import hmac
 import logging
@@ -66,7 +67,11 @@ class Endpoint(Protocol):
         ...
 
     async def close(self, session: str) -> bool:
-        """End a session; whether there was one."""
+        """End a session; whether there was one.
+
+        Raises:
+            SourceError: If another publisher's has taken its place.
+        """
         ...
 
 
@@ -88,7 +93,7 @@ async def serve(
         host: The address to listen on.
         port: 0: any that is free.
         cert: File of the certificate, for HTTPS.
-        key: File of its private key, if it is not in the same file.
+        key: File of its private key.
 
     Yields:
         The port.
@@ -99,7 +104,7 @@ async def serve(
     app = web.Application(client_max_size=_MAX_SDP)
     app.add_routes(_Whip(endpoints).routes())
     app.on_response_prepare.append(_add_headers)
-    context = _tls(cert, key) if cert else None
+    context = _tls(cert, key) if cert and key else None
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_REQUESTS)
     await runner.setup()
     try:
@@ -113,7 +118,7 @@ async def serve(
             raise StreamcropError(msg) from None
         port = runner.addresses[0][1]
         for name in endpoints:
-            where = URL.build(scheme="https" if cert else "http", host=host, port=port)
+            where = URL.build(scheme="https" if context else "http", host=host, port=port)
             logger.info("publish by WHIP, or with a browser: %s", where / "whip" / name)
         yield port
     finally:
@@ -164,7 +169,11 @@ class _Whip:
         return web.Response(status=201, text=answer, content_type=SDP, headers=location)
 
     async def _close(self, request: web.Request) -> web.Response:
-        if not await self._admitted(request).close(request.match_info["session"]):
+        try:
+            found = await self._admitted(request).close(request.match_info["session"])
+        except SourceError as error:
+            raise web.HTTPGone(text=str(error)) from None
+        if not found:
             raise web.HTTPNotFound(text="There is no such session")
         return web.Response()
 
@@ -189,7 +198,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
 
 
-def _tls(cert: str, key: str | None) -> ssl.SSLContext:
+def _tls(cert: str, key: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(cert, key)
@@ -215,7 +224,8 @@ class WhepClient:
         self._session: URL | None = None
         self._auth = f"Bearer {token}" if token else None
         if not token and given.user:
-            self._auth = aiohttp.BasicAuth(given.user, given.password or "").encode()
+            plain = f"{given.user}:{given.password or ''}".encode()
+            self._auth = f"Basic {base64.b64encode(plain).decode()}"
 
     async def ask(self, offer: str) -> str:
         """Begin a session: the answer to an offer.

@@ -168,7 +168,7 @@ class WhepServer:
         app.router.add_post("/whep", self._post)
         app.router.add_post("/moved", self._moved)
         app.router.add_delete("/session/{number}", self._delete)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.port = self._runner.addresses[0][1]

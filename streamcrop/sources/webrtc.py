@@ -46,6 +46,7 @@ _TIME_BASE = Fraction(1, 90_000)
 # A browser sends a new key picture at most so often.
 _ASK_EVERY = 0.5
 _MAX_SECTIONS = 16
+_REPLACED = "another publisher took its place"
 
 
 class _Encoded(NamedTuple):
@@ -400,6 +401,7 @@ class WhipSource(_Sessions):
         super().__init__(**how)
         self.token = token
         self._connect_timeout = connect_timeout
+        self._replaced: str | None = None
         self._turn = asyncio.Lock()
         self._reading = False
         self._came = asyncio.Event()
@@ -420,11 +422,14 @@ class WhipSource(_Sessions):
             before, self._session = self._session, session
             self._came.set()
             if before:
-                await before.close("another publisher took its place")
+                self._replaced = before.name
+                await before.close(_REPLACED)
             return session.name, answer
 
     async def close(self, session: str) -> bool:
         """See `Endpoint.close`."""
+        if session == self._replaced:
+            raise SourceError(_REPLACED)
         if not (ours := self._session) or ours.name != session or ours.received.closed:
             return False
         await ours.close("the publisher ended it")
