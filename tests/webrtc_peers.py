@@ -14,6 +14,7 @@ from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpCodecCapability,
     RTCRtpSender,
     RTCSessionDescription,
 )
@@ -80,13 +81,10 @@ def peer() -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
 
-def send(connection: RTCPeerConnection, track: MediaStreamTrack, codec: str) -> RTCRtpSender:
-    """Have it send a video in one codec."""
-    transceiver = connection.addTransceiver(track, "sendonly")
+def codecs(*names: str) -> list[RTCRtpCodecCapability]:
+    """Those of aiortc's codecs; ``rtx`` are repairs in a stream of their own."""
     known = RTCRtpSender.getCapabilities("video").codecs
-    wanted = [c for c in known if c.mimeType in {f"video/{codec}", "video/rtx"}]
-    transceiver.setCodecPreferences(wanted)
-    return transceiver.sender
+    return [codec for codec in known if codec.name in names]
 
 
 class Publisher:
@@ -99,10 +97,13 @@ class Publisher:
         token: str | None = None,
         codec: str = "H264",
         packets: Iterator[av.Packet] | None = None,
+        repairs: bool = True,
     ) -> None:
         self.url = url
         self.peer = peer()
-        self.sender = send(self.peer, Track(packets or pictures(codec)), codec)
+        transceiver = self.peer.addTransceiver(Track(packets or pictures(codec)), "sendonly")
+        transceiver.setCodecPreferences(codecs(codec, *(["rtx"] if repairs else [])))
+        self.sender = transceiver.sender
         self.location = ""
         self._headers = {"Content-Type": "application/sdp"}
         if token:
@@ -157,6 +158,7 @@ class WhepServer:
         self._token = token
         self._codec = codec
         self.peers: list[RTCPeerConnection] = []
+        self.answer: str | None = None
         self.deleted = 0
         self.asked: list[float] = []
 
@@ -195,19 +197,13 @@ class WhepServer:
         connection = peer()
         self.peers.append(connection)
         offer = RTCSessionDescription(await request.text(), "offer")
+        transceiver = connection.addTransceiver(Track(pictures(self._codec)), "sendonly")
+        transceiver.setCodecPreferences(codecs(self._codec, "rtx"))
         await connection.setRemoteDescription(offer)
-        [transceiver] = connection.getTransceivers()
-        transceiver.direction = "sendonly"
-        transceiver.sender.replaceTrack(Track(pictures(self._codec)))
-        known = RTCRtpSender.getCapabilities("video").codecs
-        wanted = [c for c in known if c.mimeType == f"video/{self._codec}"]
-        transceiver._codecs = [
-            c for c in transceiver._codecs if c.mimeType.lower() == wanted[0].mimeType.lower()
-        ]
         await connection.setLocalDescription()
         return web.Response(
             status=201,
-            text=connection.localDescription.sdp,
+            text=self.answer or connection.localDescription.sdp,
             content_type="application/sdp",
             headers={"Location": f"/session/{len(self.peers)}"},
         )

@@ -12,7 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -46,16 +46,17 @@ _TIME_BASE = Fraction(1, 90_000)
 # A browser sends a new key picture at most so often.
 _ASK_EVERY = 0.5
 _MAX_SECTIONS = 16
+_GIVE_UP_CHECKS = 0.5
 _REPLACED = "another publisher took its place"
 
 
 class _Encoded(NamedTuple):
-    """A picture as it came, undecoded; `lost`: whether one before it did not come."""
+    """A picture as it came, undecoded; `lost`: how many just before it did not come whole."""
 
     codec: str
     data: bytes
     pts: int
-    lost: bool
+    lost: int
     arrived: int
 
 
@@ -68,23 +69,25 @@ class _Reassembly(JitterBuffer):
 
     def __init__(self) -> None:
         super().__init__(capacity=_MAX_PACKETS, is_video=True)
-        self.complete: list[tuple[bytes, int, bool]] = []
-        self._lost = False
+        self.complete: list[tuple[bytes, int, int]] = []
+        self._lost = 0
         self._media: int | None = None
         self._latest = 0
         self._newest: int | None = None
-        self._gap: tuple[int, float] | None = None
+        self._gap = False
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        number, newest = packet.sequence_number, self._newest
-        in_order = newest is not None and number == uint16_add(newest, 1)
+        number, newest, now = packet.sequence_number, self._newest, time.monotonic()
+        cast("Any", packet).came = now
+        self._gap |= newest is not None and number != uint16_add(newest, 1)
         gave_up, picture = super().add(packet)
         if newest is None or gave_up or uint16_gt(number, newest):
             self._newest = number
-        self._lost |= gave_up
-        first = picture = self._take(picture)
-        if not in_order or self._gap:
-            gave_up |= self._gives_up(time.monotonic())
+        # How many aiortc let go of itself is not known.
+        self._lost += gave_up
+        first = self._take(picture)
+        while self._gap and self._gives_up(now):
+            gave_up = True
         while self._origin is not None and (picture := self._remove_frame(number)):
             first = self._take(picture)
         return gave_up, first
@@ -92,36 +95,26 @@ class _Reassembly(JitterBuffer):
     def _take(self, picture: JitterFrame | None) -> JitterFrame | None:
         if picture:
             self.complete.append((picture.data, self._pts(picture.timestamp), self._lost))
-            self._lost = False
+            self._lost = 0
         return picture
 
     def _gives_up(self, now: float) -> bool:
-        """Let go of the pictures around a packet that has been missing for long."""
-        if not (gap := self._first_gap()):
-            self._gap = None
-            return False
-        number, behind = gap
-        if self._gap is None or self._gap[0] != number:
-            self._gap = number, now
-        if now - self._gap[1] < _PATIENCE:
-            return False
-        if self.smart_remove(behind):
-            self._origin = self._gap = None
-        self._lost = True
-        return True
-
-    def _first_gap(self) -> tuple[int, int] | None:
-        """The first missing packet, and how many to remove until one behind it is removed."""
+        """Let go of the pictures around the first gap, if it has been there for long."""
+        self._gap = False
         if self._origin is None or self._newest is None:
-            return None
+            return False
         count = uint16_add(self._newest, -self._origin) + 1
-        held = [
-            self._packets[(self._origin + at) % _MAX_PACKETS] is not None for at in range(count)
-        ]
-        if all(held):
-            return None
-        missing = held.index(False)
-        return uint16_add(self._origin, missing), held.index(True, missing) + 1
+        packets = [self._packets[(self._origin + at) % _MAX_PACKETS] for at in range(count)]
+        if None not in packets:
+            return False
+        self._gap = True
+        behind = next(n for n in range(packets.index(None), count) if packets[n])
+        if now - cast("Any", packets[behind]).came < _PATIENCE:
+            return False
+        self._lost += len({packet.timestamp for packet in packets[: behind + 1] if packet})
+        if self.smart_remove(behind + 1):
+            self._origin = self._newest = None
+        return True
 
     def _pts(self, timestamp: int) -> int:
         """The media time since the first picture, which does not wrap at 32 bits."""
@@ -182,9 +175,9 @@ class _Decoder:
         self._broken = True
         self._codec: str | None = None
 
-    def __call__(self, encoded: _Encoded, *, lost: bool) -> Item:
+    def __call__(self, encoded: _Encoded, *, after_loss: bool) -> Item:
         self._number += 1
-        self._broken |= lost or encoded.lost
+        self._broken |= after_loss
         if encoded.codec != self._codec:
             self._context = cast("av.VideoCodecContext", av.CodecContext.create(encoded.codec, "r"))
             # What the decoder misses is said in the thread that decodes: so in this one.
@@ -238,7 +231,7 @@ class _Session:
             overflow="drop_oldest",
             on_drop=self._count_dropped,
         )
-        self._dropped = 0
+        self._lost: list[Reason] = []
         self._decode = decoder
         self._stall_timeout = stall_timeout
         # Without servers: aiortc would ask Google's for our address.
@@ -291,10 +284,10 @@ class _Session:
         running = False
         try:
             while encoded := await self._next():
-                dropped, self._dropped = self._dropped, 0
-                for _ in range(dropped):
-                    yield Reason.QUEUE_FULL
-                item = await asyncio.to_thread(self._decode, encoded, lost=dropped > 0)
+                lost, self._lost = self._lost + [Reason.CORRUPT] * encoded.lost, []
+                for reason in lost:
+                    yield reason
+                item = await asyncio.to_thread(self._decode, encoded, after_loss=bool(lost))
                 if isinstance(item, Reason):
                     self._ask_for_key_picture()
                 elif not running:
@@ -327,7 +320,16 @@ class _Session:
     async def close(self, reason: str) -> None:
         """End it and free what it holds."""
         self.end(reason)
+        ice = {each.receiver.transport.transport for each in self._peer.getTransceivers()}
+        unfinished = [transport for transport in ice if transport.state == "checking"]
         await self._peer.close()
+        for transport in unfinished:
+            # aioice may still find itself connected, and would then keep checking that for ever.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GIVE_UP_CHECKS):
+                    while transport.state == "closed":  # noqa: ASYNC110  # its events are aiortc's
+                        await asyncio.sleep(0.01)
+            await transport.stop()
 
     def _receive_by(self, receiver: RTCRtpReceiver) -> None:
         """Put our own parts into a receiver that has not begun."""
@@ -347,8 +349,9 @@ class _Session:
             self._asked = now
             self._key_wanted.set()
 
-    def _count_dropped(self, _: _Encoded) -> None:
-        self._dropped += not self.received.closed
+    def _count_dropped(self, encoded: _Encoded) -> None:
+        if not self.received.closed:
+            self._lost += [Reason.CORRUPT] * encoded.lost + [Reason.QUEUE_FULL]
 
     def _heed_state(self) -> None:
         if self._peer.connectionState in {"failed", "closed"}:
