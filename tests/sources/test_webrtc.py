@@ -27,6 +27,7 @@ from streamcrop.sources import Item
 from streamcrop.sources import webrtc as module
 from streamcrop.sources.webrtc import WhepSource, WhipSource
 
+TOKEN = "s3cret"  # noqa: S105  # of these tests
 CONNECTED = Change("running", "connected")
 
 
@@ -522,9 +523,9 @@ def test_a_server_is_asked_and_told_goodbye() -> None:
     """WHEP: the video comes, redirects are followed, and the session is deleted at the end."""
 
     async def main() -> None:
-        async with WhepServer(token="s3cret") as server:  # noqa: S106  # of this test
+        async with WhepServer(token=TOKEN) as server:
             url = f"http://127.0.0.1:{server.port}/moved"
-            source = WhepSource(url, token="s3cret", read_sei=True)  # noqa: S106  # of this test
+            source = WhepSource(url, token=TOKEN, read_sei=True)
             async with Reader(source) as reader:
                 await reader.until_frames(30)
             assert server.deleted == 1
@@ -566,7 +567,7 @@ def test_a_server_that_refuses_is_asked_seldom() -> None:
     """401 is told without what we showed, and not tried again at once."""
 
     async def main() -> None:
-        async with WhepServer(token="s3cret") as server:  # noqa: S106  # of this test
+        async with WhepServer(token=TOKEN) as server:
             url = f"http://me:passw0rd@127.0.0.1:{server.port}/whep"
             source = WhepSource(url, token="wr0ng")  # noqa: S106  # of this test
             async with Reader(source) as reader:
