@@ -9,23 +9,24 @@ delivered at least once.
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import tenacity
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from streamcrop.errors import BrokerRefusedError
 
 logger = logging.getLogger(__name__)
 
-# Gets the payload, and the user properties with ``content-type`` among them.
+# Gets the payload, and the user properties with ``content-type`` and ``topic`` among them.
 Handler = Callable[[bytes, Mapping[str, str]], None]
 
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
@@ -37,6 +38,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
 _REFUSED = {134, 135, 138, 140, 4, 5}
+# As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
+_CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 # Unsupported protocol version, in both.
 _WRONG_VERSION = {132, 1}
 
@@ -100,54 +103,43 @@ class _Client(aiomqtt.Client):
     """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
 
     max_packet: int | None = None
+    numbers = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._number_of: dict[asyncio.Task[Any] | None, int] = {}
-        self._refusals: dict[int, ReasonCode] = {}
+        self._refusals: dict[int, Any] = {}
+        self._client.on_log = self._on_log
 
-    async def publish(self, *args: Any, **kwargs: Any) -> None:
-        """As in the base class, which does not look at what the broker answers.
-
-        Raises:
-            PacketRefusedError: If the broker acknowledged with a failure (MQTT 5, 3.4.2.1).
-        """
-        task = asyncio.current_task()
-        try:
-            await super().publish(*args, **kwargs)
-        finally:
-            number = self._number_of.pop(task, 0)
-            refusal = self._refusals.pop(number, None)
-        if refusal is not None:
-            raise PacketRefusedError(str(refusal))
+    def _on_log(self, *log: Any) -> None:
+        # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.
+        if _CERTIFICATE.search(log[-1]) and not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(log[-1]))
 
     @contextlib.contextmanager
     def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
-        self._number_of[asyncio.current_task()] = mid
+        # One that came when nobody waited any more is not this message's.
+        self._refusals.pop(mid, None)
         with super()._pending_call(mid, value, pending_dict):
             yield
+        if refusal := self._refusals.pop(mid, None):
+            raise PacketRefusedError(str(refusal))
 
-    def _on_publish(
-        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
-    ) -> None:
+    def _on_publish(self, *answer: Any) -> None:
+        _, _, mid, reason_code, _ = answer
+        # aiomqtt does not look at it (MQTT 5, 3.4.2.1).
         if reason_code.is_failure:
             self._refusals[mid] = reason_code
-        super()._on_publish(client, userdata, mid, reason_code, properties)
+        super()._on_publish(*answer)
 
-    def _on_connect(  # paho's signature
-        self,
-        client: object,
-        userdata: object,
-        flags: object,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
+    def _on_connect(self, *answer: Any) -> None:
+        properties = answer[-1]
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        self.numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", True))
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected.
         window = getattr(properties, "ReceiveMaximum", 65_535)
-        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001
-        super()._on_connect(client, userdata, flags, reason_code, properties)  # type: ignore[arg-type]
+        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
+        super()._on_connect(*answer)
 
 
 class Broker:
@@ -221,6 +213,22 @@ class Broker:
                         self._on_change(False)  # noqa: FBT003  # the callback's one argument
             await asyncio.sleep(FIRST_DELAY)
 
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """`run` beside a block that begins once the connection is up."""
+        running = asyncio.create_task(self.run(), name=f"{self._name} broker")
+        up = asyncio.create_task(self.wait_until_up())
+        try:
+            await asyncio.wait({running, up}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            yield
+        finally:
+            up.cancel()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
     async def publish(self, message: Outgoing) -> None:
         """Send a message, across connections if need be.
 
@@ -261,7 +269,7 @@ class Broker:
         """Whether it was sent; an error of the connection is not one of the message."""
         properties = None
         if self._version == "5" and (message.content_type or message.user_properties):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
             if message.content_type:
                 properties.ContentType = message.content_type
             if message.user_properties:
@@ -282,33 +290,44 @@ class Broker:
         return True
 
     async def _serve(self, client: _Client) -> None:
-        if self._handlers:
-            await client.subscribe([(topic, 1) for topic in self._handlers])
+        await self._subscribe(client)
         self._client, self._proved = client, True
         self._down = asyncio.Event()
         self._up.set()
-        self._on_change(True)  # noqa: FBT003
+        self._on_change(True)  # noqa: FBT003  # the callback's one argument
         async for message in client.messages:
-            payload, properties = message.payload, _properties(message.properties)
-            for topic, handlers in self._handlers.items():
-                if message.topic.matches(topic):
+            payload = message.payload
+            properties = {**_properties(message.properties), "topic": str(message.topic)}
+            came_for = getattr(message.properties, "SubscriptionIdentifier", ())
+            for number, (topic, handlers) in enumerate(self._handlers.items(), 1):
+                if number in came_for if came_for else message.topic.matches(topic):
                     for handler in handlers:
                         handler(payload, properties)
             # The reader of the next message must not keep this one.
             del message, payload
+
+    async def _subscribe(self, client: _Client) -> None:
+        """Subscribe to each topic by a number of its own.
+
+        Where topics overlap, a broker may send a message once for each (MQTT 5, 3.3.4); without
+        the numbers, all of them would get it as often.
+        """
+        for number, topic in enumerate(self._handlers, 1):
+            properties = None
+            if self._version == "5" and client.numbers:
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                properties.SubscriptionIdentifier = number
+            await client.subscribe(topic, 1, properties=properties)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Client]:
         """Connect, again and again with growing delays, and disconnect at the end."""
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(aiomqtt.MqttError),
-            wait=tenacity.wait_exponential_jitter(FIRST_DELAY, LONGEST_DELAY, jitter=FIRST_DELAY),
+            wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
+            + tenacity.wait_random(0, FIRST_DELAY),
         )
-        client: _Client | None = None
-        async for attempt in attempts:
-            with attempt:
-                client = await self._connect()
-        assert client is not None  # noqa: S101  # the loop above ends with a client or raises
+        client: _Client = await attempts(self._connect)
         logger.info("%s: connected to the broker with MQTT %s", self._name, self._version)
         try:
             yield client
@@ -325,17 +344,13 @@ class Broker:
         except aiomqtt.MqttError as error:
             self._consider(error)
             raise
-        except (ssl.SSLError, OSError) as error:
-            raise _refused(self.address, error) from None
         return client
 
     def _consider(self, error: aiomqtt.MqttError) -> None:
         """Give up, try the other version, or say that we try again."""
         code = getattr(error, "rc", None)
         code = getattr(code, "value", code)
-        if isinstance(error, aiomqtt.MqttCodeError) and code in _REFUSED:
-            raise _refused(self.address, error)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if code in _REFUSED or _CERTIFICATE.search(str(error)):
             raise _refused(self.address, error)
         host = f"{self.address.host}:{self.address.port}"
         logger.warning("%s: no connection to %s: %s; trying again", self._name, host, error)
@@ -380,15 +395,22 @@ def tls_context(address: Address) -> ssl.SSLContext:
     Raises:
         BrokerRefusedError: If a file cannot be read or is no certificate.
     """
+    what = f"broker.ca {address.ca}"
     try:
         context = ssl.create_default_context(cafile=address.ca)
-        if address.cert:
-            context.load_cert_chain(address.cert, address.key)
+        if address.cert and address.key:
+            what = f"broker.cert {address.cert} or broker.key {address.key}"
+            for path in (address.cert, address.key):
+                Path(path).read_bytes()  # OpenSSL's error would not name the file
+            # With a password OpenSSL does not ask for one at the terminal.
+            context.load_cert_chain(address.cert, address.key, "")
     except OSError as error:
-        msg = f"broker.ca, cert or key cannot be used: {error}"
-        raise BrokerRefusedError(msg) from None
+        raise BrokerRefusedError(f"{what} cannot be used: {error}") from None
     return context
 
 
 def _refused(address: Address, error: Exception) -> BrokerRefusedError:
-    return BrokerRefusedError(f"the broker at {address.host}:{address.port} refuses: {error}")
+    what = f"refuses: {error}"
+    if "CERTIFICATE_REQUIRED" in what:
+        what = "wants a client certificate: set broker.cert and broker.key"
+    return BrokerRefusedError(f"the broker at {address.host}:{address.port} {what}")

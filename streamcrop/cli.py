@@ -3,20 +3,28 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from streamcrop import __version__, config
+from streamcrop import __version__
 from streamcrop.errors import ConfigError, StreamcropError
-from streamcrop.node import Node
 
+if TYPE_CHECKING:
+    from streamcrop.config import Config
+    from streamcrop.node import Node
+
+T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,8 +45,10 @@ def main(*, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
-    for noisy in ("aioice", "aiortc", "asyncio", "libav", "mqtt"):
+    for noisy in ("aioice", "aiortc", "asyncio", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What FFmpeg says may hold a URL with its password; sources say in their words what counts.
+    logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
 
 
 @main.command()
@@ -50,21 +60,16 @@ def run(path: str, ledger: str | None) -> None:
     On a signal the inputs close, and what is in hand is published within shutdown_timeout. At the
     end the ledger says what became of every frame, message, prediction and crop.
     """
-    settings = _load(path)
-    if ledger:
-        try:
-            # Now, not after a day's work.
-            Path(ledger).touch()
-        except OSError as error:
-            click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
-            sys.exit(EXIT_CONFIG)
-    node = _start(_until_signal(settings))
-    print_ledger(node)
-    if ledger:
-        Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
-    for problem in node.problems:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(EXIT_FAILED if node.problems else 0)
+    with _signals_held():
+        settings = _load(path)
+        if ledger:
+            try:
+                # Now, not after a day's work.
+                Path(ledger).touch()
+            except OSError as error:
+                click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
+                sys.exit(EXIT_CONFIG)
+        _report(_start(_until_signal(settings)), ledger)
 
 
 @main.command()
@@ -75,12 +80,40 @@ def check(path: str) -> None:
     An error names the key and what was expected. Refused is also what could never work: a pairing
     key that the source does not provide, a topic with an unknown field, a missing variable.
     """
+    from streamcrop.config import SOURCES  # noqa: PLC0415  # as in _load
+
     loaded = _load(path)
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"
-        kind = "lossless file" if stream.lossless else "file at its own pace"
+        kind = "lossless file" if stream.lossless else SOURCES[stream.source.scheme][0]
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
     click.echo(f"{path}: ok")
+
+
+@main.command()
+@click.argument("path", metavar="CONFIG", type=click.Path())
+@click.option("--stream", required=True, help="The stream's name.")
+@click.option(
+    "--frame-id", required=True, help="The frame's frame_id, SEI or captured_at (as in metadata)."
+)
+def explain(path: str, stream: str, frame_id: str) -> None:
+    """Say what became of a frame: why is there no crop of it?
+
+    Asks the running node over the broker that CONFIG names; a node remembers its last frames,
+    about 10,000 names a stream.
+    """
+    from streamcrop.broker import Broker  # noqa: PLC0415  # only this command asks
+    from streamcrop.explain import ask  # noqa: PLC0415  # as above
+    from streamcrop.node import address_of  # noqa: PLC0415  # as above
+
+    settings = _load(path)
+    broker = Broker(address_of(settings), name="explain")
+    said = _start(ask(broker, settings.node, stream, frame_id))
+    if said is None:
+        host = settings.broker.address()[0]
+        click.echo(f"error: no node {settings.node!r} answers by the broker {host}", err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo(f"{stream}/{frame_id}: {said}")
 
 
 @main.command()
@@ -110,21 +143,30 @@ def demo(
     """
     from streamcrop.demo import play  # noqa: PLC0415  # only the demo pays for it
 
-    node = _start(play(duration, Path(output), video, broker, embedded))
-    print_ledger(node)
-    for problem in node.problems:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(EXIT_FAILED if node.problems else 0)
+    _report(_start(play(duration, Path(output), video, broker, embedded)))
 
 
-def print_ledger(node: Node) -> None:
-    """Say what became of everything."""
+def _report(node: "Node", ledger: str | None = None) -> None:
+    """Say what became of everything, and end with that status."""
     for name, pipeline in node.pipelines.items():
         click.echo(f"ledger of {name}")
-        click.echo(pipeline.ledger)
+        click.echo(pipeline.outcomes.ledger)
+    if ledger:
+        Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
+    for problem in node.problems:
+        click.echo(f"error: {problem}", err=True)
+    code = EXIT_FAILED if node.problems else 0
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A camera that hangs: its thread would come back to an interpreter that is gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
-def _load(path: str) -> config.Config:
+def _load(path: str) -> "Config":
+    from streamcrop import config  # noqa: PLC0415  # half a second, in which signals are held
+
     try:
         return config.load(path)
     except ConfigError as error:
@@ -132,7 +174,7 @@ def _load(path: str) -> config.Config:
         sys.exit(EXIT_CONFIG)
 
 
-def _start(main_task: Coroutine[Any, Any, Node]) -> Node:
+def _start(main_task: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main_task)
     except ConfigError as error:
@@ -143,10 +185,25 @@ def _start(main_task: Coroutine[Any, Any, Node]) -> Node:
         sys.exit(EXIT_FAILED)
 
 
-async def _until_signal(settings: config.Config) -> Node:
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back what asks us to end until `_until_signal` listens, and from its end on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+async def _until_signal(settings: "Config") -> "Node":
+    from streamcrop.node import Node  # noqa: PLC0415  # as config
+
     node = Node(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop)
-    await node.run()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, node.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        await node.run()
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     return node

@@ -31,15 +31,26 @@ SOURCES = {
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_MAX_NODE = 256
-_STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_NAME, _MAX_HOST = 256, 253
+_STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME}}}")
+_ID_PLACE = re.compile(r"property:.+|level:-?[0-9]{1,4}")
+# No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_SHARED = re.compile(r"\$share/[^/+#]+/.+")
+# MQTT's texts have at most 65,535 bytes, four to a character; mosquitto takes 200 levels.
+_MAX_TEXT = 16_383
+_MAX_LEVELS = 200
+# A frame_id of 1,024 characters, each of four bytes, percent-encoded.
+_LONGEST_FIELD = "x" * 1024 * 4 * 3
 
 # Finite: `.inf` is a number in YAML, and no time that can be waited for.
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Protocol = Literal["auto", "5", "3.1.1"]
-Text = Annotated[str, msgspec.Meta(min_length=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_TEXT)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+Credential = Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
 
 
 class Bytes(int):
@@ -55,12 +66,10 @@ class Bytes(int):
         """
         match = _SIZE.fullmatch(str(value).strip())
         if isinstance(value, bool) or not isinstance(value, int | str) or not match:
-            msg = "Expected a size like 8MiB or a number of bytes"
-            raise ValueError(msg)
+            raise ValueError("Expected a size like 8MiB or a number of bytes")
         size = cls(float(match[1]) * _UNITS[match[2].lower()])
         if size < 1:
-            msg = "Expected a size above 0"
-            raise ValueError(msg)
+            raise ValueError("Expected a size above 0")
         return size
 
 
@@ -73,8 +82,8 @@ class Broker(_Section):
 
     url: Text
     protocol: Protocol = "auto"
-    username: str | None = None
-    password: str | None = None
+    username: Credential | None = None
+    password: Credential | None = None
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
@@ -87,15 +96,17 @@ class Broker(_Section):
         """
         msg = (
             "Expected mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://...; signs like / # ? @ in a "
-            "name or password are written as %2F %23 %3F %40"
+            "name or password are written as %2F %23 %3F %40; a host has at most 253 characters, "
+            "and 63 between two dots"
         )
         try:
             url = urlsplit(self.url)
-            host, port = url.hostname, url.port
+            host, port = url.hostname or "", url.port
+            too_long = len(host.encode("idna")) > _MAX_HOST
         except ValueError:  # its text may hold the password
             raise ValueError(msg) from None
         beyond = url.path.strip("/") or url.query or url.fragment
-        if url.scheme not in {"mqtt", "mqtts"} or not host or beyond:
+        if url.scheme not in {"mqtt", "mqtts"} or not host or too_long or beyond:
             raise ValueError(msg)
         tls = url.scheme == "mqtts"
         username = self.username or (unquote(url.username) if url.username else None)
@@ -150,6 +161,16 @@ class Source(_Section):
             check_filter(rest)
         elif self.scheme == "device" and not rest:
             msg = "Expected a device like device:/dev/video0"
+            raise ValueError(msg)
+
+    def check_frame_id(self) -> None:
+        """Look at the place of the frame ID.
+
+        Raises:
+            ValueError: If there is no such place.
+        """
+        if self.frame_id and not _ID_PLACE.fullmatch(self.frame_id):
+            msg = "Expected property:NAME, or level:N for a level of the topic, from 0 or from -1"
             raise ValueError(msg)
 
     @property
@@ -244,17 +265,7 @@ class Config(_Section):
 
     broker: Broker
     streams: dict[str, Stream]
-    node: Text = msgspec.field(default_factory=socket.gethostname)
-    http: Http = msgspec.field(default_factory=Http)
-    shutdown_timeout: NotNegative = 10.0
-
-
-class _Head(_Section):
-    """`Config` with its streams still unread, so that an error can name the stream."""
-
-    broker: Broker
-    streams: dict[str, Any]
-    node: Text = msgspec.field(default_factory=socket.gethostname)
+    node: Name = msgspec.field(default_factory=socket.gethostname)
     http: Http = msgspec.field(default_factory=Http)
     shutdown_timeout: NotNegative = 10.0
 
@@ -269,8 +280,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
                     line = key.start_mark.line + 1
-                    msg = f"line {line}: the key {key.value!r} is given twice"
-                    raise yaml.YAMLError(msg)
+                    raise yaml.YAMLError(f"line {line}: the key {key.value!r} is given twice")
                 seen.add((key.tag, key.value))
         return node
 
@@ -284,13 +294,11 @@ def load(path: str | Path) -> Config:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: cannot be read: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
         return parse(text)
     except ConfigError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def parse(text: str) -> Config:
@@ -308,78 +316,62 @@ def parse(text: str) -> Config:
         # What the parser quotes may be a password.
         problem = re.sub(r"(['\"]).*\1", "…", str(getattr(error, "problem", "")))
         what = f"line {mark.line + 1}: {problem}" if mark else error
-        msg = f"no YAML: {what}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"no YAML: {what}") from None
     if not isinstance(tree, dict):
-        msg = "expected a mapping with the keys broker and streams"
-        raise ConfigError(msg)
-    head = _convert(tree, _Head, "$")
-    if not head.streams:
-        msg = "$.streams: expected at least one stream"
-        raise ConfigError(msg)
-    streams = {}
-    if not head.node.isprintable() or set("+#/") & set(head.node) or len(head.node) > _MAX_NODE:
-        msg = f"$.node: expected at most {_MAX_NODE} printable characters without + # /"
-        raise ConfigError(msg)
-    for name, section in head.streams.items():
+        raise ConfigError("expected a mapping with the keys broker and streams")
+    sections = tree.get("streams")
+    # Each stream is read on its own, so that an error can name it.
+    head = tree | {"streams": {}} if isinstance(sections, dict) else tree
+    config: Config = _convert(head, Config, "$")
+    if not sections:
+        raise ConfigError("$.streams: expected at least one stream")
+    if not config.node.isprintable() or set("+#/") & set(config.node):
+        raise ConfigError("$.node: expected printable characters without + # /")
+    for name, section in sections.items():
         if not _STREAM_NAME.fullmatch(name):
-            msg = f"$.streams: the name {name!r} may hold letters, digits, _ and - only"
-            raise ConfigError(msg)
-        streams[name] = _convert(section, Stream, f"$.streams.{name}")
-        _check_stream(streams[name], f"$.streams.{name}")
-    _at("$.broker.url", head.broker.address)
-    for name, part in (("broker", head.broker), ("http", head.http)):
+            raise ConfigError(f"$.streams: {name!r:.80} is not 1 to 256 letters, digits, _ or -")
+        config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
+        _check_stream(config.streams[name], f"$.streams.{name}")
+    _at("$.broker.url", config.broker.address)
+    for name, part in (("broker", config.broker), ("http", config.http)):
         if (part.cert is None) != (part.key is None):
-            msg = f"$.{name}: cert and key belong together"
-            raise ConfigError(msg)
-    return Config(
-        broker=head.broker,
-        streams=streams,
-        node=head.node,
-        http=head.http,
-        shutdown_timeout=head.shutdown_timeout,
-    )
+            raise ConfigError(f"$.{name}: cert and key belong together")
+    return config
 
 
 def _expanded(value: Any, path: str) -> Any:  # a YAML tree
-    """Replace ``${NAME}`` by the environment's value."""
+    """Replace ``${NAME}`` by the environment's value, and refuse what is no text."""
     if isinstance(value, dict):
+        if not all(isinstance(key, str) and not _NO_TEXT.search(key) for key in value):
+            raise ConfigError(f"{path}: expected keys that are text; put 1, yes or null in quotes")
         return {key: _expanded(part, f"{path}.{key}") for key, part in value.items()}
     if isinstance(value, list):
         return [_expanded(part, f"{path}[{at}]") for at, part in enumerate(value)]
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match[str]) -> str:
-        if (found := os.environ.get(match[1])) is None:
-            msg = f"{path}: the environment has no variable {match[1]!r}; set it or remove it here"
-            raise ConfigError(msg)
-        return found
-
-    return _VARIABLE.sub(variable, value)
+    try:
+        text = _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+    except KeyError as error:
+        raise ConfigError(f"{path}: the environment has no variable {error}: set it") from None
+    if _NO_TEXT.search(text):
+        raise ConfigError(f"{path}: expected text without NUL and lone surrogates")
+    return text
 
 
 def _convert(tree: Any, kind: type, path: str) -> Any:  # a YAML tree, a section
-    def hook(wanted: type, value: object) -> object:
-        if wanted is Bytes:
-            return Bytes.parse(value)
-        raise NotImplementedError
-
     try:
-        return msgspec.convert(tree, kind, dec_hook=hook)
+        return msgspec.convert(tree, kind, dec_hook=lambda _, value: Bytes.parse(value))
     except (msgspec.ValidationError, OverflowError) as error:
         what, _, where = str(error).partition(" - at `$")
-        place = f"{path}{where.rstrip('`')}"
-        msg = f"{place}: {what}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}{where.rstrip('`')}: {what}") from None
 
 
 def _at(path: str, check: Any) -> None:  # any callable
     try:
         check()
     except ValueError as error:
-        msg = f"{path}: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _check_stream(stream: Stream, path: str) -> None:
@@ -388,6 +380,7 @@ def _check_stream(stream: Stream, path: str) -> None:
     _at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     _at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
     _at(f"{path}.source.url", stream.source.check)
+    _at(f"{path}.source.frame_id", stream.source.check_frame_id)
     _at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     _at(f"{path}.pairing.key", lambda: check_key(stream))
 
@@ -434,26 +427,37 @@ def check_topic(topic: str, fields: set[str]) -> None:
     try:
         parts = list(string.Formatter().parse(topic))
     except ValueError as error:
-        msg = f"Expected a topic with the fields {known}: {error}"
-        raise ValueError(msg) from None
+        raise ValueError(f"Expected a topic with the fields {known}: {error}") from None
     for _, field, spec, conversion in parts:
         if field is not None and (field not in fields or spec or conversion):
-            msg = f"The topic has an unknown field {{{field}}}; known are {known}"
-            raise ValueError(msg)
-    if any(sign in topic for sign in "+#\0"):
-        msg = "A topic to publish to has no wildcards"
-        raise ValueError(msg)
+            raise ValueError(f"The topic has an unknown field {{{field}}}; known are {known}")
+    if set("+#") & set(topic):
+        raise ValueError("A topic to publish to has no wildcards")
+    filled = topic.format_map(dict.fromkeys(fields, _LONGEST_FIELD))
+    if len(filled.encode()) > 4 * _MAX_TEXT:
+        raise ValueError(f"Expected a topic of at most {4 * _MAX_TEXT} bytes, its fields filled in")
+    _check_levels(topic)
 
 
 def check_filter(topic: str) -> None:
     """Check a topic filter to subscribe to (MQTT 5, 4.7.1).
 
     Raises:
-        ValueError: If a wildcard does not stand alone in its level, or ``#`` is not the last.
+        ValueError: If a wildcard does not stand alone in its level, ``#`` is not the last, or
+            ``$share`` lacks a group or a filter.
     """
+    _check_levels(topic)
     levels = topic.split("/")
+    if levels[0] == "$share" and not _SHARED.fullmatch(topic):
+        raise ValueError("Expected $share/GROUP/FILTER")
     for at, level in enumerate(levels):
-        alone = level in {"+", "#"} or not set("+#\0") & set(level)
+        alone = level in {"+", "#"} or not set("+#") & set(level)
         if not alone or (level == "#" and at < len(levels) - 1):
-            msg = f"Expected a topic filter; the level {level!r} is none"
-            raise ValueError(msg)
+            raise ValueError(f"Expected a topic filter; the level {level!r} is none")
+
+
+def _check_levels(topic: str) -> None:
+    if not topic.isprintable():
+        raise ValueError("Expected a topic of printable characters: brokers refuse others")
+    if topic.count("/") >= _MAX_LEVELS:
+        raise ValueError(f"Expected a topic of at most {_MAX_LEVELS} levels: brokers refuse more")

@@ -111,11 +111,10 @@ async def serve(
         try:
             await web.TCPSite(runner, host, port, ssl_context=context).start()
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                msg = f"http.port: another program listens on {host}, port {port}: choose another"
-            else:
-                msg = f"http.host: cannot listen on {host}, port {port}: {error.strerror}"
-            raise StreamcropError(msg) from None
+            taken = error.errno == errno.EADDRINUSE
+            what = "http.port: another program listens" if taken else "http.host: cannot listen"
+            why = "choose another" if taken else error.strerror
+            raise StreamcropError(f"{what} on {host}, port {port}: {why}") from None
         port = runner.addresses[0][1]
         for name in endpoints:
             where = URL.build(scheme="https" if context else "http", host=host, port=port)
@@ -203,8 +202,9 @@ def _tls(cert: str, key: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(cert, key)
     except OSError as error:  # of which ssl.SSLError is one
-        msg = f"http.cert, http.key: {cert} cannot be used: {error.strerror or error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            f"http.cert, http.key: {cert} cannot be used: {error.strerror or error}"
+        ) from None
     return context
 
 
@@ -241,23 +241,23 @@ class WhepClient:
                 client.post(self._url, data=offer, headers=headers) as reply,
             ):
                 if reply.status in _REFUSED:
-                    msg = f"the server does not let us in: {reply.status} {reply.reason}"
-                    raise RefusedError(msg)
+                    raise RefusedError(
+                        f"the server does not let us in: {reply.status} {reply.reason}"
+                    )
                 if reply.status != web.HTTPCreated.status_code:
-                    msg = f"the server does not answer the offer: {reply.status} {reply.reason}"
-                    raise SourceError(msg)
+                    raise SourceError(
+                        f"the server does not answer the offer: {reply.status} {reply.reason}"
+                    )
                 if location := reply.headers.get("Location"):
                     self._session = reply.url.join(URL(location))
                 answer = b""
                 async for chunk in reply.content.iter_any():
                     answer += chunk
                     if len(answer) > _MAX_SDP:
-                        msg = "the server's answer is no SDP: it does not end"
-                        raise SourceError(msg)
+                        raise SourceError("the server's answer is no SDP: it does not end")
                 return answer.decode(errors="replace")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            msg = f"no connection to the server: {_text_of(error)}"
-            raise SourceError(msg) from None
+            raise SourceError(f"no connection to the server: {_text_of(error)}") from None
 
     async def leave(self) -> None:
         """End the session, if there is one and the server can be told soon."""

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,13 @@ from streamcrop.config import Config, Stream
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.explain import Question, topic_of
 from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
 from streamcrop.sources.live import LiveSource
+from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
 from streamcrop.stats import LossReport
 
@@ -40,7 +43,7 @@ _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 
 
-def _file(stream: Stream) -> FrameSource:
+def _file(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         FileSource(
@@ -53,7 +56,7 @@ def _file(stream: Stream) -> FrameSource:
     )
 
 
-def _camera(stream: Stream) -> FrameSource:
+def _camera(stream: Stream, _: Broker) -> FrameSource:
     source, pairing = stream.source, stream.pairing
     clock = None
     if pairing.key == "utc":
@@ -72,7 +75,7 @@ def _camera(stream: Stream) -> FrameSource:
     )
 
 
-def _device(stream: Stream) -> FrameSource:
+def _device(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         LiveSource(
@@ -81,12 +84,20 @@ def _device(stream: Stream) -> FrameSource:
     )
 
 
-def _webrtc(stream: Stream) -> FrameSource:
+def _pictures(stream: Stream, broker: Broker) -> FrameSource:
+    source = stream.source
+    topic = source.url.partition(":")[2]
+    unnamed = stream.pairing.key != "frame_id"
+    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
+
+
+def _webrtc(stream: Stream, _: Broker) -> FrameSource:
     try:
         from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
-        msg = f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
+        ) from None
     source, pairing = stream.source, stream.pairing
     how: dict[str, Any] = {
         "token": source.token,
@@ -101,7 +112,7 @@ def _webrtc(stream: Stream) -> FrameSource:
 
 
 # By scheme, as in `config.SOURCES`.
-SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
+SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
     "": _file,
     "file": _file,
     "rtsp": _camera,
@@ -109,6 +120,7 @@ SOURCES: dict[str, Callable[[Stream], FrameSource]] = {
     "device": _device,
     "whip": _webrtc,
     "whep": _webrtc,
+    "mqtt": _pictures,
 }
 
 
@@ -146,7 +158,8 @@ class Node:
             on_change=self._connection_changed,
         )
         self._sources = {
-            name: SOURCES[stream.source.scheme](stream) for name, stream in config.streams.items()
+            name: SOURCES[stream.source.scheme](stream, self._broker)
+            for name, stream in config.streams.items()
         }
         self.pipelines = {
             name: Pipeline(
@@ -167,14 +180,23 @@ class Node:
     @property
     def ledger(self) -> dict[str, Any]:
         """As in ``--ledger``."""
-        return {"streams": {name: p.ledger.as_json() for name, p in self.pipelines.items()}}
+        return {
+            "streams": {name: p.outcomes.ledger.as_json() for name, p in self.pipelines.items()}
+        }
 
     @property
     def problems(self) -> list[str]:
         """What went wrong for good; the ledger's errors too."""
-        found = [f"{name}: {p.failure}" for name, p in self.pipelines.items() if p.failure]
+        found = [
+            f"{name}: {p.outcomes.failure}"
+            for name, p in self.pipelines.items()
+            if p.outcomes.failure
+        ]
         for name, pipeline in self.pipelines.items():
-            found += [f"{name}: the ledger does not add up: {e}" for e in pipeline.ledger.errors()]
+            found += [
+                f"{name}: the ledger does not add up: {e}"
+                for e in pipeline.outcomes.ledger.errors()
+            ]
         return found + ([str(self.refused)] if self.refused else [])
 
     def stop(self) -> None:
@@ -216,6 +238,7 @@ class Node:
         gc.freeze()
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
+        self._broker.subscribe(topic_of(self._config.node), self._explain)
         connection = asyncio.create_task(self._broker.run(), name="broker")
         streams = {
             asyncio.create_task(self._run_stream(name), name=name) for name in self.pipelines
@@ -264,7 +287,7 @@ class Node:
         try:
             await pipeline.run(self._started(name))
         finally:
-            reason = str(pipeline.failure or "the source has ended")
+            reason = str(pipeline.outcomes.failure or "the source has ended")
             if self._stop.is_set():
                 reason = "the node was stopped"
             self._set_state(name, "ended", reason)
@@ -300,9 +323,30 @@ class Node:
                 # Made when it is sent: an older status must not replace a newer one.
                 await self._tell(self._status(name))
 
-        task = asyncio.create_task(publish(), name="status")
+        self._beside(publish())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
+
+    def _explain(self, payload: bytes, _: Mapping[str, str]) -> None:
+        topic = topic_of(self._config.node)
+        try:
+            question = msgspec.json.decode(payload, type=Question)
+        except msgspec.DecodeError:
+            return
+        if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
+            # Nobody has the node publish elsewhere.
+            return
+        pipeline = self.pipelines.get(question.stream)
+        known = ", ".join(self.pipelines)
+        said = (
+            pipeline.outcomes.history.explain(question.frame_id)
+            if pipeline
+            else f"streams are {known}"
+        )
+        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]
@@ -311,8 +355,8 @@ class Node:
             "state": state,
             "reason": reason,
             "node": self._config.node,
-            "ledger": pipeline.ledger.as_json(),
-            **({"tap": pipeline.tapped} if pipeline.tapped else {}),
+            "ledger": pipeline.outcomes.ledger.as_json(),
+            **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),
         }
         return Outgoing(
             f"streamcrop/{name}/status",
@@ -326,7 +370,7 @@ class Node:
 
     async def _report(self) -> None:
         """Losses to the log once a second, the ledger to the broker now and then."""
-        reports = [LossReport(name, p.ledger) for name, p in self.pipelines.items()]
+        reports = [LossReport(name, p.outcomes.ledger) for name, p in self.pipelines.items()]
         tick = 0
         while True:
             await asyncio.sleep(_REPORT_EVERY)

@@ -21,6 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 Image = npt.NDArray[np.uint8]
 BITS = 12
@@ -226,9 +228,16 @@ class Client:
             )
             self._more.set()
 
-    async def publish(self, payload: object, topic: str = "detections/gate") -> None:
+    async def publish(
+        self, payload: object, topic: str = "detections/gate", said: dict[str, str] | None = None
+    ) -> None:
+        """Publish bytes, a text or JSON, with user properties where something is ``said``."""
         data = payload if isinstance(payload, bytes | str) else json.dumps(payload)
-        await self._client.publish(topic, data, 1, timeout=60)
+        properties = None
+        if said:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = list(said.items())
+        await self._client.publish(topic, data, 1, properties=properties, timeout=60)
 
     def of(self, topic: str, stream: str = "gate") -> list[Arrived]:
         """What came on ``streamcrop/{stream}/{topic}``."""
@@ -319,3 +328,45 @@ def box_of(xyxy: Sequence[float], **more: Any) -> dict[str, Any]:
         "class_id": 0,
         **more,
     }
+
+
+class Camera:
+    """A real RTSP server, GStreamer's, whose pictures carry their number (`accuracy.pattern`)."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"rtsp://127.0.0.1:{self.port}/main"
+        self._log = folder / f"camera-{self.port}.log"
+        self._options = options
+        self._first = 1
+        self.start()
+
+    def start(self) -> None:
+        """Begin to serve; the numbers of a second start are others than those of the first."""
+        tests = Path(__file__).parent
+        arguments = ["--port", str(self.port), "--first", str(self._first), *self._options]
+        self._first += 1_000_000
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["/usr/bin/python3", "-m", "accuracy.server", *arguments],
+                cwd=tests,
+                env={**os.environ, "PYTHONPATH": str(tests)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._is_ready, 30)
+
+    def _is_ready(self) -> bool:
+        said = self._log.read_text()
+        assert self.process.poll() is None, f"the tests need GStreamer, see .ci/test:\n{said}"
+        return "ready" in said
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)

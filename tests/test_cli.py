@@ -42,7 +42,8 @@ def test_check_opens_nothing(tmp_path: Path) -> None:
     [
         (("gate:", "ga te:"), "$.streams"),
         (("topic: d", "topic: d, colour: red"), "$.streams.gate.detections"),
-        (("/nowhere/clip.mp4", "rtsp://camera/stream"), "$.streams.gate.source.url"),
+        (("/nowhere/clip.mp4", "rtsp:/stream"), "$.streams.gate.source.url"),
+        (("/nowhere/clip.mp4", "rtsp://camera/stream"), "$.streams.gate.pairing.key"),
         (("topic: d}", "topic: d}, pairing: {key: utc}"), "$.streams.gate.pairing.key"),
         (("topic: d}", "topic: d}, output: {topic: 'x/{colour}'}"), "$.streams.gate.output.topic"),
         (("mqtt:", "http:"), "$.broker.url"),

@@ -1,6 +1,7 @@
 """The configuration: typed, strict, and telling where it is wrong."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from streamcrop import config
 from streamcrop.config import Bytes, load, parse
 from streamcrop.core.background import CropOptions
 from streamcrop.errors import ConfigError
+from streamcrop.formats import DETECTION_FORMATS
 
 MINIMAL = """
 broker:
@@ -22,6 +24,10 @@ streams:
     detections:
       topic: detections/gate
 """
+
+
+# The longest text that MQTT is sure to hold is one character shorter; the deepest topic, a level.
+LONG, DEEP = "\u00e4" * 16_384, "a/" * 200 + "a"
 
 
 def changed(*path: str, value: Any) -> str:
@@ -135,12 +141,12 @@ streams:
         (changed("broker", "protocol", value=5), "$.broker.protocol", "`str`"),
         (changed("broker", "cert", value="c"), "$.broker", "cert and key belong together"),
         (changed("broker", "key", value="k"), "$.broker", "cert and key belong together"),
-        (changed("streams", "a b", value={}), "$.streams", "name 'a b' may hold letters"),
-        (changed("streams", "a/b", value={}), "$.streams", "name 'a/b'"),
-        (changed("streams", "a\n", value={}), "$.streams", "letters, digits, _ and -"),
-        (changed("streams", "", value={}), "$.streams", "name ''"),
-        (changed("streams", "é", value={}), "$.streams", "name 'é'"),
-        ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$", "`$.streams`"),
+        (changed("streams", "a b", value={}), "$.streams", "'a b' is not 1 to 256 letters"),
+        (changed("streams", "a/b", value={}), "$.streams", "'a/b'"),
+        (changed("streams", "a\n", value={}), "$.streams", "letters, digits, _ or -"),
+        (changed("streams", "", value={}), "$.streams", "'' is not"),
+        (changed("streams", "é", value={}), "$.streams", "'é' is not"),
+        ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$.streams", "expected keys that are text"),
         (changed("streams", "b", value=7), "$.streams.b", "Expected `object`, got `int`"),
         (gate("surce", value={}), "$.streams.gate", "unknown field `surce`"),
         (gate("source", value=None), "$.streams.gate", "missing required field `source`"),
@@ -153,8 +159,20 @@ streams:
         (gate("detections", "topic", value="a#"), "$.streams.gate.detections.topic", "'a#'"),
         (gate("detections", "topic", value="#/a"), "$.streams.gate.detections.topic", "'#'"),
         (gate("detections", "topic", value="a/b+/c"), "$.streams.gate.detections.topic", "'b+'"),
-        (gate("detections", "topic", value="\0"), "$.streams.gate.detections.topic", "filter"),
-        (gate("detections", "format", value="x"), "$.streams.gate.detections.format", "enum"),
+        (gate("detections", "topic", value="\0"), "$.streams.gate.detections.topic", "NUL"),
+        (gate("detections", "topic", value="a\n"), "$.streams.gate.detections.topic", "printable"),
+        (gate("detections", "topic", value=DEEP), "$.streams.gate.detections.topic", "200 levels"),
+        (gate("detections", "topic", value=LONG), "$.streams.gate.detections.topic", "<= 16383"),
+        (gate("detections", "topic", value="$share"), "$.streams.gate.detections.topic", "GROUP"),
+        (gate("detections", "topic", value="$share/g"), "$.streams.gate.detections.topic", "GROUP"),
+        (gate("detections", "topic", value="$share/g/"), "$.streams.gate.detections.topic", "FILT"),
+        (gate("detections", "topic", value="$share//a"), "$.streams.gate.detections.topic", "GRO"),
+        (gate("detections", "topic", value="$share/+/a"), "$.streams.gate.detections.topic", "GR"),
+        (
+            gate("detections", "format", value="x"),
+            "$.streams.gate.detections.format",
+            "expected one of",
+        ),
         (
             gate("detections", "max_message_bytes", value="8 apples"),
             "$.streams.gate.detections.max_message_bytes",
@@ -194,12 +212,36 @@ streams:
         (gate("output", "topic", value="{class.x}"), "$.streams.gate.output.topic", "unknown"),
         (gate("output", "topic", value="a/+"), "$.streams.gate.output.topic", "no wildcards"),
         (gate("output", "topic", value="a/#"), "$.streams.gate.output.topic", "no wildcards"),
-        (gate("output", "topic", value="a\0"), "$.streams.gate.output.topic", "no wildcards"),
+        (gate("output", "topic", value="a\0"), "$.streams.gate.output.topic", "NUL"),
+        (gate("output", "topic", value="a\t"), "$.streams.gate.output.topic", "printable"),
+        (gate("output", "topic", value=DEEP), "$.streams.gate.output.topic", "200 levels"),
+        (gate("output", "topic", value=LONG), "$.streams.gate.output.topic", "<= 16383"),
+        (gate("output", "topic", value="{class}" * 6), "$.streams.gate.output.topic", "filled in"),
+        (gate("output", "files", value="\ud800"), "$.streams.gate.output.files", "surrogates"),
+        (gate("source", "url", value="a\0.mp4"), "$.streams.gate.source.url", "NUL"),
+        (
+            gate("output", "encoding", value="\udfff"),
+            "$.streams.gate.output.encoding",
+            "surrogates",
+        ),
+        (gate("crop", value={1: 2}), "$.streams.gate.crop", "put 1, yes or null in quotes"),
+        (gate("crop", value={None: 2}), "$.streams.gate.crop", "expected keys that are text"),
+        (gate("crop", value={"\ud800": 2}), "$.streams.gate.crop", "expected keys that are text"),
+        (changed("node", value="\ud83d\ude00"), "$.node", "surrogates"),
+        (changed("broker", "password", value="\ud800"), "$.broker.password", "surrogates"),
+        (changed("broker", "username", value=LONG), "$.broker.username", "<= 16383"),
+        (changed("broker", "password", value=LONG), "$.broker.password", "<= 16383"),
+        (changed("streams", "x" * 257, value={}), "$.streams", "1 to 256 letters"),
         (gate("output", "encoding", value="gif"), "$.streams.gate.output.encoding", "enum"),
         (gate("output", "quality", value=0), "$.streams.gate.output.quality", ">= 1"),
         (gate("output", "qos", value=2), "$.streams.gate.output.qos", "enum value 2"),
         (gate("output", "envelope", value="xml"), "$.streams.gate.output.envelope", "enum"),
         (gate("output", "max_inflight", value=0), "$.streams.gate.output.max_inflight", ">= 1"),
+        (gate("source", "frame_id", value="name"), "$.streams.gate.source.frame_id", "property:"),
+        (gate("source", "frame_id", value="property:"), "$.streams.gate.source.frame_id", "NAME"),
+        (gate("source", "frame_id", value="level:"), "$.streams.gate.source.frame_id", "level:N"),
+        (gate("source", "frame_id", value="level:1.5"), "$.streams.gate.source.frame_id", "0"),
+        (gate("source", "frame_id", value=""), "$.streams.gate.source.frame_id", "length >= 1"),
     ],
 )
 def test_errors_say_where_and_what(text: str, place: str, expectation: str) -> None:
@@ -283,6 +325,10 @@ def test_secrets_stay_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         "mqtt://host:port",
         "mqtt://host:65536",
         "mqtt://[::1",
+        "mqtt://a..b",
+        f"mqtt://{'a' * 64}",
+        f"mqtt://{'ü' * 60}.de",
+        f"mqtt://{'a.' * 127}",
         "mqtt://me:hunter2@host/x",
         "http://me:hunter2@host",
         "mqtt://me:hunter2#x@host",
@@ -402,27 +448,64 @@ def test_no_sizes(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "scheme"),
+    ("url", "keys"),
     [
-        ("rtsp://cam/stream", "rtsp"),
-        ("RTSPS://cam/stream", "rtsps"),
-        ("device:/dev/video0", "device"),
-        ("whip:", "whip"),
-        ("whep:https://host/whep", "whep"),
-        ("mqtt:cameras/gate", "mqtt"),
+        ("clip.mp4", {"frame_id", "sei", "pts"}),
+        ("rtsp://cam/stream", {"sei", "utc", "pts", "arrival"}),
+        ("RTSPS://user:s3cret@cam:8554/stream", {"sei", "utc", "pts", "arrival"}),
+        ("device:/dev/video0", {"arrival"}),
+        ("whip:", {"sei", "arrival"}),
+        ("whep:https://host/whep", {"sei", "arrival"}),
+        ("mqtt:cameras/gate", {"frame_id", "utc", "arrival"}),
     ],
 )
-def test_live_sources(url: str, scheme: str) -> None:
-    """A live source is refused by its name, with what there is instead."""
+def test_keys_of_sources(url: str, keys: set[str]) -> None:
+    """A key that the source does not provide is refused, and a tap provides `frame_id`."""
+    for key in ("frame_id", "sei", "utc", "pts", "arrival"):
+        tree = yaml.safe_load(gate("source", "url", value=url))
+        tree["streams"]["gate"]["pairing"] = {"key": key}
+        if key in keys:
+            assert parse(yaml.safe_dump(tree)).streams["gate"].pairing.key == key
+            continue
+        found = error_of(yaml.safe_dump(tree))
+        assert found.startswith("$.streams.gate.pairing.key: a ")
+        assert f"has no {key}: use {' or '.join(sorted(keys))}, or add a tap" in found
+        tree["streams"]["gate"]["tap"] = {}
+        if key == "frame_id":
+            assert parse(yaml.safe_dump(tree)).streams["gate"].pairing.key == key
+        else:
+            assert "add a tap" not in error_of(yaml.safe_dump(tree))
+
+
+def test_a_format_that_names_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that the format's messages cannot say is refused, with what would do."""
+    row = replace(DETECTION_FORMATS["inference"], keys=frozenset({"utc"}))
+    monkeypatch.setitem(DETECTION_FORMATS, "clock", row)
+    tree = yaml.safe_load(gate("detections", "format", value="clock"))
+    assert "clock messages say no frame_id" in error_of(yaml.safe_dump(tree))
+    tree["streams"]["gate"]["source"]["url"] = "rtsp://cam/stream"
+    tree["streams"]["gate"]["pairing"] = {"key": "sei"}
+    assert "clock messages say no sei: use utc" in error_of(yaml.safe_dump(tree))
+    tree["streams"]["gate"]["pairing"] = {"key": "utc"}
+    assert parse(yaml.safe_dump(tree))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://host/clip.mp4", "no source for the scheme 'https': expected a path, file://"),
+        ("rtsp:/cam", "Expected rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH"),
+        ("rtsps://user:s3cret@[cam/x", "Expected rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH"),
+        ("whep:ftp://host", "Expected whep:http://... or whep:https://..."),
+        ("mqtt:a/#/b", "Expected a topic filter; the level '#' is none"),
+        ("device:", "Expected a device like device:/dev/video0"),
+    ],
+)
+def test_urls_that_no_source_opens(url: str, expected: str) -> None:
+    """A URL without what its source needs is refused, and no password is repeated."""
     found = error_of(gate("source", "url", value=url))
-    assert found.startswith(f"$.streams.gate.source.url: {scheme} sources are not in this version")
-
-
-def test_unknown_scheme() -> None:
-    """A scheme that nobody knows is refused."""
-    found = error_of(gate("source", "url", value="https://host/clip.mp4"))
-    assert found.startswith("$.streams.gate.source.url: no source for the scheme 'https'")
-    assert "expected a path or file://" in found
+    assert found.startswith(f"$.streams.gate.source.url: {expected}")
+    assert "s3cret" not in found
 
 
 @pytest.mark.parametrize(
@@ -442,23 +525,31 @@ def test_files(url: str, path: str) -> None:
     assert (source.is_file, source.path) == (True, path)
 
 
-@pytest.mark.parametrize("key", ["sei", "utc", "arrival"])
-def test_keys_that_a_file_has_not(key: str) -> None:
-    """A key that nothing provides is refused, and says what would do."""
-    found = error_of(gate("pairing", "key", value=key))
-    assert found.startswith(f"$.streams.gate.pairing.key: a file has no {key}; use frame_id")
-    assert found.endswith("or pts")
-
-
 @pytest.mark.parametrize(
-    "topic", ["a", "a/b", "+", "#", "a/+/c", "+/+/#", "/", "a//b", "$share/g/a/#", "a/{x}"]
+    "topic",
+    [
+        "a",
+        "a/b",
+        "+",
+        "#",
+        "a/+/c",
+        "+/+/#",
+        "/",
+        "a//b",
+        "$share/g/a/#",
+        "a/{x}",
+        LONG[1:],
+        DEEP[4:],
+    ],
 )
 def test_topic_filters(topic: str) -> None:
     """A filter's wildcards stand alone in their levels."""
     assert parse(gate("detections", "topic", value=topic)).streams["gate"].detections.topic == topic
 
 
-@pytest.mark.parametrize("topic", ["a", "/", "{stream}/{class}", "a/{{b}}", "$x/{detection_id}"])
+@pytest.mark.parametrize(
+    "topic", ["a", "/", "{stream}/{class}", "a/{{b}}", "$x/{detection_id}", LONG[1:], DEEP[4:]]
+)
 def test_topic_templates(topic: str) -> None:
     """A template has any of the known fields, or none."""
     assert parse(gate("output", "topic", value=topic)).streams["gate"].output.topic == topic
@@ -482,3 +573,10 @@ def test_unreadable(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read: ") as info:
             load(path)
         assert str(info.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("place", ["property:id", "property:a:b", "level:0", "level:-2"])
+def test_places_of_a_frame_id(place: str) -> None:
+    """The ID of a picture over MQTT stands in a property or in a level of its topic."""
+    found = config.parse(gate("source", value={"url": "mqtt:cams/+/jpg", "frame_id": place}))
+    assert found.streams["gate"].source.frame_id == place

@@ -15,7 +15,19 @@ from streamcrop import config
 from streamcrop.cli import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EXAMPLES = ("minimal", "reference", "tap", "dataset", "secure-broker", "many-streams")
+EXAMPLES = (
+    "minimal",
+    "reference",
+    "tap",
+    "camera",
+    "sub-to-main",
+    "onvif",
+    "nested",
+    "mqtt-images",
+    "dataset",
+    "secure-broker",
+    "many-streams",
+)
 # Its default is this host's name, which no file can say.
 OF_THIS_HOST = {"node"}
 # One name in the reference stands for all of a mapping's.
@@ -29,6 +41,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the examples take from the environment."""
     monkeypatch.setenv("MQTT_USER", "gate")
     monkeypatch.setenv("MQTT_PASSWORD", "s3cret")
+    monkeypatch.setenv("CAM_USER", "gate")
+    monkeypatch.setenv("CAM_PASSWORD", "s3cret")
+    monkeypatch.setenv("CAMERA_PASSWORD", "s3cret")
 
 
 def example(name: str) -> Path:

@@ -47,13 +47,13 @@ class Run:
 
     @property
     def rows(self) -> dict[str, Any]:
-        return self.pipeline.ledger.as_json()
+        return self.pipeline.outcomes.ledger.as_json()
 
     async def end(self) -> dict[str, Any]:
         """Wait for its end; the ledger, which adds up."""
         async with asyncio.timeout(20):
             await self.task
-        assert self.pipeline.ledger.errors() == []
+        assert self.pipeline.outcomes.ledger.errors() == []
         return self.rows
 
 
@@ -68,7 +68,7 @@ async def running(source: ListSource, settings: config.Stream) -> AsyncIterator[
         run.task.cancel()  # type: ignore[attr-defined]
         with suppress(asyncio.CancelledError):
             await run.task  # type: ignore[attr-defined]
-        assert run.pipeline.ledger.errors() == []
+        assert run.pipeline.outcomes.ledger.errors() == []
 
 
 def test_a_file_pairs_everything_and_ends() -> None:
@@ -330,7 +330,7 @@ def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
             run.task.cancel()  # type: ignore[attr-defined]
             with suppress(asyncio.CancelledError):
                 await run.task  # type: ignore[attr-defined]
-            assert run.pipeline.ledger.errors() == []
+            assert run.pipeline.outcomes.ledger.errors() == []
             assert run.rows["crops"]["dropped"] == {"not_acknowledged": 2, "closed": 1}
             assert set(run.rows["messages"]["dropped"]) == {"closed"}
 
@@ -348,7 +348,7 @@ def test_a_folder_that_cannot_be_written_fails_the_stream(tmp_path: Path) -> Non
             for n in range(9):
                 run.broker.send(message(n, BOX))
             rows = await run.end()
-            assert "cannot be made" in str(run.pipeline.failure)
+            assert "cannot be made" in str(run.pipeline.outcomes.failure)
             assert set(rows["frames"]["dropped"]) <= {"failed"}
             assert set(rows["messages"]["dropped"]) == {"failed"}
 
@@ -365,7 +365,7 @@ def test_a_source_that_breaks_off_still_gets_its_answers() -> None:
             run.broker.send(message(0, BOX))
             rows = await run.end()
             assert rows["crops"]["published"] == 1
-            assert "breaks off" in str(run.pipeline.failure)
+            assert "breaks off" in str(run.pipeline.outcomes.failure)
 
     asyncio.run(main())
 
@@ -413,7 +413,7 @@ def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
             for n in range(40):
                 run.broker.send(message(n, pts=n, time_base="1/25"))
             await until(lambda: run.rows["frames"]["received"] == 40)
-            assert run.pipeline.tapped["dropped"] > 0
+            assert run.pipeline.tap.counts["dropped"] > 0
             run.broker.flowing.set()
             rows = await run.end()
             assert rows["frames"]["paired"] + rows["frames"]["dropped"].get("queue_full", 0) == 40

@@ -37,7 +37,7 @@ def rendered(
 ) -> list[Rendered]:
     """All parts of a frame."""
     payload = json.dumps({"frame_id": 7, "predictions": rows}).encode()
-    frame = frame_of(picture() if image is None else image, captured_at="2026-11-22T10:00:00Z")
+    frame = frame_of(picture() if image is None else image, captured_at=1795341600_000000)
     return list(render(frame, inference.decode(payload), 0.25, style, limited=limited))
 
 
@@ -56,7 +56,7 @@ def test_no_predictions() -> None:
     found = json.loads(event.data)
     assert (found["predictions"], found["crops"], found["refused"]) == ([], [], [])
     assert (found["paired_by"], found["residual"]) == ("frame_id", 0.25)
-    assert found["captured_at"] == "2026-11-22T10:00:00Z"
+    assert found["captured_at"] == "2026-11-22T10:00:00.000000Z"
 
 
 def test_a_crop() -> None:
@@ -78,7 +78,7 @@ def test_a_crop() -> None:
         "source": "/streamcrop/edge/gate",
         "id": "gate/7/a",
         "subject": "a",
-        "time": "2026-11-22T10:00:00Z",
+        "time": "2026-11-22T10:00:00.000000Z",
     }
     found = json.loads(event.metadata)
     assert (found["id"], found["origin"], found["paired_by"]) == ("gate/7/a", [20, 20], "pts")
@@ -205,7 +205,7 @@ def test_a_crop_of_a_crop() -> None:
 def test_tap() -> None:
     """A tapped frame carries the ID to echo, and the size that the detector sees."""
     image = cv2.blur(picture(), (15, 15))
-    frame = frame_of(image, pts=5, time_base=Fraction(1, 25), captured_at="T")
+    frame = frame_of(image, pts=5, time_base=Fraction(1, 25), captured_at=1)
     event = render_tap(frame, ("edge", "gate"), None, 95)
     assert (event.topic, event.content_type) == ("streamcrop/gate/frames", "image/jpeg")
     assert event.attributes == {
@@ -214,14 +214,14 @@ def test_tap() -> None:
         "source": "/streamcrop/edge/gate",
         "id": "gate/7",
         "subject": "7",
-        "time": "T",
+        "time": "1970-01-01T00:00:00.000001Z",
     }
     assert json.loads(event.metadata) == {
         "stream": "gate",
         "frame_id": "7",
         "pts": 5,
         "time_base": "1/25",
-        "captured_at": "T",
+        "captured_at": "1970-01-01T00:00:00.000001Z",
         "image": {"width": 80, "height": 60},
     }
     assert np.abs(decoded(event.data).astype(int) - image).mean() < 4

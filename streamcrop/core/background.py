@@ -73,14 +73,12 @@ def parse_color(color: ColorLike) -> tuple[int, int, int]:
             channels = [index(channel) for channel in color]
         red, green, blue = channels
     except (TypeError, ValueError):
-        msg = (
+        raise ValueError(
             f"background_color {color!r} is no colour: write '#431112', '#fff', '(128, 32, 64)' "
             "or three integers, RGB"
-        )
-        raise ValueError(msg) from None
+        ) from None
     if not all(0 <= channel <= _FULL_SCALE for channel in channels):
-        msg = f"background_color {color!r}: each channel must be from 0 to 255"
-        raise ValueError(msg)
+        raise ValueError(f"background_color {color!r}: each channel must be from 0 to 255")
     return red, green, blue
 
 

@@ -7,6 +7,8 @@ time that the demuxer worked out for each packet, and whether it can be believed
 
 # A picture may stand this much before one that came earlier: B-frames.
 _REORDERED = 1_000_000
+# So much sooner or later than before may a picture come by another connection.
+_DELAYED = 1_000_000
 # Of a report's interval, which RFC 3550, 6.2, varies by half: the other reader learns by its own.
 _UNTIL_ALL_KNOW = 1.5
 _LAST_TIME = 32_503_680_000_000_000
@@ -21,7 +23,9 @@ class CaptureClock:
       media to wall-clock time counts when two packets in turn agree on it;
     * a new report moves the mapping by some microseconds, which is followed;
     * a mapping that jumps, or a wall clock that goes back, begins a new epoch: for a while no
-      picture has a time, because times repeat, and other readers learn of it later than we do.
+      picture has a time, because times repeat, and other readers learn of it later than we do;
+    * the same where a wall clock went back or jumped between two connections, which is seen by the
+      time that went by here.
 
     Args:
         tolerance: By how much a mapping may move, in microseconds.
@@ -41,7 +45,8 @@ class CaptureClock:
         self._quiet = quiet
         self._mapping: int | None = None
         self._candidate: int | None = None
-        self._latest = -1
+        self._latest: int | None = None
+        self._latest_at = 0.0
         self._quiet_until = float("-inf")
         self._last_report: float | None = None
         self._longest = 0.0
@@ -77,19 +82,22 @@ class CaptureClock:
             self._candidate = mapping
             if not agrees:
                 return None
-            if wall <= self._latest:
+            if self._latest is not None and not self._goes_on(wall - self._latest, now):
                 self._be_quiet(now)
-        elif not agrees or wall < self._latest - _REORDERED:
+        elif not agrees or (self._latest is not None and wall < self._latest - _REORDERED):
             self.stepped = True
             self._mapping, self._candidate = None, mapping
             self._be_quiet(now)
             return None
         self._mapping = mapping
-        if now < self._quiet_until:
-            return None
-        self._latest = max(self._latest, wall)
-        return wall
+        if self._latest is None or wall > self._latest:
+            self._latest, self._latest_at = wall, now
+        return None if now < self._quiet_until else wall
+
+    def _goes_on(self, gone: int, now: float) -> bool:
+        """Whether so much has gone by for the camera since the last connection as it has here."""
+        return gone > 0 and abs(gone - (now - self._latest_at) * 1_000_000) <= _DELAYED
 
     def _be_quiet(self, now: float) -> None:
         self._quiet_until = now + max(self._quiet, _UNTIL_ALL_KNOW * self._longest)
-        self._latest = -1
+        self._latest = None

@@ -7,11 +7,22 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions, remove_background
-from streamcrop.core.geometry import Corners, slices
-from streamcrop.core.masks import Mask, MaskPixels, Patch
-from streamcrop.core.pixels import ArrayPixels, Bgr, Pixels
+from streamcrop.core.geometry import slices
+from streamcrop.core.masks import Patch
+from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.translate import move_xyxy
-from streamcrop.core.values import Instances, Lineage, LineageEntry, Reason, translation
+from streamcrop.core.values import (
+    Bgr,
+    Corners,
+    Instances,
+    Lineage,
+    LineageEntry,
+    Mask,
+    MaskPixels,
+    Pixels,
+    Reason,
+    translation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,8 +147,7 @@ class Crop:
             TypeError: If the crop was not made from `supervision.Detections`.
         """
         if self.original.describe is None:
-            msg = "this crop was made by the node, which knows no supervision.Detections"
-            raise TypeError(msg)
+            raise TypeError("this crop was made by the node, which knows no supervision.Detections")
         return self.original.describe(self)
 
     def copy(self) -> "Crop":

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.values import Reason
-
-Corners = tuple[int, int, int, int]
+from streamcrop.core.values import Corners, Reason
 
 
 def slices(

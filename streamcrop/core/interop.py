@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import MIN_VERTICES, Mask, Patch, Polygon, Rle, dense_masks
-from streamcrop.core.pixels import ArrayPixels, Pixels
+from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, Rle, dense_masks
+from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.translate import move_xy
-from streamcrop.core.values import Instances, Reason
+from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -108,11 +108,10 @@ def crop_and_translate(
     if len(detections) == 0:
         return []
     if "detection_id" not in detections.data:
-        msg = (
+        raise ValueError(
             "detections.data has no 'detection_id': give each detection an ID, for instance "
             "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
         )
-        raise ValueError(msg)
     ids = [str(detection_id) for detection_id in detections.data["detection_id"]]
     masks, unreadable = _masks(detections, pixels.resolution_wh)
     crops, _ = cut(

@@ -6,33 +6,20 @@ of runs while it is scaled and cut; only `Mask.region` makes pixels, and those o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.geometry import Corners
 from streamcrop.core.translate import nearest
+from streamcrop.core.values import Corners, MaskPixels
 
-MaskPixels = npt.NDArray[np.uint8]
 # Far outside every image, and near enough that OpenCV's fixed point cannot overflow.
 _FAR = 1 << 24
 # FFmpeg, OpenCV and JPEG all end at or below this; a larger claim is no image.
 MAX_SIDE = 65_535
 MIN_VERTICES = 3
-
-
-class Mask(Protocol):
-    """The pixels of one object in one frame."""
-
-    def region(self, box: Corners, resolution_wh: tuple[int, int]) -> MaskPixels:
-        """The mask of a box inside the frame: ``(h, w)`` uint8, 1 inside the object.
-
-        Raises:
-            ValueError: If the mask does not fit a frame of ``resolution_wh``.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +117,7 @@ class Rle:
             height, width = value["size"]
             counts = value["counts"]
         except (TypeError, KeyError, ValueError):
-            msg = "an RLE is {'size': [height, width], 'counts': ...}"
-            raise ValueError(msg) from None
+            raise ValueError("an RLE is {'size': [height, width], 'counts': ...}") from None
         if not all(type(side) is int and 0 < side <= MAX_SIDE for side in (height, width)):
             msg = f"an RLE's size is two sides from 1 to {MAX_SIDE}, not {[height, width]!r:.80}"
             raise ValueError(msg)
@@ -140,12 +126,10 @@ class Rle:
         elif isinstance(counts, list | tuple | np.ndarray):
             runs = np.asarray(counts)
             if runs.ndim != 1 or runs.dtype.kind not in "iu":
-                msg = "an RLE's counts are integers or a text"
-                raise ValueError(msg)
+                raise ValueError("an RLE's counts are integers or a text")
             runs = runs.astype(np.int64)
         else:
-            msg = "an RLE's counts are integers or a text"
-            raise ValueError(msg)  # noqa: TRY004  # bad data is one kind of error here
+            raise ValueError("an RLE's counts are integers or a text")  # noqa: TRY004  # bad data is one kind of error here
         # Each run is bounded before they are added up, so that the sum cannot wrap around.
         area = height * width
         if (
@@ -155,8 +139,7 @@ class Rle:
             or runs.size > area + 1
             or int(runs.sum()) != area
         ):
-            msg = f"an RLE's runs must cover its {height} x {width} pixels"
-            raise ValueError(msg)
+            raise ValueError(f"an RLE's runs must cover its {height} x {width} pixels")
         return cls((height, width), runs)
 
     @classmethod
@@ -240,16 +223,14 @@ def decode_counts(text: bytes) -> npt.NDArray[np.int64]:
     """
     codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
     if codes.size == 0 or codes.min() < 0 or codes.max() >= 64:  # six bits
-        msg = "an RLE's counts have a character that is none of the alphabet's"
-        raise ValueError(msg)
+        raise ValueError("an RLE's counts have a character that is none of the alphabet's")
     last = (codes & 0x20) == 0
     ends = np.flatnonzero(last)
     starts = np.concatenate(([0], ends[:-1] + 1))
     lengths = ends - starts + 1
     # 7 x 5 bits hold any run of an image that `parse` accepts.
     if not last[-1] or lengths.max() > 7:
-        msg = "an RLE's counts end within a number or hold one beyond any image"
-        raise ValueError(msg)
+        raise ValueError("an RLE's counts end within a number or hold one beyond any image")
     shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
     numbers = np.add.reduceat((codes & 0x1F) << shifts, starts)
     negative = (codes[ends] & 0x10).astype(bool)

@@ -163,11 +163,11 @@ class Exact:
         """An empty index."""
         return _ByKey()
 
-    def settled(self, key: Any, latest: Any) -> bool:  # noqa: ARG002
+    def settled(self, key: Any, latest: Any) -> bool:  # noqa: ARG002  # as Nearest
         """Whether no frame can come that is nearer to ``key``; ``latest`` is the last seen."""
         return True
 
-    def residual(self, frame: Any, message: Any) -> float:  # noqa: ARG002
+    def residual(self, frame: Any, message: Any) -> float:  # noqa: ARG002  # as Nearest
         """How far apart the keys of a pair are."""
         return 0.0
 
@@ -190,8 +190,7 @@ class Nearest:
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:
-            msg = f"tolerance must be 0 or more, not {self.tolerance!r}"
-            raise ValueError(msg)
+            raise ValueError(f"tolerance must be 0 or more, not {self.tolerance!r}")
 
     def index(self) -> _Index:
         """See `Exact.index`."""
@@ -245,8 +244,7 @@ class Pairer(Generic[F, D]):
         lossless: bool = False,
     ) -> None:
         if not (max_wait > 0 and max_items > 0 and max_bytes > 0):
-            msg = "max_wait, max_items and max_bytes must be above 0"
-            raise ValueError(msg)
+            raise ValueError("max_wait, max_items and max_bytes must be above 0")
         self._match = match
         self._max_wait = max_wait
         self._max_items = max_items

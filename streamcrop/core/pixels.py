@@ -6,15 +6,14 @@ crop pays for its own pixels, and a frame that nobody crops pays nothing.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.geometry import Corners
+from streamcrop.core.values import Bgr, Corners
 
-Bgr = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.uint8]
 
 # The weights of red and blue in luma, by the name of the matrix (ITU-T H.273, table 4).
@@ -28,28 +27,6 @@ LUMA_WEIGHTS = {
 # Table entries are kept in 1/64: the largest, 278, still fits int16, and the error of a sum of
 # three is below 0.03 of a level.
 _STEPS = 64
-
-
-class Pixels(Protocol):
-    """A rectangular picture."""
-
-    @property
-    def resolution_wh(self) -> tuple[int, int]:
-        """``(width, height)`` in pixels."""
-        ...
-
-    @property
-    def nbytes(self) -> int:
-        """What it holds in memory, in bytes."""
-        ...
-
-    def region(self, box: Corners) -> "Pixels":
-        """The part of the picture in a half-open box inside it; a view."""
-        ...
-
-    def bgr(self) -> Bgr:
-        """The picture as ``(height, width, 3)`` uint8 BGR; may be a view."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +146,7 @@ class YuvPixels:
         Each pixel depends on its own samples alone, so a region's conversion equals the same
         region of the whole picture's.
         """
-        tables = _tables(self.matrix, self.full_range)
+        tables = _tables(self.matrix, full_range=self.full_range)
         u, v = np.ascontiguousarray(self.u), np.ascontiguousarray(self.v)
         luma = cv2.LUT(np.ascontiguousarray(self.y), tables["y"])
         chroma = (
@@ -235,7 +212,7 @@ def shrink(image: Bgr, longest_side: int | None) -> Bgr:
 
 
 @cache
-def _tables(matrix: str, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:  # noqa: FBT001
+def _tables(matrix: str, *, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:
     """What each sample value adds to blue, green and red, in 1/64 of a level (H.273, 8.3)."""
     red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from streamcrop.core.masks import Mask
-    from streamcrop.core.pixels import Pixels
+# A half-open box: x_min, y_min, x_max, y_max.
+Corners = tuple[int, int, int, int]
+Bgr = npt.NDArray[np.uint8]
+MaskPixels = npt.NDArray[np.uint8]
 
 
 class Reason(StrEnum):
@@ -38,6 +39,40 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
 
 
+class Pixels(Protocol):
+    """A rectangular picture."""
+
+    @property
+    def resolution_wh(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory, in bytes."""
+        ...
+
+    def region(self, box: Corners) -> "Pixels":
+        """The part of the picture in a half-open box inside it; a view."""
+        ...
+
+    def bgr(self) -> Bgr:
+        """The picture as ``(height, width, 3)`` uint8 BGR; may be a view."""
+        ...
+
+
+class Mask(Protocol):
+    """The pixels of one object in one frame."""
+
+    def region(self, box: Corners, resolution_wh: tuple[int, int]) -> MaskPixels:
+        """The mask of a box inside the frame: ``(h, w)`` uint8, 1 inside the object.
+
+        Raises:
+            ValueError: If the mask does not fit a frame of ``resolution_wh``.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of one stream.
@@ -54,7 +89,7 @@ class Frame:
     """
 
     frame_id: str
-    pixels: "Pixels"
+    pixels: Pixels
     pts: int | None = None
     time_base: Fraction | None = None
     captured_at: int | None = None
@@ -90,7 +125,7 @@ class Instances:
 
     xyxy: npt.NDArray[Any]
     detection_id: Sequence[str]
-    masks: "Sequence[Mask | None]" = ()
+    masks: Sequence[Mask | None] = ()
     refused: Mapping[int, Reason] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -9,18 +9,19 @@ clip ──► node ──► tap ──► broker ──► detector (a process
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from streamcrop import config
-from streamcrop.demo.brokers import embedded_broker
-from streamcrop.demo.gatherer import Gatherer
+from streamcrop.demo.brokers import embedded_broker, running
+from streamcrop.demo.gatherer import gathered
 from streamcrop.demo.sheet import contact_sheet
 from streamcrop.errors import ConfigError, StreamcropError
 from streamcrop.node import Node, address_of
@@ -34,6 +35,7 @@ TAP_SIDE = 1280
 _STARTING = 30
 _AUTO: config.Protocol = "auto"
 _TICK, _LINE_EVERY = 0.2, 5.0
+_LAST_TICKS = 25
 
 
 async def play(
@@ -51,28 +53,31 @@ async def play(
     Raises:
         StreamcropError: If no broker can be started, or the broker's URL is wrong.
     """
-    async with AsyncExitStack() as stack:
-        url, version = broker or "", _AUTO
-        if not broker:
-            url, version = await stack.enter_async_context(embedded_broker(embedded))
+    given = nullcontext((broker, _AUTO)) if broker else embedded_broker(embedded)
+    async with given as (url, version):
         settings = _settings(config.Broker(url=url, protocol=version), video or str(CLIP))
-        gatherer = Gatherer(address_of(settings), STREAM, output)
-        await stack.enter_async_context(gatherer)
-        await stack.enter_async_context(_detector(url, version))
-        node = Node(settings)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, node.stop)
-        progress = asyncio.create_task(_progress(node, gatherer, duration))
-        try:
-            await node.run()
-        finally:
-            progress.cancel()
-        await gatherer.expect(node.pipelines[STREAM].ledger.crops.succeeded)
+        pipe, env = asyncio.subprocess.PIPE, {**os.environ, "BROKER_URL": url}
+        # By the environment: a password in the arguments would be seen by the whole machine.
+        command = (sys.executable, "-m", "streamcrop.demo.detector", STREAM, version)
+        async with (
+            gathered(address_of(settings), STREAM, output) as crops,
+            running(*command, env=env, stdout=pipe) as detector,
+        ):
+            await _ready(detector)
+            node = Node(settings)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, node.stop)
+            progress = asyncio.create_task(_progress(node, crops, duration))
+            try:
+                await node.run()
+            finally:
+                progress.cancel()
+            for _ in range(_LAST_TICKS):
+                if len(crops) < node.pipelines[STREAM].outcomes.ledger.crops.succeeded:
+                    await asyncio.sleep(_TICK)
     click.echo("")
-    sheet = contact_sheet(gatherer.crops, output / SHEET, BACKGROUND)
-    if sheet:
-        click.echo(f"{len(gatherer.crops)} crops in {output}, a selection in {output / SHEET}")
+    if contact_sheet(crops, output / SHEET, BACKGROUND):
+        click.echo(f"{len(crops)} crops in {output}, a selection in {output / SHEET}")
     else:
         click.echo("no crops: nothing moved, or the detector did not answer")
     return node
@@ -88,7 +93,8 @@ def _settings(broker: config.Broker, video: str) -> config.Config:
                 source=config.Source(url=video, loop=True),
                 tap=config.Tap(longest_side=TAP_SIDE),
                 detections=config.Detections(topic=f"detections/{STREAM}"),
-                pairing=config.Pairing(max_wait=5),
+                # Fewer than the detector holds.
+                pairing=config.Pairing(max_wait=5, max_items=50),
                 crop=config.Crop(mask_opacity=1.0, background_color=BACKGROUND),
             )
         },
@@ -96,65 +102,38 @@ def _settings(broker: config.Broker, video: str) -> config.Config:
     try:
         settings.broker.address()
     except ValueError as error:
-        msg = f"--broker: {error}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"--broker: {error}") from None
     return settings
 
 
-@asynccontextmanager
-async def _detector(url: str, version: config.Protocol) -> AsyncIterator[None]:
-    """The detector, in a process of its own; it is there once it has subscribed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "streamcrop.demo.detector",
-        STREAM,
-        version,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None  # noqa: S101  # both are pipes
-    assert process.stdout is not None  # noqa: S101
+async def _ready(detector: asyncio.subprocess.Process) -> None:
+    """Wait until the detector has subscribed: it says so in a line."""
+    assert detector.stdout  # noqa: S101  # a pipe
     try:
-        # By a pipe: a password in the arguments would be seen by everybody on the machine.
-        process.stdin.write(f"{url}\n".encode())
-        await process.stdin.drain()
         async with asyncio.timeout(_STARTING):
-            ready = await process.stdout.readline()
-        if not ready:
-            msg = "the detector did not start"
-            raise StreamcropError(msg)
-        yield
+            ready = await detector.stdout.readline()
     except TimeoutError:
-        msg = f"the detector found no broker within {_STARTING} s"
-        raise StreamcropError(msg) from None
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        raise StreamcropError(f"the detector found no broker within {_STARTING} s") from None
+    if not ready:
+        raise StreamcropError("the detector did not start")
 
 
-async def _progress(node: Node, gatherer: Gatherer, duration: float) -> None:
+async def _progress(node: Node, crops: Sequence[object], duration: float) -> None:
     """End the run when its time is over; until then one line that changes.
 
     Where no terminal is, it is a line now and then.
     """
-    ledger = node.pipelines[STREAM].ledger
+    ledger = node.pipelines[STREAM].outcomes.ledger
     while not ledger.frames.entered:  # noqa: ASYNC110  # a ledger tells nobody when it counts
         await asyncio.sleep(_TICK)
-    terminal, since, said = sys.stdout.isatty(), time.monotonic(), 0.0
-    start = "\r" if terminal else ""
-    while True:
-        await asyncio.sleep(_TICK)
-        now = time.monotonic() - since
-        if now >= duration:
-            node.finish()
-        if now < said + (0 if terminal else _LINE_EVERY):
-            continue
-        said = now
+    every, start = (_TICK, "\r") if sys.stdout.isatty() else (_LINE_EVERY, "")
+    since = time.monotonic()
+    while (now := time.monotonic() - since) < duration:
         click.echo(
             f"{start}{now:5.1f} of {duration:.0f} s   "
             f"frames {ledger.frames.entered}   answered {ledger.frames.succeeded}   "
-            f"crops gathered {len(gatherer.crops)}   ",
-            nl=not terminal,
+            f"crops gathered {len(crops)}   ",
+            nl=not start,
         )
+        await asyncio.sleep(min(every, duration - now))
+    node.finish()

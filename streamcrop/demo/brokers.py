@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from streamcrop.config import Protocol
 from streamcrop.errors import StreamcropError
 
-_STARTING = 15.0
+_TRIES, _BETWEEN = 300, 0.1
 MOSQUITTO_CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -36,56 +37,50 @@ async def embedded_broker(wanted: str | None) -> AsyncIterator[tuple[str, Protoc
     """
     # Debian puts it where a user's PATH does not look.
     mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    port = _free_port()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     version: Protocol = "auto"
     with tempfile.TemporaryDirectory() as folder:
         if mosquitto and wanted != "amqtt":
-            command = [mosquitto, "-c", _write_config(folder, port)]
+            path = Path(folder, "mosquitto.conf")
+            path.write_text(MOSQUITTO_CONFIG.format(port=port))  # noqa: ASYNC240  # five lines
+            command = [mosquitto, "-c", str(path)]
         elif wanted != "mosquitto" and importlib.util.find_spec("amqtt"):
             command = [sys.executable, "-m", "streamcrop.demo.amqtt", str(port)]
             version = "3.1.1"
         else:
-            msg = (
+            raise StreamcropError(
                 f"no {wanted or 'broker'} is installed: apt-get install mosquitto, or "
                 "pip install 'streamcrop[demo]' for amqtt, or name a broker with --broker URL"
             )
-            raise StreamcropError(msg)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-        )
-        try:
+        null = asyncio.subprocess.DEVNULL
+        async with running(*command, stdout=null, stderr=null) as process:
             await _answers(port, process)
             yield f"mqtt://127.0.0.1:{port}", version
-        finally:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
 
 
-def _write_config(folder: str, port: int) -> str:
-    path = Path(folder, "mosquitto.conf")
-    path.write_text(MOSQUITTO_CONFIG.format(port=port), encoding="utf-8")
-    return str(path)
+@asynccontextmanager
+async def running(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that ends with the context, and not before, at the terminal's Ctrl-C."""
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **how)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
 
 
 async def _answers(port: int, process: asyncio.subprocess.Process) -> None:
     """Wait until the broker listens."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_STARTING):
-            while process.returncode is None:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                    continue
-                writer.close()
-                await writer.wait_closed()
-                return
-    msg = "the embedded broker did not start"
-    raise StreamcropError(msg)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    for _ in range(_TRIES):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(_BETWEEN)
+        else:
+            writer.close()
+            return
+        if process.returncode is not None:
+            break
+    raise StreamcropError("the embedded broker did not start")

@@ -1,13 +1,13 @@
 """A detector of what moves: ``python -m streamcrop.demo.detector STREAM auto|5|3.1.1``.
 
-It reads the broker's URL from its standard input and knows nothing of the node but its frame tap.
-So it is a pattern for a detector of your own: take a frame from ``streamcrop/{stream}/frames``,
-and answer with its ``frame_id`` and its size.
+The broker's URL is in the environment, ``BROKER_URL``. It knows nothing of the node but its frame
+tap, so it is a pattern for a detector of your own: take a frame from
+``streamcrop/{stream}/frames``, and answer with its ``frame_id`` and its size.
 """
 
 import asyncio
+import os
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import cv2
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from streamcrop import config
 from streamcrop.broker import Broker, Outgoing
-from streamcrop.formats.events import read
+from streamcrop.formats.events import Received, read
 from streamcrop.node import address_of
 from streamcrop.queues import BoundedQueue
 
@@ -61,12 +61,9 @@ class MotionDetector:
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        boxes = [(cv2.boundingRect(outline), outline) for outline in outlines]
-        return [
-            _prediction(box, outline)
-            for box, outline in boxes
-            if min(box[2:]) >= MIN_SIDE and len(outline) > 2  # a polygon
-        ]
+        polygons = [outline for outline in outlines if len(outline) > 2]
+        large = [p for p in polygons if min(cv2.boundingRect(p)[2:]) >= MIN_SIDE]
+        return [_prediction(polygon) for polygon in large]
 
     def _is_flash(self, changed: float) -> bool:
         """Whether much more of the picture has changed than just before.
@@ -82,15 +79,14 @@ class MotionDetector:
         return self._flash > 0
 
 
-def _prediction(box: Sequence[int], outline: npt.NDArray[Any]) -> dict[str, Any]:
-    left, top, width, height = box
-    area = cv2.contourArea(outline)
+def _prediction(outline: npt.NDArray[Any]) -> dict[str, Any]:
+    left, top, width, height = cv2.boundingRect(outline)
     return {
         "x": left + width / 2,
         "y": top + height / 2,
         "width": width,
         "height": height,
-        "confidence": round(area / (width * height), 3),
+        "confidence": round(cv2.contourArea(outline) / (width * height), 3),
         "class": "moving",
         "class_id": 0,
         "points": [{"x": int(x), "y": int(y)} for x, y in outline[:, 0]],
@@ -101,21 +97,16 @@ async def serve(url: str, stream: str, protocol: config.Protocol) -> None:
     """Answer every tapped frame until the process ends."""
     settings = config.Config(broker=config.Broker(url=url, protocol=protocol), streams={})
     broker = Broker(address_of(settings), name="detector")
-    taps: BoundedQueue[tuple[bytes, Mapping[str, str]]] = BoundedQueue(
-        max_items=64, overflow="drop_oldest"
-    )
-    broker.subscribe(
-        f"streamcrop/{stream}/frames",
-        lambda payload, properties: taps.put_nowait((payload, properties)),
-    )
+    taps: BoundedQueue[Received] = BoundedQueue(max_items=64, overflow="drop_oldest")
+    topic = f"streamcrop/{stream}/frames"
+    broker.subscribe(topic, lambda *message: taps.put_nowait(read(*message)))
     detector = MotionDetector()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(broker.run(), name="broker")
         await broker.wait_until_up()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        async for payload, properties in taps:
-            frame = read(payload, properties)
+        async for frame in taps:
             encoded = np.frombuffer(frame.data, np.uint8)
             image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
             answer = {
@@ -127,6 +118,5 @@ async def serve(url: str, stream: str, protocol: config.Protocol) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        serve(sys.stdin.readline().strip(), sys.argv[1], cast("config.Protocol", sys.argv[2]))
-    )
+    version = cast("config.Protocol", sys.argv[2])
+    asyncio.run(serve(os.environ["BROKER_URL"], sys.argv[1], version))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamcrop.core.values import Message, Predictions
-from streamcrop.formats import inference
+from streamcrop.formats import axis, inference, onvif
 
 
 class ReadPredictions(Protocol):
@@ -25,7 +25,8 @@ class DetectionFormat:
     Attributes:
         decode: Finds out which frame a message speaks of; raises `FormatError`.
         predictions: Reads its rows.
-        keys: The pairing keys that its messages can say.
+        keys: The pairing keys that its messages can say. The time of a camera's own detector is
+            that of capture, by the camera's clock: it says nothing of arrival.
     """
 
     decode: Callable[[bytes], Message]
@@ -38,5 +39,7 @@ DETECTION_FORMATS = {
         inference.decode,
         inference.predictions,
         frozenset({"frame_id", "sei", "utc", "pts", "arrival"}),
-    )
+    ),
+    "axis": DetectionFormat(axis.decode, axis.predictions, frozenset({"utc"})),
+    "onvif": DetectionFormat(onvif.decode, onvif.predictions, frozenset({"utc"})),
 }

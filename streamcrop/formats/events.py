@@ -10,14 +10,15 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 
 from streamcrop.core.crop import Crop
-from streamcrop.core.masks import Rle
-from streamcrop.core.values import Frame, Lineage, Reason
+from streamcrop.core.masks import MAX_SIDE, Rle
+from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.inference import RLE_KEYS, moved
 from streamcrop.formats.times import rfc3339
@@ -36,6 +37,8 @@ _UNFIT = re.compile(
     + "]"
 )
 _MAX_REFUSED = 1000
+# Ends a node that reads its own crops, and bounds what each crop carries of it.
+_MAX_LINEAGE, _MAX_LINEAGE_ID = 32, 2048
 _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
 
 
@@ -163,6 +166,39 @@ def lineage_json(lineage: Lineage) -> list[dict[str, Any]]:
         origin = {} if entry.origin is None else {"origin": list(entry.origin)}
         entries.append({"id": entry.id, **origin, **size((entry.width, entry.height))})
     return entries
+
+
+class _Entry(msgspec.Struct):
+    """`LineageEntry` as the messages write it."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_LINEAGE_ID)]
+    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
+    height: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
+    origin: tuple[int, int] | None = None
+
+
+_Entries = Annotated[list[_Entry], msgspec.Meta(min_length=2, max_length=_MAX_LINEAGE)]
+
+
+def lineage_of(value: object) -> Lineage:
+    """Read the chain of images of a crop; the inverse of `lineage_json`.
+
+    Raises:
+        FormatError: If it is none: a root, and behind it images that lie each in the one before.
+    """
+    try:
+        root, *crops = msgspec.convert(value, _Entries)
+    except (msgspec.ValidationError, OverflowError) as error:
+        msg = f"no lineage: {error}"
+        raise FormatError(msg) from None
+    fits = root.origin is None
+    for outer, inner in pairwise((root, *crops)):
+        x, y = inner.origin or (-1, -1)
+        fits &= 0 <= x <= outer.width - inner.width and 0 <= y <= outer.height - inner.height
+    if not fits:
+        msg = "no lineage: an image lies outside the one before"
+        raise FormatError(msg)
+    return Lineage(LineageEntry(e.id, e.origin, e.width, e.height) for e in (root, *crops))
 
 
 def crop_row(row: Mapping[str, Any], crop: Crop) -> dict[str, Any]:

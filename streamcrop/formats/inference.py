@@ -8,8 +8,9 @@ not know.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from itertools import chain, islice
 from math import isnan
 from operator import attrgetter
@@ -19,8 +20,8 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 import numpy as np
 
-from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Mask, Polygon, Rle
-from streamcrop.core.values import Instances, Message, Predictions, Reason
+from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Polygon, Rle
+from streamcrop.core.values import Instances, Mask, Message, Predictions, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.times import microseconds
 
@@ -134,9 +135,7 @@ def decode(payload: bytes) -> Message:
         >>> message.frame_id, message.resolution_wh
         ('7', (8.0, 6.0))
     """
-    if payload.count(b",") >= MAX_VALUES:
-        msg = f"more than {MAX_VALUES:,} values"
-        raise FormatError(msg)
+    _check_count(payload)
     strict = True
     try:
         _any.decode(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
@@ -145,9 +144,8 @@ def decode(payload: bytes) -> Message:
     except (msgspec.DecodeError, RecursionError, ValueError):
         strict = False
         try:
-            _lax(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
-            head = msgspec.convert(_lax(payload), _Head)
-        except (msgspec.ValidationError, RecursionError, ValueError) as error:
+            head = msgspec.convert(document(payload), _Head)
+        except (msgspec.ValidationError, OverflowError, ValueError) as error:
             msg = f"no inference response: {error!s:.200}"
             raise FormatError(msg) from None
         is_list = isinstance(head.predictions, list)
@@ -165,7 +163,30 @@ def decode(payload: bytes) -> Message:
     )
 
 
-def _lax(text: bytes) -> Any:  # JSON
+def _check_count(payload: bytes) -> None:
+    if payload.count(b",") >= MAX_VALUES:
+        msg = f"more than {MAX_VALUES:,} values"
+        raise FormatError(msg)
+
+
+def document(payload: bytes) -> Any:
+    """Read a whole message as JSON, as lax as `lax`, if it can be read anywhere and again.
+
+    Raises:
+        FormatError: `malformed`, if it is none, has too many values or is nested too deep.
+    """
+    _check_count(payload)
+    try:
+        found = lax(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
+        for _ in range(_HEADROOM):
+            [found] = found
+    except (RecursionError, ValueError) as error:
+        msg = f"no JSON: {error!s:.200}"
+        raise FormatError(msg) from None
+    return found
+
+
+def lax(text: bytes) -> Any:
     """JSON with ``NaN``, ``Infinity`` and numbers of any length, which become infinite."""
 
     def whole(digits: str) -> int | float:
@@ -178,19 +199,24 @@ def _frame_id(head: _Head) -> str | None:
     """The first frame ID of the places where one may stand."""
     if head.lineage is not _UNSET:
         # The metadata of a crop: it speaks of the crop, whose key is its ID.
-        return _as_frame_id(head.id) if head.id is not _UNSET else None
+        return as_frame_id(head.id) if head.id is not _UNSET else None
     if head.frame_id is not _UNSET:
-        return _as_frame_id(head.frame_id)
+        return as_frame_id(head.frame_id)
     for place, key in (
         (head.inference_metadata, "frame_id"),
         (head.video_metadata, "frame_number"),
     ):
         if isinstance(place, Mapping) and key in place:
-            return _as_frame_id(place[key])
+            return as_frame_id(place[key])
     return None
 
 
-def _as_frame_id(value: object) -> str:
+def as_frame_id(value: object) -> str:
+    """Check a frame's ID, wherever it comes from.
+
+    Raises:
+        FormatError: `malformed`.
+    """
     text = str(value) if type(value) is int else value
     if isinstance(text, str) and 0 < len(text) <= MAX_FRAME_ID and text.isprintable():
         return text
@@ -235,10 +261,62 @@ def predictions(
         >>> read.instances.xyxy[0].tolist(), dict(read.instances.refused)
         ([4.0, 2.0, 6.0, 6.0], {1: <Reason.MALFORMED: 'malformed'>})
     """
-    came_wh = message.resolution_wh or resolution_wh
+    values, total = _values(message, limit)
+    return _predictions(values, total, message.resolution_wh, resolution_wh, name)
+
+
+def translated(
+    objects: list[Any],
+    row_of: Callable[[Any], dict[str, Any]],
+    resolution_wh: tuple[int, int],
+    *,
+    name: str,
+    limit: int,
+) -> Predictions:
+    """Read the objects of a message of another format, whose coordinates are from 0 to 1.
+
+    Args:
+        objects: As they came.
+        row_of: Makes a prediction of one, with None for what is not known.
+        resolution_wh: As for `predictions`.
+        name: As for `predictions`.
+        limit: As for `predictions`.
+    """
+
+    def row(value: Any) -> dict[str, Any]:
+        try:
+            found = row_of(value)
+        except msgspec.ValidationError as error:
+            raise FormatError(str(error)) from None
+        return _lax_row({key: part for key, part in found.items() if part is not None})
+
+    values = (partial(row, value) for value in objects[:limit])
+    return _predictions(values, len(objects), (1, 1), resolution_wh, name)
+
+
+def between(left: float, top: float, right: float, bottom: float) -> dict[str, float]:
+    """The place of a prediction by its edges.
+
+    Raises:
+        FormatError: `malformed`, if they are the wrong way round.
+    """
+    if right < left or bottom < top:
+        msg = "a box's right edge is right of its left one, and its bottom below its top"
+        raise FormatError(msg)
+    x, y = left / 2 + right / 2, top / 2 + bottom / 2
+    return {"x": x, "y": y, "width": right - left, "height": bottom - top}
+
+
+def _predictions(
+    values: Iterable[Callable[[], dict[str, Any]]],
+    total: int,
+    came_wh: tuple[float, float] | None,
+    resolution_wh: tuple[int, int],
+    name: str,
+) -> Predictions:
+    came_wh = came_wh or resolution_wh
     scale = resolution_wh[0] / came_wh[0], resolution_wh[1] / came_wh[1]
     scaled = scale != (1, 1)
-    values, total = _values(message, limit)
     rows: list[dict[str, Any]] = []
     ids: list[str] = []
     seen: set[str] = set()
@@ -279,7 +357,7 @@ def _values(message: Message, limit: int) -> tuple[Iterator[Callable[[], dict[st
     if message.strict:
         raw = _list.decode(_head.decode(message.payload).predictions)
         return ((lambda text=text: _strict_row(text)) for text in islice(raw, limit)), len(raw)
-    rows = _lax(message.payload)["predictions"]
+    rows = lax(message.payload)["predictions"]
     return ((lambda row=row: _lax_row(row)) for row in islice(rows, limit)), len(rows)
 
 
@@ -289,7 +367,7 @@ def _strict_row(text: msgspec.Raw) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError, ValueError):
         pass
     try:
-        return _lax_row(_lax(bytes(text)))
+        return _lax_row(lax(bytes(text)))
     except (RecursionError, ValueError) as error:
         raise FormatError(str(error)) from None
 

@@ -121,7 +121,7 @@ def _text(uuid: UUID, payload: bytes) -> str | None:
     if not payload:
         return str(uuid)
     text = payload.decode(errors="replace")
-    with suppress(msgspec.DecodeError):
-        return str(_named.decode(payload).frame_id)
+    with suppress(msgspec.DecodeError, RecursionError, ValueError):
+        text = str(_named.decode(payload).frame_id)
     found = text if text.isprintable() and "\ufffd" not in text else payload.hex()
-    return found if len(found) <= MAX_FRAME_ID else None
+    return found if 0 < len(found) <= MAX_FRAME_ID else None

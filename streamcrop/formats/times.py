@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 
 from streamcrop.errors import FormatError
 
@@ -31,7 +30,7 @@ def microseconds(value: object) -> int:
         (1795341600123456, 1795341600500000)
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if isfinite(value) and 0 <= value < _LAST_SECOND:
+        if 0 <= value < _LAST_SECOND:
             return round(value * 1_000_000)
     elif isinstance(value, str) and (match := _RFC3339.fullmatch(value)):
         date, time, fraction, offset = match.groups("")
@@ -43,7 +42,7 @@ def microseconds(value: object) -> int:
         except (OverflowError, ValueError):
             pass
         else:
-            return whole // _MICROSECOND + int(fraction[:6].ljust(6, "0") or 0)
+            return whole // _MICROSECOND + int(fraction[:6].ljust(6, "0"))
     msg = f"a time is RFC 3339 text or seconds since 1970, not {value!r:.80}"
     raise FormatError(msg)
 

@@ -1,5 +1,6 @@
 """Cameras: RTSP and devices, connected again for as long as the stream runs."""
 
+import gc
 import logging
 import random
 import re
@@ -25,7 +26,7 @@ from streamcrop.sources.pictures import pixels_of
 logger = logging.getLogger(__name__)
 
 # How often a reading thread looks at the stop flag; FFmpeg takes up to twice as long.
-_READ_TIMEOUT = 0.2
+_READ_TIMEOUT = 0.4
 # Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
 # that refuses the password, which may lock us out, is asked seldom.
 FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
@@ -104,10 +105,11 @@ class LiveSource:
         av.logging.set_skip_repeated(v=False)
         delay = FIRST_DELAY
         while not self._stopped.is_set():
-            reason = "the camera ended the stream"
+            reason, connected = "the camera ended the stream", False
             try:
                 with av.logging.Capture() as log:
                     for item in self._connection(log):
+                        connected = True
                         if isinstance(item, Frame):
                             delay = FIRST_DELAY
                         yield item
@@ -115,6 +117,9 @@ class LiveSource:
                 reason = str(error)
                 if isinstance(error, _RefusedError):
                     delay = REFUSED_DELAY
+            if connected:
+                # PyAV's container and streams hold each other: 1.4 MB a connection until then.
+                gc.collect()
             if not self._stopped.is_set():
                 yield Change("reconnecting", reason)
                 self._stopped.wait(delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
@@ -155,6 +160,7 @@ class LiveSource:
                     yield Reason.CORRUPT if key <= broken else _frame(picture, tag)
 
     def _open(self) -> av.container.InputContainer:
+        since = time.monotonic()
         try:
             return av.open(
                 self._url,
@@ -166,7 +172,10 @@ class LiveSource:
             msg = f"the camera refuses the name or password in source.url: {text_of(error)}"
             raise _RefusedError(msg) from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            msg = f"no connection to the camera: {text_of(error)}"
+            late = time.monotonic() - since >= self._connect_timeout
+            why = f"no answer within {self._connect_timeout:g} s" if late else text_of(error)
+            name = self._url if self._format else "the camera"
+            msg = f"no connection to {name}: {why}"
             raise SourceError(msg) from None
 
     def _packets(

@@ -1,20 +1,58 @@
-"""A picture as FFmpeg decoded it becomes upright `Pixels`."""
+"""What FFmpeg decodes becomes upright `Pixels`."""
 
 from itertools import count
 from typing import Any, cast
 
 import av
+import av.logging
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.pixels import ArrayPixels, Pixels, YuvPixels, oriented_array
-from streamcrop.errors import SourceError
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.values import Pixels
+from streamcrop.errors import FormatError, SourceError
 
+# A still with more is refused by its header: 300 MB as BGR, and a file of some kilobytes may
+# claim them.
+MAX_PIXELS = 100_000_000
+# By what a still begins with: where its signature stands, and FFmpeg's name of its decoder.
+_STILLS = {b"\xff\xd8\xff": (0, "mjpeg"), b"\x89PNG\r\n\x1a\n": (0, "png"), b"WEBP": (8, "webp")}
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+# Broken is refused, not shown with a grey half.
+_STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 # AVColorSpace (ITU-T H.273 MatrixCoefficients) → `pixels.LUMA_WEIGHTS`; 2 is "unspecified".
 MATRICES = {1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 _FULL_RANGE = 2
 _PLANAR = {"yuv420p", "yuvj420p"}
 _SEMI_PLANAR = {"nv12": (0, 1), "nv21": (1, 0)}
+# By degrees counterclockwise.
+_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+
+
+def still(data: bytes) -> Pixels:
+    """The upright pixels of a JPEG, PNG or WebP; the Orientation of its EXIF is applied.
+
+    A file that is cut off, broken or of another kind is refused, and so is one that claims more
+    than `MAX_PIXELS`, before any of them is decoded.
+
+    Raises:
+        FormatError: `corrupt`.
+    """
+    codec = next((name for sign, (at, name) in _STILLS.items() if data.startswith(sign, at)), None)
+    # FFmpeg would show a progressive JPEG that is cut off between two scans.
+    if codec is None or (codec == "mjpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)):
+        msg = "no JPEG, PNG or WebP, or a part of one"
+        raise FormatError(msg, reason="corrupt")
+    decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
+    decoder.options, decoder.thread_count = _STRICT, 1
+    try:
+        # What FFmpeg says meanwhile is in the error, too.
+        with av.logging.Capture():
+            [picture] = decoder.decode(av.Packet(data))
+        return pixels_of(picture)
+    except (av.FFmpegError, SourceError, ValueError) as error:
+        msg = f"no whole picture: {error}"
+        raise FormatError(msg, reason="corrupt") from None
 
 
 def pixels_of(picture: av.VideoFrame) -> Pixels:
@@ -55,7 +93,12 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int] | None:
     The first two columns of the matrix of ISO/IEC 14496-12, 6.2.2: quarter turns only, as players
     and OpenCV do. Side data is read by index because that alone works in PyAV 16 to 19.
     """
-    side_data = cast("Any", picture.side_data)
+    try:
+        side_data = cast("Any", picture.side_data)
+    except ValueError:
+        # PyAV 17 and 18 show nothing where FFmpeg gives a kind that they do not know, such as EXIF;
+        # mirrors are lost then.
+        return _TURNS.get(picture.rotation % 360)
     for at in count():
         try:
             data = side_data[at]

@@ -254,8 +254,7 @@ class _Session:
         try:
             await self._peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except Exception as error:  # noqa: BLE001  # aiortc's parser raises whatever it runs into
-            msg = f"the server's answer cannot be used: {_brief(error)}"
-            raise SourceError(msg) from None
+            raise SourceError(f"the server's answer cannot be used: {_brief(error)}") from None
 
     async def answer(self, offer: str) -> str:
         """Answer a publisher; take the first video and nothing else.
@@ -275,8 +274,7 @@ class _Session:
         except FormatError:
             raise
         except Exception as error:  # noqa: BLE001  # aiortc's parser raises whatever it runs into
-            msg = f"Expected an SDP offer with VP8 or H.264: {_brief(error)}"
-            raise FormatError(msg) from None
+            raise FormatError(f"Expected an SDP offer with VP8 or H.264: {_brief(error)}") from None
         return self._peer.localDescription.sdp
 
     async def items(self) -> AsyncGenerator[Item]:
@@ -466,8 +464,7 @@ class WhipSource(_Sessions):
 
     def _check_reading(self) -> None:
         if not self._reading or self._stopped.is_set():
-            msg = "The stream does not run"
-            raise SourceError(msg)
+            raise SourceError("The stream does not run")
 
 
 class WhepSource(_Sessions):
@@ -536,12 +533,10 @@ def _video_in(offer: str) -> str:
     """
     sections = SessionDescription.parse(offer).media
     if not sections:
-        msg = "Expected an SDP offer"
-        raise FormatError(msg)
+        raise FormatError("Expected an SDP offer")
     videos = [m for m in sections if m.kind == "video" and m.direction in {"sendonly", "sendrecv"}]
     if not videos or len(sections) > _MAX_SECTIONS:
-        msg = "Expected an SDP offer that sends one video"
-        raise FormatError(msg)
+        raise FormatError("Expected an SDP offer that sends one video")
     return videos[0].rtp.muxId
 
 

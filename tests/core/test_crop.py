@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from streamcrop.core.background import CropOptions, remove_background
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import Mask, Patch, Polygon, Rle
+from streamcrop.core.masks import Patch, Polygon, Rle
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
-from streamcrop.core.values import Instances, Lineage, LineageEntry, Reason
+from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask, Reason
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from streamcrop.core.geometry import Corners, slices
-from streamcrop.core.values import Reason
+from streamcrop.core.geometry import slices
+from streamcrop.core.values import Corners, Reason
 
 WIDTH, HEIGHT = 100, 50
 sizes = st.tuples(st.integers(1, 4000), st.integers(1, 4000))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from streamcrop.core.geometry import Corners
 from streamcrop.core.masks import (
     MAX_SIDE,
     Patch,
@@ -23,6 +22,7 @@ from streamcrop.core.masks import (
     dense_masks,
     encode_counts,
 )
+from streamcrop.core.values import Corners
 
 Size = tuple[int, int]
 MEGABYTE = 1 << 20

@@ -146,6 +146,14 @@ class Machine(RuleBasedStateMachine):
         assert sum(map(len, self.inside.values())) < before
 
     @rule()
+    def forget(self) -> None:
+        for event in self.call(self.pairer.forget):
+            assert isinstance(event, Paired) or event.reason in {"ambiguous", "expired"}
+        assert self.inside == {"frames": {}, "messages": {}}
+        assert not self.pairer._finished
+        assert self.pairer._latest is None
+
+    @rule()
     def close(self) -> None:
         self.call(self.pairer.close)
         assert self.inside == {"frames": {}, "messages": {}}
@@ -401,6 +409,43 @@ NEAREST: dict[str, list[Step]] = {
         ("frame", 100, 0.0, []),
         ("message", 100, 0.1, []),
         ("expire", None, 1.0, [(100, 100)]),
+    ],
+    "forgotten: no half waits for one of another epoch": [
+        ("frame", 100, 0.0, []),
+        ("message", 200, 0.0, []),
+        ("forget", None, 0.1, [("frames", 100, "ambiguous"), ("messages", 200, "ambiguous")]),
+        ("message", 100, 0.2, []),
+        ("frame", 200, 0.2, []),
+        ("close", None, 0.3, [("frames", 200, "closed"), ("messages", 100, "closed")]),
+    ],
+    "forgotten: what could still be decided is not": [
+        ("frame", 100, 0.0, []),
+        ("message", 104, 0.1, []),
+        ("forget", None, 0.2, [("frames", 100, "ambiguous"), ("messages", 104, "ambiguous")]),
+    ],
+    "forgotten: what is due ends as it would have": [
+        ("frame", 100, 0.0, []),
+        ("message", 104, 0.1, []),
+        ("frame", 300, 0.5, [(100, 104)]),
+        ("message", 400, 0.6, []),
+        ("forget", None, 1.5, [("frames", 300, "expired"), ("messages", 400, "ambiguous")]),
+    ],
+    "forgotten: times that come again are no twins, and their messages no duplicates": [
+        ("frame", 100, 0.0, []),
+        ("message", 100, 0.0, []),
+        ("frame", 150, 0.1, [(100, 100)]),
+        ("forget", None, 0.2, [("frames", 150, "ambiguous")]),
+        ("frame", 100, 0.3, []),
+        ("message", 100, 0.3, []),
+        ("frame", 150, 0.4, [(100, 100)]),
+    ],
+    "forgotten: the latest time, too": [
+        ("frame", 500, 0.0, []),
+        ("forget", None, 0.1, [("frames", 500, "ambiguous")]),
+        ("message", 104, 0.2, []),
+        ("frame", 95, 0.3, []),  # a nearer one may come
+        ("frame", 103, 0.4, []),
+        ("frame", 115, 0.5, [(103, 104)]),
     ],
 }
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import cut
-from streamcrop.core.geometry import Corners
 from streamcrop.core.pixels import LUMA_WEIGHTS, ArrayPixels, YuvPixels, oriented_array, shrink
-from streamcrop.core.values import Instances
+from streamcrop.core.values import Corners, Instances
 
 # All ways to turn and mirror: (a, b, c, d) sends (x, y) to (a x + c y, b x + d y).
 ORIENTATIONS = [

@@ -71,7 +71,7 @@ def test_what_moves_and_is_20_px_large_is_found(tmp_path: Path) -> None:
         x, y = metadata["origin"]
         right += abs(x - left) <= 6 and abs(y - 150) <= 6
     frames = int(metadata["frame_id"])
-    assert right > 0.8 * (frames - 10)
+    assert right > 0.8 * (frames - 10), said
 
 
 def test_without_its_detector_no_crops_come(tmp_path: Path) -> None:

@@ -533,3 +533,27 @@ def test_text_that_mqtt_forbids_breaks_nothing(broker: Mosquitto, tmp_path: Path
             assert crop.metadata["predictions"][0]["class"] == name
 
     asyncio.run(main())
+
+
+def test_a_signal_that_comes_before_the_node_listens_ends_it_with_a_ledger(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """SIGTERM while the first library is imported: the node ends at once, its ledger adds up."""
+    program = """
+import os, signal, sys
+from streamcrop.cli import main
+
+class Early:
+    def find_spec(self, name, path, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Early())
+main()
+"""
+    clip = numbered_clip(tmp_path / "clip.mp4", COUNT)
+    with Node(tmp_path, settings(broker.url, clip), ("-c", program)) as node:
+        code, said = node.wait(20)
+    assert code == 0, said
+    assert "ledger of gate" in said
+    assert node.ledger()["frames"] == {"received": 0, "paired": 0, "dropped": {}}

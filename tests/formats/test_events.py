@@ -88,7 +88,7 @@ def event(**changes: Any) -> events.Event:
         stream="gate",
         event_id="gate/1234/a",
         subject="a",
-        time="2026-11-22T10:00:00.123456Z",
+        time=1795341600123456,
     )
     plain = events.Event("t", PICTURE, "image/jpeg", attributes, b'{"class":"\xc3\xa4 100%"}')
     return replace(plain, **changes)
@@ -246,7 +246,12 @@ def test_known_times() -> None:
         "pts": 0,
         "time_base": "1/25",
     }
-    assert events.frame_fields(replace(frame, captured_at="T")) == {"captured_at": "T"}
+    known = replace(frame, captured_at=1, epoch="1a2b", sei="42")
+    assert events.frame_fields(known) == {
+        "captured_at": "1970-01-01T00:00:00.000001Z",
+        "epoch": "1a2b",
+        "sei": "42",
+    }
 
 
 def test_crop_metadata() -> None:
@@ -490,3 +495,48 @@ def test_frame_rle_is_scaled() -> None:
     large = Rle.of(small.repeat(2, axis=0).repeat(2, axis=1)).as_json()
     found = json.loads(events.frame_metadata(HEAD, WH, crops_of({**ROW, "rle": large}), []))
     assert found["predictions"][0]["rle"] == large
+
+
+IMAGES = [
+    {"id": "gate/1", "width": 640, "height": 480},
+    {"id": "car", "origin": [100, 50], "width": 200, "height": 100},
+    {"id": "plate", "origin": [0, 20], "width": 200, "height": 80},
+]
+
+
+def test_lineage_of_is_the_inverse() -> None:
+    """What `lineage_json` wrote is read back; an image may reach the edge of the one before."""
+    lineage = events.lineage_of(IMAGES)
+    assert lineage.origin == (100, 70)
+    assert events.lineage_of(json.loads(json.dumps(events.lineage_json(lineage)))) == lineage
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        "car",
+        {},
+        [],
+        IMAGES[:1],
+        IMAGES[1:],
+        [IMAGES[0], IMAGES[0]],
+        [IMAGES[0], 7],
+        [IMAGES[0], {**IMAGES[1], "origin": None}],
+        [IMAGES[0], {**IMAGES[1], "origin": [1]}],
+        [IMAGES[0], {**IMAGES[1], "origin": [1.5, 2]}],
+        [IMAGES[0], {**IMAGES[1], "origin": [-1, 0]}],
+        [IMAGES[0], {**IMAGES[1], "origin": [441, 0]}],
+        [IMAGES[0], {**IMAGES[1], "origin": [0, 381]}],
+        [IMAGES[0], {**IMAGES[1], "origin": [0, 10**400]}],
+        [IMAGES[0], {**IMAGES[1], "width": 0}],
+        [{**IMAGES[0], "height": 65_536}, IMAGES[1]],
+        [{**IMAGES[0], "id": ""}, IMAGES[1]],
+        [{**IMAGES[0], "id": "x" * 2049}, IMAGES[1]],
+        [IMAGES[0], *[{"id": "c", "origin": [0, 0], "width": 9, "height": 9}] * 32],
+    ],
+)
+def test_no_lineage(broken: object) -> None:
+    """A chain in which an image does not lie in the one before is none; its length is bounded."""
+    with pytest.raises(FormatError):
+        events.lineage_of(broken)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +17,15 @@ from hypothesis import strategies as st
 from streamcrop.core.masks import Polygon, Rle
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import MAX_VALUES, decode, moved, predictions
+from streamcrop.formats.inference import (
+    MAX_VALUES,
+    between,
+    decode,
+    document,
+    moved,
+    predictions,
+    translated,
+)
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
 SQUARE = [{"x": 1, "y": 1}, {"x": 5, "y": 1}, {"x": 5, "y": 5}, {"x": 1, "y": 5}]
@@ -220,7 +229,10 @@ def test_times() -> None:
     message = decode(encoded(pts=11106000, time_base="1/90000", captured_at="2026-11-22T10:00:00Z"))
     assert message.pts == 11106000
     assert message.time_base == Fraction(1, 90000)
-    assert message.captured_at == "2026-11-22T10:00:00Z"
+    assert message.captured_at == 1795341600_000000
+    assert decode(encoded(captured_at=1795341600.5)).captured_at == 1795341600_500000
+    with pytest.raises(FormatError, match="RFC 3339"):
+        decode(encoded(captured_at="yesterday"))
     message = decode(encoded(pts=None, time_base=None, captured_at=None))
     assert (message.pts, message.time_base, message.captured_at) == (None, None, None)
     assert decode(encoded(time_base="1")).time_base == 1
@@ -748,3 +760,67 @@ def test_nothing_but_format_errors(rows: object, fields: dict[str, Any]) -> None
 def test_bytes_of_any_kind(payload: bytes) -> None:
     """Bytes that are no JSON are `malformed`."""
     assert refusal(payload) == "malformed"
+
+
+# What other formats use
+
+
+def test_another_format() -> None:
+    """Objects that are made rows are read as rows are, from 0 to 1, each on its own."""
+
+    def row_of(value: Any) -> dict[str, Any]:
+        found = msgspec.convert(value, dict[str, Any])
+        place = between(found["left"], 0.5, found["right"], 1)
+        return {**place, "class": found.get("class"), "x-found": found}
+
+    objects = [{"left": 0, "right": 1, "class": "a"}, 7, {"left": 0.25, "right": 0.5}]
+    objects += [
+        {"left": 1, "right": 0},
+        {"left": float("nan"), "right": 1},
+        {"left": 2, "right": 3},
+    ]
+    found = translated(objects, row_of, (20, 10), name="gate/1", limit=5)
+    assert dict(found.instances.refused) == {1: "malformed", 3: "malformed", 4: "not_finite"}
+    assert found.instances.xyxy[[0, 2]].tolist() == [[0, 5, 20, 10], [5, 5, 10, 10]]
+    assert found.over_limit == 1
+    assert found.rows[0]["class"] == "a"
+    assert found.rows[2] == {
+        "x": 7.5,
+        "y": 7.5,
+        "width": 5,
+        "height": 5,
+        "x-found": {"left": 0.25, "right": 0.5},
+        "detection_id": found.instances.detection_id[2],
+    }
+    assert found.instances.detection_id[2] == read(encoded(BOX, BOX, BOX)).rows[2]["detection_id"]
+
+
+@pytest.mark.parametrize(
+    "edges", [(0, 0, 0, 0), (-1, -2, 3, 4), (-1e308, 0, 1e308, 1), (0.1, 0.2, 0.3, 0.4)]
+)
+def test_edges(edges: tuple[float, float, float, float]) -> None:
+    """Centre and size say the same as the edges."""
+    left, top, right, bottom = edges
+    found = between(*edges)
+    assert (found["x"], found["y"]) == pytest.approx(((left / 2 + right / 2), (top + bottom) / 2))
+    assert (found["width"], found["height"]) == (right - left, bottom - top)
+
+
+@pytest.mark.parametrize("edges", [(1, 0, 0, 1), (0, 1, 1, 0), (0, 1, 1, 0.999)])
+def test_edges_the_wrong_way_round(edges: tuple[float, float, float, float]) -> None:
+    """They say that something else was meant."""
+    with pytest.raises(FormatError, match="right of its left"):
+        between(*edges)
+
+
+@pytest.mark.parametrize("value", [None, 7, [], [1], [[1]], {}, {"a": 1}, {"a": [{}, None]}, "],["])
+def test_document(value: object) -> None:
+    """Any JSON is read, as it is."""
+    assert document(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", ["", "1,2", "],[", "[1],[2]", "]", "[", "{", "1]2[", "[],", "nan"])
+def test_what_is_no_document(text: str) -> None:
+    """What only looks like JSON inside of brackets is none."""
+    with pytest.raises(FormatError, match="no JSON"):
+        document(text.encode())

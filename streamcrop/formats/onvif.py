@@ -1,0 +1,216 @@
+"""ONVIF scene descriptions: JSON as cameras publish it over MQTT, or XML as in RTSP.
+
+By the ONVIF Analytics Service Specification, 5.2.2 (coordinates), 5.3.3 (shapes) and 5.5.3 (JSON).
+
+* Time: ``UtcTime`` of the ``Frame``; UTC, with or without a ``Z``.
+* Boxes: ``BoundingBox`` with ``left top right bottom``. By the transformations of frame and
+  appearance they become -1 to 1 with the y axis upwards, so ``top`` is the larger one then; where
+  it is not, the camera means other coordinates, and the object is refused.
+* Image size: none is needed.
+
+A message holds one ``Frame``; of several analytics modules subscribe to one, whose frames come
+once. An object without a shape is not visible, and refused as outside the frame.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamcrop.core.values import Message, Predictions, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats.inference import between, document, lax, translated
+from streamcrop.formats.onvif_xml import read_xml
+from streamcrop.formats.times import microseconds
+
+
+class _Point(msgspec.Struct, rename="@{}".format):
+    x: float
+    y: float
+
+
+class _Translate(msgspec.Struct, rename="@{}".format):
+    x: float = 0
+    y: float = 0
+
+
+class _Scale(msgspec.Struct, rename="@{}".format):
+    x: float = 1
+    y: float = 1
+
+
+class _Transformation(msgspec.Struct, rename="pascal"):
+    translate: _Translate | None = None
+    scale: _Scale | None = None
+
+
+class _Box(msgspec.Struct, rename="@{}".format):
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class _Shape(msgspec.Struct, rename="pascal"):
+    bounding_box: _Box
+    polygon: Any = None
+
+
+class _Class(msgspec.Struct, rename="pascal"):
+    type: Any = None
+    class_candidate: Any = None
+
+
+class _Likely(msgspec.Struct):
+    type: str = msgspec.field(name="#text")
+    likelihood: float | None = msgspec.field(name="@Likelihood", default=None)
+
+
+class _Candidate(msgspec.Struct, rename="pascal"):
+    type: str
+    likelihood: float | None = None
+
+
+class _Appearance(msgspec.Struct, rename="pascal"):
+    transformation: _Transformation | None = None
+    shape: _Shape | None = None
+    class_: _Class | None = msgspec.field(name="Class", default=None)
+
+
+class _Object(msgspec.Struct, rename="pascal"):
+    object_id: int | str | None = msgspec.field(name="@ObjectId", default=None)
+    appearance: _Appearance | None = None
+
+
+class _Frame(msgspec.Struct, rename="pascal"):
+    utc_time: str = msgspec.field(name="@UtcTime")
+    transformation: _Transformation | None = None
+    object: Any = None
+
+
+class _Coordinates(NamedTuple):
+    """A system of coordinates within the normalised one: ``p * scale + shift`` for each axis."""
+
+    scale: _Scale = _Scale()
+    shift: _Translate = _Translate()
+
+    def within(self, node: _Transformation | None) -> "_Coordinates":
+        """That of a node with a transformation of its own."""
+        if node is None:
+            return self
+        scale, shift = node.scale or _Scale(), node.translate or _Translate()
+        return _Coordinates(
+            _Scale(self.scale.x * scale.x, self.scale.y * scale.y),
+            _Translate(*self._normalised(shift.x, shift.y)),
+        )
+
+    def in_picture(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point is, from 0 to 1, from the top left corner."""
+        x, y = self._normalised(x, y)
+        return (1 + x) / 2, (1 - y) / 2
+
+    def _normalised(self, x: float, y: float) -> tuple[float, float]:
+        return x * self.scale.x + self.shift.x, y * self.scale.y + self.shift.y
+
+
+def decode(payload: bytes) -> Message:
+    """Read which frame a message speaks of.
+
+    Raises:
+        FormatError: `malformed`, if it does not hold one frame.
+
+    Example:
+        >>> decode(b'{"Frame": [{"@UtcTime": "2026-11-22T10:00:00.5"}]}').captured_at
+        1795341600500000
+    """
+    try:
+        frame = _frame(payload, document)
+    except msgspec.ValidationError as error:
+        msg = f"no frame of an ONVIF scene description: {error!s:.200}"
+        raise FormatError(msg) from None
+    return Message(payload, captured_at=microseconds(frame.utc_time))
+
+
+def predictions(
+    message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+) -> Predictions:
+    """Read the objects of a frame; what is known of them beside their shape is under ``onvif``.
+
+    See `streamcrop.formats.inference.predictions`.
+    """
+    frame = _frame(message.payload, lax)
+    row_of = partial(_row, _Coordinates().within(frame.transformation))
+    return translated(_list(frame.object), row_of, resolution_wh, name=name, limit=limit)
+
+
+def _frame(payload: bytes, read_json: Callable[[bytes], Any]) -> _Frame:
+    is_xml = payload[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    found = read_xml(payload) if is_xml else read_json(payload)
+    for name in ("MetadataStream", "VideoAnalytics"):
+        if isinstance(found, dict):
+            found = found.get(name, found)
+    frames = _list(found.get("Frame")) if isinstance(found, dict) else []
+    if len(frames) != 1:
+        msg = f"a message speaks of one frame, not of {len(frames)}"
+        raise FormatError(msg)
+    return msgspec.convert(frames[0], _Frame, strict=False)
+
+
+def _list(value: Any) -> list[Any]:
+    """What may stand there several times: in JSON a list, or the one thing itself."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _row(outer: _Coordinates, value: Any) -> dict[str, Any]:
+    found = msgspec.convert(value, _Object, strict=False)
+    if found.appearance is None or (shape := found.appearance.shape) is None:
+        msg = "an object that is not visible has no shape"
+        raise FormatError(msg, reason=Reason.OUTSIDE_FRAME)
+    coordinates, box = outer.within(found.appearance.transformation), shape.bounding_box
+    appearance = {
+        key: part
+        for key, part in value["Appearance"].items()
+        if key not in {"Transformation", "Shape", "Image"}
+    }
+    name, likelihood = _class(found.appearance.class_)
+    return {
+        **between(
+            *coordinates.in_picture(box.left, box.top),
+            *coordinates.in_picture(box.right, box.bottom),
+        ),
+        "points": _points(shape.polygon, coordinates),
+        "class": name,
+        "confidence": likelihood,
+        "tracker_id": found.object_id,
+        "onvif": {**value, "Appearance": appearance},
+    }
+
+
+def _points(polygon: Any, coordinates: _Coordinates) -> list[dict[str, float]] | None:
+    """The vertices: a list, or under ``Point`` as in XML."""
+    points = _list(polygon)
+    if len(points) == 1 and isinstance(polygon := points[0], dict) and "Point" in polygon:
+        points = _list(polygon["Point"])
+    try:
+        vertices = msgspec.convert(points, list[_Point], strict=False)
+    except msgspec.ValidationError as error:
+        # Among them several polygons, whose union no prediction can say.
+        raise FormatError(str(error), reason=Reason.BAD_MASK) from None
+    places = [coordinates.in_picture(point.x, point.y) for point in vertices]
+    return [{"x": x, "y": y} for x, y in places] or None
+
+
+def _class(found: _Class | None) -> tuple[str | None, float | None]:
+    """The likeliest class of an object, and how likely it is."""
+    if found is None:
+        return None, None
+    classes: list[_Likely | _Candidate] = [
+        _Likely(part) if isinstance(part, str) else msgspec.convert(part, _Likely, strict=False)
+        for part in _list(found.type)
+    ]
+    classes += msgspec.convert(_list(found.class_candidate), list[_Candidate], strict=False)
+    classes.sort(key=lambda one: 1.0 if one.likelihood is None else one.likelihood, reverse=True)
+    return (classes[0].type, classes[0].likelihood) if classes else (None, None)

@@ -1,0 +1,146 @@
+"""Pictures over MQTT: crops and tapped frames of another node, snapshots of a camera."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from streamcrop.broker import Broker
+from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
+from streamcrop.formats.inference import as_frame_id
+from streamcrop.formats.times import microseconds
+from streamcrop.queues import BoundedQueue
+from streamcrop.sources import Item
+from streamcrop.sources.pictures import still
+
+# What may wait to be decoded.
+_MAX_WAITING, _MAX_BYTES = 64, 64 << 20
+# So many events are known again when they come twice.
+_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    payload: bytes
+    properties: Mapping[str, str]
+    arrived: int
+
+
+class MqttSource:
+    """The pictures that are published on a topic: JPEG, PNG or WebP.
+
+    A picture comes as it is, or in an event of a streamcrop node, in either mode. A crop's frame
+    ID is its event's ``id``, and its lineage goes on from there; a tapped frame's is its own.
+
+    Args:
+        broker: The connection; is told of the topic here, so before it runs.
+        topic: A topic filter.
+        frame_id: Where the ID of any other picture stands, or of all where it is said:
+            ``property:NAME``, a user property or what an event says under this name, or
+            ``level:N``, a level of the topic, from 0, or from -1 at its end. None: the user
+            property ``frame_id``.
+        unnamed: Whether a picture without an ID counts, named by the time of its arrival.
+
+    Hands out `Frame`s, and a `Reason` for every picture that is none: `no_key` without an ID,
+    `corrupt`, `ambiguous` for an event that comes again, `queue_full` for the oldest where they
+    come faster than they are decoded, and `closed` for those that wait when it is stopped.
+    """
+
+    def __init__(
+        self, broker: Broker, topic: str, *, frame_id: str | None = None, unnamed: bool = False
+    ) -> None:
+        self._place, _, self._name = (frame_id or "").partition(":")
+        self._unnamed = unnamed
+        self._lost: Counter[Reason] = Counter()
+        self._known: deque[tuple[Any, Any]] = deque(maxlen=_REMEMBERED)
+        self._waiting: BoundedQueue[_Picture] = BoundedQueue(
+            max_items=_MAX_WAITING,
+            max_bytes=_MAX_BYTES,
+            size=lambda picture: len(picture.payload),
+            overflow="drop_oldest",
+            on_drop=self._lose,
+        )
+        broker.subscribe(topic, self._arrive)
+
+    def stop(self) -> None:
+        """See `FrameSource.stop`."""
+        self._waiting.close()
+        self._waiting.clear()
+
+    async def frames(self) -> AsyncGenerator[Item]:
+        """See `FrameSource.frames`."""
+        yield Change("running", "subscribed")
+        async for picture in self._waiting:
+            for reason in self._losses():
+                yield reason
+            yield await asyncio.to_thread(self._read, picture)
+        for reason in self._losses():
+            yield reason
+
+    def _arrive(self, payload: bytes, properties: Mapping[str, str]) -> None:
+        self._waiting.put_nowait(_Picture(payload, properties, time.time_ns() // 1000))
+
+    def _lose(self, _: _Picture) -> None:
+        self._lost[Reason.CLOSED if self._waiting.closed else Reason.QUEUE_FULL] += 1
+
+    def _losses(self) -> Iterator[Reason]:
+        lost, self._lost = self._lost, Counter()
+        return lost.elements()
+
+    def _read(self, picture: _Picture) -> Frame | Reason:
+        try:
+            data, said = _opened(picture)
+            if (frame_id := self._frame_id(said, picture)) is None:
+                return Reason.NO_KEY
+            event = (said.get("source"), said.get("id")) if "specversion" in said else None
+            if event in self._known:
+                return Reason.AMBIGUOUS
+            lineage = lineage_of(said["lineage"]) if "lineage" in said else None
+            pixels = still(data)
+        except FormatError:
+            return Reason.CORRUPT
+        if lineage and (lineage[-1].width, lineage[-1].height) != pixels.resolution_wh:
+            return Reason.CORRUPT
+        if event:
+            self._known.append(event)
+        return Frame(
+            frame_id,
+            pixels,
+            captured_at=_captured_at(said),
+            arrived=picture.arrived,
+            lineage=lineage,
+        )
+
+    def _frame_id(self, said: Mapping[str, Any], picture: _Picture) -> str | None:
+        """A picture's name, or None where it has none that can be one."""
+        with suppress(FormatError, IndexError, KeyError):
+            if self._place == "level":
+                return as_frame_id(picture.properties["topic"].split("/")[int(self._name)])
+            default = "id" if "lineage" in said else "frame_id"
+            return as_frame_id(said[self._name or default])
+        return str(picture.arrived) if self._unnamed else None
+
+
+def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:
+    """A picture's bytes, and all that is said of it.
+
+    Raises:
+        FormatError: If it is a broken event.
+    """
+    payload, properties = picture.payload, picture.properties
+    if properties.get("type") not in {CROP_TYPE, FRAME_TYPE} and payload[:1] != b"{":
+        return payload, properties
+    event = read(payload, properties)
+    return event.data, {**properties, **event.metadata, **event.attributes}
+
+
+def _captured_at(said: Mapping[str, Any]) -> int | None:
+    try:
+        return microseconds(said.get("captured_at", said.get("time")))
+    except FormatError:
+        return None

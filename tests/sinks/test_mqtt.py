@@ -1,0 +1,126 @@
+"""The window of events to the broker: its bounds, its order, and how each event ends."""
+
+import asyncio
+
+import pytest
+from fakes import FakeBroker, until
+
+from streamcrop.broker import Outgoing, PacketRefusedError
+from streamcrop.core.values import Reason
+from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
+from streamcrop.sinks import mqtt
+from streamcrop.sinks.mqtt import MqttSink
+
+Ends = list[tuple[str, Reason | None]]
+
+
+def event(topic: str = "t", size: int = 10, metadata: bytes = b"{}") -> Event:
+    """A CloudEvent with a picture of so many bytes."""
+    return Event(topic, bytes(size), "image/png", {"id": topic}, metadata)
+
+
+def make(
+    broker: FakeBroker, envelope: str = "auto", max_inflight: int = 3
+) -> tuple[MqttSink, Ends]:
+    """A sink, and the ends it tells of."""
+    ends: Ends = []
+    sink = MqttSink(
+        broker,  # type: ignore[arg-type]  # a double
+        envelope=envelope,
+        qos=1,
+        max_inflight=max_inflight,
+        on_end=lambda event, reason: ends.append((event.topic, reason)),
+    )
+    return sink, ends
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit"),
+    [([1] * 5, 3), ([60, 60], 1), ([30, 60, 30], 2), ([500, 1], 1)],
+    ids=["items", "bytes", "bytes of several", "one that is larger than the window goes alone"],
+)
+def test_the_window_is_bounded(monkeypatch: pytest.MonkeyPatch, sizes: list[int], fit: int) -> None:
+    """`put` waits while so many items or bytes are on their way; all arrive, in their order."""
+    monkeypatch.setattr(mqtt, "MAX_INFLIGHT_BYTES", 100)
+
+    async def main() -> None:
+        broker = FakeBroker()
+        broker.flowing.clear()
+        sink, ends = make(broker)
+        put = 0
+
+        async def put_all() -> None:
+            nonlocal put
+            for number, size in enumerate(sizes):
+                await sink.put(event(str(number), size))
+                put += 1
+
+        putting = asyncio.create_task(put_all())
+        await until(lambda: put == fit)
+        await asyncio.sleep(0.05)
+        assert (put, ends) == (fit, [])
+        broker.flowing.set()
+        await putting
+        await sink.drain()
+        topics = [str(number) for number in range(len(sizes))]
+        assert [message.topic for message in broker.published] == topics
+        assert ends == [(topic, None) for topic in topics]
+
+    asyncio.run(main())
+
+
+def test_how_each_event_ends() -> None:
+    """Published, too large, refused, or given up: each event is told of once."""
+
+    class Refusing(FakeBroker):
+        async def publish(self, message: Outgoing) -> None:
+            if message.topic == "refused":
+                raise PacketRefusedError(message.topic)
+            if message.topic == "hanging":
+                self.flowing.clear()
+            await super().publish(message)
+
+    async def main() -> None:
+        broker = Refusing()
+        broker.max_packet = 1000
+        sink, ends = make(broker)
+        await sink.put(event("fine"))
+        await sink.put(event("large", 2000))
+        await sink.put(event("refused"))
+        await sink.drain()
+        await sink.put(event("hanging"))
+        await until(lambda: not broker.flowing.is_set())
+        await sink.abort()
+        assert ends == [
+            ("fine", None),
+            ("large", Reason.TOO_LARGE),
+            ("refused", Reason.NOT_ACKNOWLEDGED),
+            ("hanging", Reason.NOT_ACKNOWLEDGED),
+        ]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("version", "envelope", "metadata", "content_type"),
+    [
+        ("5", "auto", b"{}", "image/png"),
+        ("5", "binary", b"{}", "image/png"),
+        ("5", "json", b"{}", STRUCTURED),
+        ("3.1.1", "auto", b"{}", STRUCTURED),
+        ("5", "auto", b" " * (MAX_PROPERTY_BYTES + 1), STRUCTURED),
+    ],
+)
+def test_how_events_travel(version: str, envelope: str, metadata: bytes, content_type: str) -> None:
+    """Binary where user properties exist and hold the metadata, else in one JSON object."""
+
+    async def main() -> None:
+        broker = FakeBroker()
+        broker.version = version
+        sink, ends = make(broker, envelope)
+        await sink.put(event(metadata=metadata))
+        await sink.drain()
+        assert [message.content_type for message in broker.published] == [content_type]
+        assert ends == [("t", None)]
+
+    asyncio.run(main())

@@ -1,0 +1,284 @@
+"""Cameras: a real RTSP server, and servers that no camera should be."""
+
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from accuracy import pattern
+from peers import Camera, numbered_clip, wait_until
+from peers import number_in as cells_of
+
+from streamcrop.core.capture import CaptureClock
+from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.sources import Item
+from streamcrop.sources.live import LiveSource
+
+pytestmark = pytest.mark.e2e
+AUDIO = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n"
+Reply = Callable[[bytes, str], bytes]
+
+
+class Reading:
+    """A source that is read in a thread; what it handed out, and when."""
+
+    def __init__(self, source: LiveSource) -> None:
+        self.source = source
+        self.items: list[tuple[float, Item]] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for item in self.source:
+            self.items.append((time.monotonic(), item))
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [item for _, item in self.items if isinstance(item, Frame)]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [item for _, item in self.items if isinstance(item, Change)]
+
+    def stop(self, seconds: float = 10) -> float:
+        """End it; returns how long that took."""
+        since = time.monotonic()
+        self.source.stop()
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+        return time.monotonic() - since
+
+
+@contextlib.contextmanager
+def reading(url: str, **how: object) -> Iterator[Reading]:
+    """Read a camera for the length of the block."""
+    clock = CaptureClock(8000, 0.5)
+    found = Reading(LiveSource(url, clock=clock, read_sei=True, **how))  # type: ignore[arg-type]
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@contextlib.contextmanager
+def camera(folder: Path, *options: str) -> Iterator[Camera]:
+    """A camera for the length of the block."""
+    found = Camera(folder, *options)
+    try:
+        yield found
+    finally:
+        found.thaw()
+        found.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Camera]:
+    """One camera for the tests that do it no harm."""
+    with camera(tmp_path_factory.mktemp("camera")) as found:
+        yield found
+
+
+def number_in(frame: Frame) -> int | None:
+    """The number that the camera drew."""
+    bgr = frame.pixels.bgr()
+    left, top, right, bottom = pattern.box(bgr.shape[1])
+    return pattern.read(bgr[top:bottom, left:right])
+
+
+def rtsp_server(reply: Reply) -> tuple[str, socket.socket]:
+    """Something that answers on a port like no camera does; its URL holds a password."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while request := connection.recv(4096):
+                lines = request.decode(errors="replace").split("\r\n")
+                cseq = next((line for line in lines if line.lower().startswith("cseq")), "CSeq: 1")
+                connection.sendall(reply(request, cseq))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return f"rtsp://user:s3cret@127.0.0.1:{listener.getsockname()[1]}/main", listener
+
+
+def status(line: str, *headers: str) -> Reply:
+    """Answers everything with the same status."""
+    return lambda _, cseq: "\r\n".join((f"RTSP/1.0 {line}", cseq, *headers, "", "")).encode()
+
+
+def describes(sdp: str) -> Reply:
+    """Answers everything, and describes itself so."""
+
+    def reply(request: bytes, cseq: str) -> bytes:
+        body = sdp if request.startswith(b"DESCRIBE") else ""
+        head = f"RTSP/1.0 200 OK\r\n{cseq}\r\nPublic: DESCRIBE, SETUP, PLAY\r\n"
+        kind = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n" if body else ""
+        return f"{head}{kind}\r\n{body}".encode()
+
+    return reply
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_every_frame_knows_what_it_is(shared: Camera, transport: str) -> None:
+    """Frames carry an epoch's ID, their SEI, their capture time, and the picture that both name."""
+    with reading(shared.url, transport=transport) as read:
+        wait_until(lambda: sum(f.captured_at is not None for f in read.frames) > 60, 30)
+    frames = read.frames
+    assert frames[0].frame_id == f"{frames[0].epoch}-0"
+    assert len({f.frame_id for f in frames}) == len(frames)
+    assert len({f.epoch for f in frames}) == 1
+    for frame in frames:
+        assert frame.sei is not None
+        assert number_in(frame) == int(frame.sei.partition("-")[2])
+        assert frame.arrived is not None
+    timed = [f for f in frames if f.captured_at is not None]
+    times = [f.captured_at or 0 for f in timed]
+    assert times == sorted(set(times))
+    assert all(0 < (f.arrived or 0) - (f.captured_at or 0) < 5_000_000 for f in timed)
+    # From the first time on, no frame is without one.
+    first = next(n for n, f in enumerate(frames) if f.captured_at is not None)
+    assert all(f.captured_at is not None for f in frames[first:])
+
+
+def test_a_camera_that_dies_and_comes_back(tmp_path: Path) -> None:
+    """Each connection is an epoch of its own, and the first picture comes soon."""
+    with camera(tmp_path) as cam, reading(cam.url) as read:
+        wait_until(lambda: len(read.frames) > 20, 30)
+        cam.kill()
+        wait_until(lambda: any(c.state == "reconnecting" for c in read.changes), 10)
+        before = len(read.frames)
+        cam.start()
+        wait_until(lambda: len(read.frames) > before + 20, 30)
+    epochs = list(dict.fromkeys(f.epoch for f in read.frames))
+    assert len(epochs) == 2
+    for epoch in epochs:
+        ids = [f.frame_id for f in read.frames if f.epoch == epoch]
+        assert len(ids) == len(set(ids)) > 10
+        assert all(frame_id.startswith(f"{epoch}-") for frame_id in ids)
+    for frame in read.frames:
+        assert number_in(frame) == int((frame.sei or "").partition("-")[2])
+    assert [c.state for c in read.changes if c.state == "running"] == ["running", "running"]
+    assert "refused" in read.changes[-2].reason
+
+
+def test_a_camera_that_hangs(tmp_path: Path) -> None:
+    """A camera that keeps the connection and sends nothing is given up after `stall_timeout`."""
+    with camera(tmp_path) as cam, reading(cam.url, stall_timeout=1.5) as read:
+        wait_until(lambda: len(read.frames) > 20, 30)
+        cam.freeze()
+        wait_until(lambda: read.changes[-1].state == "reconnecting", 10)
+        assert read.changes[-1].reason == "the camera has sent nothing for 1.5 s"
+        last = max(at for at, item in read.items if isinstance(item, Frame))
+        stalled = next(at for at, item in read.items if item is read.changes[-1])
+        assert stalled - last > 1
+        cam.thaw()
+        wait_until(lambda: read.items[-1][1].__class__ is Frame, 30)
+        cam.freeze()
+        # A stop does not wait for the camera.
+        assert read.stop() < 5
+        cam.thaw()
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (status("401 Unauthorized", 'WWW-Authenticate: Basic realm="x"'), "refuses the name or"),
+        (status("403 Forbidden"), "refuses the name or password in source.url"),
+        (status("404 Not Found"), "no connection to the camera: Server returned 404 Not Found"),
+        (describes("hello"), "no video"),
+        (describes(AUDIO), "no video"),
+        (lambda _, __: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(999), "no connection to the"),
+        (lambda _, __: b"", "no answer within 1 s"),
+    ],
+    ids=["401", "403", "404", "no-sdp", "audio", "http", "silent"],
+)
+def test_what_is_no_camera(reply: Reply, expected: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each of them is told apart in one line without the password, and tried again."""
+    caplog.set_level(logging.DEBUG)
+    url, listener = rtsp_server(reply)
+    with listener, reading(url, connect_timeout=1) as read:
+        wait_until(lambda: bool(read.changes), 15)
+        assert {c.state for c in read.changes} == {"reconnecting"}
+        assert expected in read.changes[0].reason
+        assert "s3cret" not in str(read.items) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["rtsp://user:s3cret@no-such-host.invalid/main", "rtsp://user:s3cret@127.0.0.1:9/main"]
+)
+def test_nobody_there(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A host that does not resolve or a closed port is said, and tried again."""
+    with reading(url) as read:
+        wait_until(lambda: len(read.changes) > 2, 60)
+    assert all(c.reason.startswith("no connection to the camera: ") for c in read.changes)
+    assert "s3cret" not in str(read.items) + caplog.text
+
+
+def test_reconnecting_leaks_nothing(shared: Camera) -> None:
+    """Connections in turn leave no thread, no file descriptor and no memory behind."""
+    process = psutil.Process()
+
+    def connect(times: int) -> None:
+        for _ in range(times):
+            source = LiveSource(shared.url)
+            for item in source:
+                if isinstance(item, Frame):
+                    source.stop()
+
+    connect(3)
+    threads, files, memory = threading.active_count(), process.num_fds(), process.memory_info().rss
+    connect(int(os.environ.get("STREAMCROP_RECONNECTS", "10")))
+    assert threading.active_count() <= threads
+    assert process.num_fds() <= files
+    assert process.memory_info().rss - memory < 5 << 20
+
+
+def test_a_device() -> None:
+    """A device is read through FFmpeg's format; a missing one is said and tried again."""
+    source = LiveSource("testsrc=size=64x48:rate=30", container="lavfi")
+    frames = [item for item in itertools.islice(source, 20) if isinstance(item, Frame)]
+    assert len(frames) > 10
+    assert frames[0].pixels.resolution_wh == (64, 48)
+    with reading("/dev/no-such-video", container="v4l2") as read:
+        wait_until(lambda: len(read.changes) > 1, 10)
+        assert "No such file" in read.changes[0].reason
+
+
+def test_damage_is_never_a_frame(tmp_path: Path) -> None:
+    """From the first packet that is lost to the next key picture, pictures are `corrupt`."""
+    clip = numbered_clip(tmp_path / "clip.ts", 90, options={"g": "30", "bf": "0"})
+    data = bytearray(clip.read_bytes())
+    # A part of the second group of pictures, in the stream's own packets of 188 bytes.
+    at = len(data) * 4 // 9 // 188 * 188
+    del data[at : at + 3 * 188]
+    clip.write_bytes(data)
+    items = list(itertools.takewhile(is_picture, LiveSource(str(clip), container="mpegts")))
+    frames = [item for item in items if isinstance(item, Frame)]
+    assert [int(f.frame_id.partition("-")[2]) for f in frames] == sorted(
+        int(f.frame_id.partition("-")[2]) for f in frames
+    )
+    numbers = [cells_of(frame.pixels.bgr()) for frame in frames]
+    assert set(range(30)) | set(range(60, 90)) <= set(numbers)
+    assert len(numbers) == len(set(numbers)) < 90
+    lost = items.count(Reason.CORRUPT)
+    assert lost
+    assert lost + len(frames) in {89, 90}
+
+
+def is_picture(item: Item) -> bool:
+    """Whether it is a frame or one that was lost; the connection's begin counts as well."""
+    return not isinstance(item, Change) or item.state == "running"

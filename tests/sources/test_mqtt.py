@@ -1,0 +1,293 @@
+"""Pictures over a real broker: their names, their past, and what becomes of those that are none."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from peers import Client, Image, Mosquitto, number_in, numbered
+
+from streamcrop.broker import Address, Broker
+from streamcrop.core.values import Change, Frame, LineageEntry, Reason
+from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes
+from streamcrop.sources.mqtt import MqttSource
+
+TOPIC = "cams/front/jpg"
+WIDTH, HEIGHT = 200, 40
+AT = 1795341600123456
+AT_TEXT = "2026-11-22T10:00:00.123456Z"
+
+
+def png(number: int = 5) -> bytes:
+    """A picture that carries its number."""
+    done, data = cv2.imencode(".png", numbered(number, WIDTH, HEIGHT))
+    assert done
+    return data.tobytes()
+
+
+@asynccontextmanager
+async def source_at(
+    mosquitto: Mosquitto, topic: str = "cams/#", **how: Any
+) -> AsyncIterator[tuple[MqttSource, Client]]:
+    """A source on a connection of its own, and somebody who publishes."""
+    broker = Broker(Address("127.0.0.1", mosquitto.port), name="test")
+    source = MqttSource(broker, topic, **how)
+    running = asyncio.create_task(broker.run())
+    try:
+        await broker.wait_until_up()
+        async with Client(mosquitto.port) as client:
+            yield source, client
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def take(source: MqttSource, count: int) -> list[Any]:
+    """The next items, without the changes of the connection."""
+    found: list[Any] = []
+    async with asyncio.timeout(20), aclosing(source.frames()) as items:
+        async for item in items:
+            found += [] if isinstance(item, Change) else [item]
+            if len(found) == count:
+                break
+    return found
+
+
+def received(
+    mosquitto: Mosquitto,
+    payload: bytes,
+    said: dict[str, str] | None = None,
+    topic: str = TOPIC,
+    **how: Any,
+) -> Any:
+    """What a source makes of one message."""
+
+    async def main() -> Any:
+        async with source_at(mosquitto, **how) as (source, client):
+            await client.publish(payload, topic, said)
+            return (await take(source, 1))[0]
+
+    return asyncio.run(main())
+
+
+def entry(name: str, width: int, height: int, *origin: int) -> dict[str, Any]:
+    """An image of a lineage, as messages write it."""
+    return {"id": name, "width": width, "height": height, **({"origin": origin} if origin else {})}
+
+
+def event(mode: str, kind: str = CROP_TYPE, **metadata: Any) -> tuple[bytes, dict[str, str]]:
+    """A picture as a node publishes it: the payload, and the user properties."""
+    described = attributes(
+        kind=kind, node="n", stream="gate", event_id="gate/7/car", subject="car", time=AT
+    )
+    made = Event("", png(), "image/png", described, json.dumps(metadata).encode())
+    packet = MODES[mode](made)
+    return packet.payload, dict(packet.user_properties)
+
+
+CROP = {
+    "id": "gate/7/car",
+    "frame_id": "7",
+    "captured_at": AT_TEXT,
+    "lineage": [entry("gate/7", 640, 480), entry("car", WIDTH, HEIGHT, 100, 50)],
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_picture_and_its_properties(broker: Mosquitto, suffix: str) -> None:
+    """A plain picture: its pixels, its ID and times; it has no past and no media time."""
+    data = cv2.imencode(suffix, numbered(9, WIDTH, HEIGHT))[1].tobytes()
+    before = time.time_ns() // 1000
+    frame = received(broker, data, {"frame_id": "a/b 1", "captured_at": AT_TEXT})
+    assert isinstance(frame, Frame)
+    assert number_in(frame.pixels.bgr()) == 9
+    assert frame.pixels.resolution_wh == (WIDTH, HEIGHT)
+    assert (frame.frame_id, frame.captured_at) == ("a/b 1", AT)
+    assert before <= (frame.arrived or 0) <= time.time_ns() // 1000
+    assert (frame.lineage, frame.epoch, frame.pts, frame.sei) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (None, "7"),
+        ("property:n", "8"),
+        ("property:frame_id", "7"),
+        ("level:0", "cams"),
+        ("level:1", "front"),
+        ("level:-1", "jpg"),
+        ("level:3", Reason.NO_KEY),
+        ("level:-4", Reason.NO_KEY),
+        ("property:missing", Reason.NO_KEY),
+        ("property:long", Reason.NO_KEY),
+        ("property:unprintable", Reason.NO_KEY),
+        ("property:empty", Reason.NO_KEY),
+    ],
+)
+def test_where_the_id_stands(broker: Mosquitto, place: str | None, expected: str) -> None:
+    """The ID is where the configuration says; one that cannot be one is none."""
+    said = {"frame_id": "7", "n": "8", "long": "x" * 1025, "unprintable": "a\u200eb", "empty": ""}
+    found = received(broker, png(), said, frame_id=place)
+    assert (found.frame_id if isinstance(found, Frame) else found) == expected
+
+
+def test_a_picture_without_an_id(broker: Mosquitto) -> None:
+    """It ends as `no_key`; where IDs pair nothing, it is named by its arrival."""
+    assert received(broker, png()) == Reason.NO_KEY
+    frame = received(broker, png(), unnamed=True)
+    assert frame.frame_id == str(frame.arrived)
+    assert received(broker, png(), {"frame_id": "7"}, unnamed=True).frame_id == "7"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_crop_of_another_node(broker: Mosquitto, mode: str) -> None:
+    """A crop's ID is its event's, and its whole chain of images comes with it."""
+    frame = received(broker, *event(mode, **CROP))
+    assert frame.frame_id == "gate/7/car"
+    assert frame.captured_at == AT
+    assert frame.lineage == (
+        LineageEntry("gate/7", None, 640, 480),
+        LineageEntry("car", (100, 50), WIDTH, HEIGHT),
+    )
+    assert number_in(frame.pixels.bgr()) == 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_tapped_frame(broker: Mosquitto, mode: str) -> None:
+    """A frame that a node tapped keeps its ID; its capture time may be the event's alone."""
+    frame = received(broker, *event(mode, FRAME_TYPE, frame_id="ab-7"))
+    assert (frame.frame_id, frame.lineage, frame.captured_at) == ("ab-7", None, AT)
+
+
+def test_a_place_for_the_id_of_an_event(broker: Mosquitto) -> None:
+    """Where the configuration names a place, it holds for events, too."""
+    assert received(broker, *event("json", **CROP), frame_id="property:subject").frame_id == "car"
+    assert received(broker, *event("json", **CROP), frame_id="level:1").frame_id == "front"
+
+
+def test_an_event_that_comes_again(broker: Mosquitto) -> None:
+    """Delivery is at least once: of two equal events the second is left out, the first stays."""
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            for mode in ("binary", "json"):
+                payload, said = event(mode, **CROP)
+                await client.publish(payload, TOPIC, said)
+            for _ in range(2):
+                await client.publish(png(), TOPIC, {"frame_id": "1", "id": "camera 1"})
+            crop, again, *plain = await take(source, 4)
+        assert (crop.frame_id, again) == ("gate/7/car", Reason.AMBIGUOUS)
+        assert [frame.frame_id for frame in plain] == ["1", "1"]
+
+    asyncio.run(main())
+
+
+def _with(**changed: Any) -> dict[str, Any]:
+    return {**CROP, **changed}
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        pytest.param(b"", {}, id="nothing"),
+        pytest.param(b"a text", {}, id="text"),
+        pytest.param(png()[:-200], {}, id="cut off"),
+        pytest.param(b'{"specversion":', {}, id="broken JSON"),
+        pytest.param(b'{"specversion": "1.0"}', {}, id="no picture in the event"),
+        pytest.param(png(), {"specversion": "1.0", "type": CROP_TYPE}, id="no metadata"),
+        pytest.param(*event("binary", **_with(lineage=7)), id="no lineage"),
+        pytest.param(*event("json", **_with(lineage=CROP["lineage"][:1])), id="a root alone"),
+        pytest.param(
+            *event("binary", **_with(lineage=[entry("r", 640, 480), entry("car", 9, 9, 1, 1)])),
+            id="another size",
+        ),
+    ],
+)
+def test_what_is_no_picture_is_corrupt(
+    broker: Mosquitto, payload: bytes, said: dict[str, str]
+) -> None:
+    """Broken pictures, events and pasts end as `corrupt`, and the next picture is read."""
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            await client.publish(payload, TOPIC, {"frame_id": "1", **said})
+            await client.publish(png(), TOPIC, {"frame_id": "2"})
+            broken, frame = await take(source, 2)
+        assert broken == Reason.CORRUPT
+        assert frame.frame_id == "2"
+
+    asyncio.run(main())
+
+
+def test_a_time_that_is_none(broker: Mosquitto) -> None:
+    """A capture time that cannot be read is not known; the picture is."""
+    frame = received(broker, png(), {"frame_id": "1", "captured_at": "yesterday"})
+    assert frame.captured_at is None
+
+
+def test_a_burst_is_bounded_and_counted(broker: Mosquitto) -> None:
+    """Where pictures come faster than they are read, the oldest go, each as `queue_full`."""
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            await asyncio.gather(
+                *(client.publish(png(n), TOPIC, {"frame_id": str(n)}) for n in range(100))
+            )
+            await asyncio.sleep(0.5)
+            found = await take(source, 100)
+        reasons = [item for item in found if isinstance(item, Reason)]
+        frames = [item for item in found if isinstance(item, Frame)]
+        assert Counter(reasons) == {Reason.QUEUE_FULL: 36}
+        assert len(frames) == 64
+        assert all(number_in(frame.pixels.bgr()) == int(frame.frame_id) for frame in frames)
+
+    asyncio.run(main())
+
+
+def test_waiting_pictures_are_bounded_in_bytes(broker: Mosquitto) -> None:
+    """Few large payloads are too many before many small ones are."""
+    large = bytes(30 << 20)
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            for _ in range(4):
+                await client.publish(large, TOPIC)
+            await asyncio.sleep(0.5)
+            assert Counter(await take(source, 4)) == {Reason.QUEUE_FULL: 2, Reason.NO_KEY: 2}
+
+    asyncio.run(main())
+
+
+def test_what_waits_at_the_end_is_closed(broker: Mosquitto) -> None:
+    """`stop` ends the stream; pictures that wait are handed out as `closed`, none vanishes."""
+
+    async def main() -> list[Any]:
+        found: list[Any] = []
+        async with source_at(broker) as (source, client):
+            for n in range(5):
+                await client.publish(png(n), TOPIC, {"frame_id": str(n)})
+            await asyncio.sleep(0.5)
+            async with asyncio.timeout(20), aclosing(source.frames()) as items:
+                async for item in items:
+                    found.append(item)
+                    if isinstance(item, Frame):
+                        source.stop()
+        return found
+
+    change, frame, *rest = asyncio.run(main())
+    assert change == Change("running", "subscribed")
+    assert frame.frame_id == "0"
+    assert rest == [Reason.CLOSED] * 4
+
+
+def test_pixels_are_the_very_pixels(broker: Mosquitto) -> None:
+    """A lossless picture arrives bit by bit."""
+    image: Image = np.random.default_rng(3).integers(0, 256, (33, 47, 3), np.uint8)
+    data = cv2.imencode(".png", image)[1].tobytes()
+    assert np.array_equal(received(broker, data, {"frame_id": "1"}).pixels.bgr(), image)

@@ -1,0 +1,101 @@
+"""A blocking source in a thread of its own."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from fakes import ListSource, frame, until
+
+from streamcrop.core.values import Frame
+from streamcrop.errors import SourceError
+from streamcrop.sources.threads import Threaded
+
+
+class Hanging:
+    """Hands out a frame, and then hangs in a call that nobody can interrupt."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.stopped = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield frame(0)
+        self.released.wait(30)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_all_items_in_order_then_the_end() -> None:
+    """Everything is handed over in order; the end and an error come behind it."""
+
+    async def main() -> None:
+        frames = [item async for item in Threaded(ListSource(map(frame, range(50)))).frames()]
+        assert [item.frame_id for item in frames if isinstance(item, Frame)] == [
+            str(n) for n in range(50)
+        ]
+        broken = Threaded(ListSource([frame(0)], SourceError("breaks off"))).frames()
+        await anext(broken)
+        with pytest.raises(SourceError, match="breaks off"):
+            await anext(broken)
+
+    asyncio.run(main())
+
+
+def test_a_consumer_that_waits_holds_the_source() -> None:
+    """No more than a few frames are read ahead of the consumer."""
+    read = []
+
+    class Counting(ListSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for number in range(100):
+                read.append(number)
+                yield frame(number)
+
+    async def main() -> None:
+        source = Threaded(Counting([]))
+        frames = source.frames()
+        await anext(frames)
+        await asyncio.sleep(0.2)
+        assert len(read) < 6
+        await frames.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_hanging_source_holds_up_nobody() -> None:
+    """`stop` ends the frames although the thread still hangs, and the process could end."""
+    hanging = Hanging()
+
+    async def main() -> None:
+        source = Threaded(hanging)
+
+        async def read() -> int:
+            return len([item async for item in source.frames()])
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.1)
+        since = time.monotonic()
+        source.stop()
+        assert await task == 1
+        assert time.monotonic() - since < 5
+        assert hanging.stopped
+        [thread] = [thread for thread in threading.enumerate() if thread.name == "source"]
+        assert thread.daemon
+        hanging.released.set()
+        await until(lambda: not thread.is_alive())
+
+    asyncio.run(main())
+
+
+def test_stopped_before_it_began() -> None:
+    """A source that is stopped first hands out nothing."""
+
+    async def main() -> None:
+        source = Threaded(ListSource([frame(0)]))
+        source.stop()
+        assert [item async for item in source.frames()] == []
+
+    asyncio.run(main())

@@ -1,0 +1,94 @@
+"""What a node remembers of its frames, and how it is asked."""
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import frame
+from peers import NUMBER_BOX, Client, Mosquitto, Node, box_of, numbered_clip, settings
+
+from streamcrop.core.values import Message
+from streamcrop.explain import History
+
+
+def test_a_frame_is_known_by_all_its_names() -> None:
+    """A frame's ID, its SEI and its capture time all lead to the same story."""
+    history = History()
+    known = replace(frame("a-1"), sei="s1", captured_at=1_795_341_600_000_000)
+    history.note(known, "received")
+    history.note_message(Message(b"", captured_at=known.captured_at), "late")
+    for name in ("a-1", "s1", "2026-11-22T10:00:00.000000Z"):
+        assert history.explain(name) == "received; a message for it ended as late"
+    assert history.explain("a-2").startswith("never received")
+
+
+def test_memory_is_bounded() -> None:
+    """The oldest names are forgotten, and one frame's story does not grow without end."""
+    history = History()
+    for _ in range(100):
+        history.note(frame("first", size=2), "received")
+    assert history.explain("first").count("received") < 10
+    for number in range(10_000):
+        history.note(frame(number, size=2), "received")
+    assert history.explain("first").startswith("never received")
+    assert history.explain("9999") == "received"
+
+
+@pytest.mark.e2e
+def test_a_running_node_is_asked(broker: Mosquitto, tmp_path: Path) -> None:
+    """`streamcrop explain` says why there is no crop: the node's own account, over the broker."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 12)
+
+    async def explain(frame_id: str, stream: str = "gate") -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "streamcrop",
+            "explain",
+            str(tmp_path / "node.yaml"),
+            "--stream",
+            stream,
+            "--frame-id",
+            frame_id,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, error = await process.communicate()
+        return process.returncode, (said + error).decode()
+
+    async def main() -> None:
+        chosen = settings(broker.url, clip, pairing={"max_wait": 60})
+        async with Client(broker.port) as client:
+            with Node(tmp_path, chosen) as node:
+                await client.until_running()
+                boxes = [box_of(NUMBER_BOX), box_of((900, 900, 950, 950))]
+                await client.publish({"frame_id": 3, "predictions": boxes})
+                await client.publish({"frame_id": 4, "predictions": []})
+                await client.publish({"frame_id": 3, "predictions": []})
+                await client.until(lambda: len(client.of("metadata")) == 2)
+                expected = {
+                    "3": "paired by frame_id, 2 predictions: 1 crops made, 1 outside_frame",
+                    "4": "paired by frame_id, 0 predictions: 0 crops made",
+                    "5": "gate/5: received, waits for its detections\n",
+                    "999": "never received",
+                }
+                for frame_id, story in expected.items():
+                    code, said = await explain(frame_id)
+                    assert code == 0, said
+                    assert story in said
+                assert "a message for it ended as duplicate" in (await explain("3"))[1]
+                assert "streams are gate" in (await explain("3", "yard"))[1]
+                # Nobody has the node publish wherever he likes.
+                question = {"stream": "gate", "frame_id": "3", "reply_to": "streamcrop/gate/crops"}
+                await client.publish(question, "streamcrop/node/test/explain")
+                await client.publish(b"rubbish", "streamcrop/node/test/explain")
+                node.stop()
+                await asyncio.to_thread(node.wait)
+                assert len(client.of("crops")) == 1
+        code, said = await explain("3")
+        assert code == 1
+        assert "no node 'test' answers" in said
+
+    asyncio.run(main())

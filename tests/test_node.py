@@ -1,0 +1,53 @@
+"""A node: what it is told of the broker, and what the broker is told of it."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from peers import Client, Mosquitto, Node, numbered_clip, settings
+
+from streamcrop import config
+from streamcrop.node import address_of
+
+
+@pytest.mark.parametrize(
+    ("envelope", "wanted", "protocol"),
+    [
+        ("auto", "auto", "auto"),
+        ("binary", "auto", "5"),
+        ("json", "auto", "auto"),
+        ("auto", "3.1.1", "3.1.1"),
+    ],
+)
+def test_the_version_follows_from_the_envelope(envelope: str, wanted: str, protocol: str) -> None:
+    """User properties need MQTT 5, so with `envelope: binary` there is nothing to fall back to."""
+    tree = settings("mqtts://me:x@h:1", "a.mp4", output={"envelope": envelope})
+    tree["broker"] |= {"protocol": wanted, "ca": "ca.pem"}
+    address = address_of(config.parse(json.dumps(tree)))
+    assert (address.host, address.port, address.tls, address.ca) == ("h", 1, True, "ca.pem")
+    assert (address.username, address.password) == ("me", "x")
+    assert address.protocol == protocol
+
+
+def test_a_node_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
+    """The last will says so, since the node cannot; a later subscriber hears it, too."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 3)
+
+    async def main() -> None:
+        with Node(tmp_path, settings(broker.url, clip, pairing={"max_wait": 60})) as node:
+            async with Client(broker.port) as client:
+                await client.until_running()
+                node.process.kill()
+                await client.until(lambda: presence(client)[-1:] == ["offline"])
+                assert presence(client)[0] == "online"
+            async with Client(broker.port) as later:
+                await later.until(lambda: presence(later) == ["offline"])
+
+    asyncio.run(main())
+
+
+def presence(client: Client) -> list[str]:
+    """What was said of the node, in order."""
+    topic = "streamcrop/node/test/status"
+    return [json.loads(m.payload)["state"] for m in client.arrived if m.topic == topic]
