@@ -9,8 +9,9 @@ time that the demuxer worked out for each packet, and whether it can be believed
 _REORDERED = 1_000_000
 # So much sooner or later than before may a picture come by another connection.
 _DELAYED = 1_000_000
-# Of a report's interval, which RFC 3550, 6.2, varies by half: the other reader learns by its own.
-_UNTIL_ALL_KNOW = 1.5
+# Another reader learns of a jump by its own next report. Reports each second or two have a pace of
+# the sender's own; RFC 3550's, 6.2, is 5 s, varied by half.
+_VARIED, _USUAL, _OWN_PACE = 1.5, 5.0, 2.0
 _LAST_TIME = 32_503_680_000_000_000
 
 
@@ -29,8 +30,8 @@ class CaptureClock:
 
     Args:
         tolerance: By how much a mapping may move, in microseconds.
-        quiet: For how long no picture has a time after a jump, in seconds, at least; longer where
-            the reports come in longer intervals.
+        quiet: For how long no picture has a time after a jump, in seconds, at least; longer until
+            another reader must have had a report of its own.
 
     Example:
         >>> clock = CaptureClock(tolerance=8000, quiet=2.0)
@@ -99,5 +100,6 @@ class CaptureClock:
         return gone > 0 and abs(gone - (now - self._latest_at) * 1_000_000) <= _DELAYED
 
     def _be_quiet(self, now: float) -> None:
-        self._quiet_until = now + max(self._quiet, _UNTIL_ALL_KNOW * self._longest)
+        interval = self._longest if 0 < self._longest < _OWN_PACE else max(self._longest, _USUAL)
+        self._quiet_until = now + max(self._quiet, _VARIED * interval)
         self._latest = None

@@ -23,7 +23,7 @@ class Verdict:
     right: set[int] = field(default_factory=set)
     crops: Counter[str] = field(default_factory=Counter)
     paired_by: set[str] = field(default_factory=set)
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)  # of wrong ones, the first five
 
     def judge(self, crop: bytes, metadata: dict[str, Any]) -> None:
         """Count a crop."""
@@ -35,7 +35,7 @@ class Verdict:
             self.right.add(seen)
             return
         self.crops["unreadable" if seen is None else "wrong"] += 1
-        if len(self.examples) < 5:
+        if seen is not None and len(self.examples) < 5:
             names = {name: metadata.get(name) for name in ("frame_id", "pts", "residual")}
             self.examples.append(f"said {said}, shows {seen}: {names}")
 

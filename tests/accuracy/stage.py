@@ -19,9 +19,10 @@ from accuracy.proxy import Faults, Proxy
 from peers import Mosquitto, free_port, settings
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly "
-    "gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi"
+_NO_CAMERA = (
+    "no camera; where GStreamer is missing: apt-get install gstreamer1.0-plugins-base "
+    "gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gir1.2-gst-rtsp-server-1.0 "
+    "gir1.2-gst-plugins-base-1.0 python3-gi"
 )
 # The keys that promise the right frame.
 PROMISING = ("frame_id", "sei", "utc")
@@ -73,6 +74,7 @@ class Result:
     verdict: Verdict
     ledger: dict[str, Any]
     key: str
+    asked: int
     exit_code: int
     complete: bool
 
@@ -87,6 +89,8 @@ class Result:
         published = self.ledger["crops"]["published"]
         arrived = self.verdict.crops.total()
         found = [f"the node ended with {self.exit_code}"] if self.exit_code else []
+        if len(self.verdict.published) < self.asked:
+            found.append(f"in time, {len(self.verdict.published)} of {self.asked} were spoken of")
         if arrived != published:
             found.append(f"{published} crops published, {arrived} arrived")
         if self.verdict.paired_by - {self.key}:
@@ -167,7 +171,7 @@ class Stage:
             await self._tick()
         code = await self._stop("node")
         ledger = json.loads((self._folder / "ledger.json").read_text())["streams"]["gate"]
-        return Result(self._verdict, ledger, self._key, code, scenario.complete)
+        return Result(self._verdict, ledger, self._key, size.frames, code, scenario.complete)
 
     # What may happen.
 
@@ -189,12 +193,13 @@ class Stage:
         flat = [str(part) for pair in arguments.items() for part in pair]
         self._epoch += 1
         command = [_SYSTEM_PYTHON, "-m", "accuracy.server", *flat, *self._scenario.camera]
-        server = self._start("server", command)
+        try:
+            server = self._start("server", command)
+        except FileNotFoundError:
+            raise RuntimeError(_NO_CAMERA) from None
         while b"ready" not in (self._folder / "server.log").read_bytes():
             if server.poll() is not None:
-                said = (self._folder / "server.log").read_text()
-                msg = f"no camera. Where GStreamer is missing: apt-get install {PACKAGES}\n{said}"
-                raise RuntimeError(msg)
+                raise RuntimeError(f"{_NO_CAMERA}\n{self._said('server', server.returncode)}")
             await asyncio.sleep(0.05)
 
     def kill(self, name: str) -> None:
