@@ -1,9 +1,6 @@
 """WebRTC: publishers who come to us (WHIP), and servers that we ask (WHEP).
 
-aiortc does ICE, DTLS, SRTP and the reassembly of pictures. We decode ourselves, because its own
-decoder never says that a picture before this one was lost (neither FFmpeg's H.264 nor its VP8
-decoder notices: the picture merely shows something that never was), does not say for VP8 which
-pictures are key pictures, and works through a queue that has no bound.
+aiortc does ICE, DTLS and SRTP; what it does with pictures, `streamcrop.sources.rtp` does instead.
 """
 
 import asyncio
@@ -11,38 +8,27 @@ import queue
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
-from fractions import Fraction
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
-import av
 import av.logging
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
-from aiortc.rtp import RtpPacket
+from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import SessionDescription
-from aiortc.utils import uint16_add, uint16_gt
-from av.codec.context import Flags
 
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
-from streamcrop.formats import sei
 from streamcrop.http import RefusedError, WhepClient
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item
-from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY, new_epoch, tells_loss
-from streamcrop.sources.pictures import pixels_of
+from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY
+from streamcrop.sources.rtp import Decoder, Encoded, Reassembly, Repairs
 
 # Undecoded pictures: two seconds, so that a busy moment costs none.
 _MAX_PICTURES, _MAX_BYTES = 64, 16 << 20
-# A power of two; a picture of more packets never becomes complete.
-_MAX_PACKETS = 2048
-# How long a packet is waited for, and how often it is asked for, in seconds.
-_PATIENCE, _ASK_AGAIN = 0.5, 0.1
-_TIME_BASE = Fraction(1, 90_000)
 # A browser sends a new key picture at most so often.
 _ASK_EVERY = 0.5
 _MAX_SECTIONS = 16
@@ -50,101 +36,10 @@ _GIVE_UP_CHECKS = 0.5
 _REPLACED = "another publisher took its place"
 
 
-class _Encoded(NamedTuple):
-    """A picture as it came, undecoded; `lost`: how many just before it did not come whole."""
-
-    codec: str
-    data: bytes
-    pts: int
-    lost: int
-    arrived: int
-
-
-class _Reassembly(JitterBuffer):
-    """aiortc's, which hands out all that is complete, and does not wait for ever.
-
-    By itself it hands out one picture a packet, so that what has piled up stays, and gives up a
-    missing packet when it is full: with a small picture that is longer than anybody waits.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(capacity=_MAX_PACKETS, is_video=True)
-        self.complete: list[tuple[bytes, int, int]] = []
-        self._lost = 0
-        self._media: int | None = None
-        self._latest = 0
-        self._newest: int | None = None
-        self._gap = False
-
-    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        number, newest, now = packet.sequence_number, self._newest, time.monotonic()
-        cast("Any", packet).came = now
-        self._gap |= newest is not None and number != uint16_add(newest, 1)
-        gave_up, picture = super().add(packet)
-        if newest is None or gave_up or uint16_gt(number, newest):
-            self._newest = number
-        # How many aiortc let go of itself is not known.
-        self._lost += gave_up
-        first = self._take(picture)
-        while self._gap and self._gives_up(now):
-            gave_up = True
-        while self._origin is not None and (picture := self._remove_frame(number)):
-            first = self._take(picture)
-        return gave_up, first
-
-    def _take(self, picture: JitterFrame | None) -> JitterFrame | None:
-        if picture:
-            self.complete.append((picture.data, self._pts(picture.timestamp), self._lost))
-            self._lost = 0
-        return picture
-
-    def _gives_up(self, now: float) -> bool:
-        """Let go of the pictures around the first gap, if it has been there for long."""
-        self._gap = False
-        if self._origin is None or self._newest is None:
-            return False
-        count = uint16_add(self._newest, -self._origin) + 1
-        packets = [self._packets[(self._origin + at) % _MAX_PACKETS] for at in range(count)]
-        if None not in packets:
-            return False
-        self._gap = True
-        behind = next(n for n in range(packets.index(None), count) if packets[n])
-        if now - cast("Any", packets[behind]).came < _PATIENCE:
-            return False
-        self._lost += len({packet.timestamp for packet in packets[: behind + 1] if packet})
-        if self.smart_remove(behind + 1):
-            self._origin = self._newest = None
-        return True
-
-    def _pts(self, timestamp: int) -> int:
-        """The media time since the first picture, which does not wrap at 32 bits."""
-        if self._media is None:
-            self._media = 0
-        else:
-            step = (timestamp - self._latest) & 0xFFFFFFFF
-            self._media += step - (step >> 31 << 32)
-        self._latest = timestamp
-        return self._media
-
-
-class _Repairs(NackGenerator):
-    """aiortc's, which asks again: it asks for a packet once, and the repair may get lost, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._asked = 0.0
-
-    def add(self, packet: RtpPacket) -> bool:
-        missed, now = super().add(packet), time.monotonic()
-        again = missed or (bool(self.missing) and now - self._asked >= _ASK_AGAIN)
-        self._asked = now if again else self._asked
-        return again
-
-
 class _Diverted(queue.Queue[Any]):
     """Stands where aiortc queues pictures for its decoder, and takes them to ours."""
 
-    def __init__(self, session: "_Session", reassembly: _Reassembly) -> None:
+    def __init__(self, session: "_Session", reassembly: Reassembly) -> None:
         super().__init__()
         self._session = session
         self._reassembly = reassembly
@@ -156,82 +51,24 @@ class _Diverted(queue.Queue[Any]):
             return
         codec, now = item[0].name.lower(), time.time_ns() // 1000
         for data, pts, lost in self._reassembly.complete:
-            self._session.received.put_nowait(_Encoded(codec, data, pts, lost, now))
+            self._session.received.put_nowait(Encoded(codec, data, pts, lost, now))
         self._reassembly.complete.clear()
-
-
-class _Decoder:
-    """Makes `Frame`s of what came; call it in any thread, one call at a time.
-
-    A picture that misses something, and all that follow up to the next clean key picture, become
-    `Reason.CORRUPT`.
-    """
-
-    def __init__(self, *, read_sei: bool, sei_uuid: UUID | None) -> None:
-        self._epoch = new_epoch()
-        self._read_sei = read_sei
-        self._sei_uuid = sei_uuid
-        self._number = -1
-        self._broken = True
-        self._codec: str | None = None
-
-    def __call__(self, encoded: _Encoded, *, after_loss: bool) -> Item:
-        self._number += 1
-        self._broken |= after_loss
-        if encoded.codec != self._codec:
-            self._context = cast("av.VideoCodecContext", av.CodecContext.create(encoded.codec, "r"))
-            # What the decoder misses is said in the thread that decodes: so in this one.
-            self._context.thread_count = 1
-            self._context.flags |= Flags.low_delay | Flags.copy_opaque
-            self._codec, self._broken = encoded.codec, True
-        packet = av.Packet(encoded.data)
-        packet.pts, packet.time_base = encoded.pts, _TIME_BASE
-        packet.opaque = self._number
-        with av.logging.Capture() as log:
-            try:
-                pictures = self._context.decode(packet)
-            except av.FFmpegError:
-                pictures = []
-        # A decoder that holds pictures back would hand out an earlier one.
-        picture = next((each for each in pictures if each.opaque == self._number), None)
-        if picture is None or picture.is_corrupt or tells_loss(log):
-            self._broken = True
-        elif picture.key_frame:
-            self._broken = False
-        if picture is None or self._broken:
-            return Reason.CORRUPT
-        return self._frame(picture, encoded)
-
-    def _frame(self, picture: av.VideoFrame, encoded: _Encoded) -> Frame:
-        text = None
-        if self._read_sei:
-            text = sei.frame_id(encoded.data, encoded.codec, 0, self._sei_uuid)
-        return Frame(
-            f"{self._epoch}-{self._number}",
-            pixels_of(picture),
-            encoded.pts,
-            _TIME_BASE,
-            None,
-            self._epoch,
-            text,
-            encoded.arrived,
-        )
 
 
 class _Session:
     """One peer connection, by which a video comes."""
 
-    def __init__(self, decoder: _Decoder, stall_timeout: float) -> None:
+    def __init__(self, decoder: Decoder, stall_timeout: float) -> None:
         self.name = secrets.token_urlsafe(16)
         self.reason = ""
-        self.received: BoundedQueue[_Encoded] = BoundedQueue(
+        self.received: BoundedQueue[Encoded] = BoundedQueue(
             max_items=_MAX_PICTURES,
             max_bytes=_MAX_BYTES,
             size=lambda encoded: len(encoded.data),
             overflow="drop_oldest",
             on_drop=self._count_dropped,
         )
-        self._lost: list[Reason] = []
+        self._lost: Counter[Reason] = Counter()
         self._decode = decoder
         self._stall_timeout = stall_timeout
         # Without servers: aiortc would ask Google's for our address.
@@ -282,10 +119,11 @@ class _Session:
         running = False
         try:
             while encoded := await self._next():
-                lost, self._lost = self._lost + [Reason.CORRUPT] * encoded.lost, []
-                for reason in lost:
+                lost, self._lost = self._lost, Counter()
+                lost[Reason.CORRUPT] += encoded.lost
+                for reason in lost.elements():
                     yield reason
-                item = await asyncio.to_thread(self._decode, encoded, after_loss=bool(lost))
+                item = await asyncio.to_thread(self._decode, encoded, after_loss=lost.total() > 0)
                 if isinstance(item, Reason):
                     self._ask_for_key_picture()
                 elif not running:
@@ -297,7 +135,7 @@ class _Session:
         finally:
             await self.close("it was given up")
 
-    async def _next(self) -> _Encoded | None:
+    async def _next(self) -> Encoded | None:
         try:
             async with asyncio.timeout(self._stall_timeout):
                 while not self.received:
@@ -331,10 +169,10 @@ class _Session:
 
     def _receive_by(self, receiver: RTCRtpReceiver) -> None:
         """Put our own parts into a receiver that has not begun."""
-        reassembly = _Reassembly()
+        reassembly = Reassembly()
         ours = {
             "jitter_buffer": reassembly,
-            "nack_generator": _Repairs(),
+            "nack_generator": Repairs(),
             "decoder_queue": _Diverted(self, reassembly),
         }
         for name, part in ours.items():
@@ -347,9 +185,10 @@ class _Session:
             self._asked = now
             self._key_wanted.set()
 
-    def _count_dropped(self, encoded: _Encoded) -> None:
+    def _count_dropped(self, encoded: Encoded) -> None:
         if not self.received.closed:
-            self._lost += [Reason.CORRUPT] * encoded.lost + [Reason.QUEUE_FULL]
+            self._lost[Reason.CORRUPT] += encoded.lost
+            self._lost[Reason.QUEUE_FULL] += 1
 
     def _heed_state(self) -> None:
         if self._peer.connectionState in {"failed", "closed"}:
@@ -372,7 +211,7 @@ class _Sessions:
         # Below this FFmpeg does not say what it conceals.
         av.logging.set_level(av.logging.INFO)
         av.logging.set_skip_repeated(v=False)
-        decoder = _Decoder(read_sei=self._read_sei, sei_uuid=self._sei_uuid)
+        decoder = Decoder(read_sei=self._read_sei, sei_uuid=self._sei_uuid)
         return _Session(decoder, self._stall_timeout)
 
     def stop(self) -> None:
