@@ -24,18 +24,48 @@ STAGE_FRAMES = 4
 _LIVE_FRAMES = 32
 # Above this a message is read in a thread, so that it does not hold up the loop.
 _LARGE_MESSAGE = 64 << 10
+# Microseconds, and the seconds after which a camera must have reported (RFC 3550, 6.2).
+_MUCH_SOONER, _DOUBT = 250_000, 7.5
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the pairer holds: a frame or a message under its key."""
+    """What the pairer holds: a frame or a message under its key; ``came`` in microseconds."""
 
     key: Any
     nbytes: int
     value: Any
+    came: int | None = None
 
 
 Pair = Paired[Waiting, Waiting]
+
+
+class _Delays:
+    """How long after its frame a message comes: much sooner than ever, it means another frame.
+
+    So it is when the camera's clock goes on by a jump, and the detector hears of it before we do:
+    the message names a frame that is still to come. By our own next report at the latest we know.
+    """
+
+    def __init__(self) -> None:
+        self._soonest: int | None = None
+        self._doubted: float | None = None
+
+    def allow(self, pair: Pair, now: float) -> bool:
+        """Whether frame and message may belong together."""
+        if pair.frame.came is None or pair.detections.came is None:
+            return True
+        delay = pair.detections.came - pair.frame.came
+        if self._soonest is not None and delay < self._soonest - _MUCH_SOONER:
+            self._doubted = now if self._doubted is None else self._doubted
+            if now < self._doubted + _DOUBT:
+                return False
+            self._soonest = None
+        self._doubted = None
+        # Rises slowly, so that one message that was quick for once is forgotten.
+        self._soonest = delay if self._soonest is None else min(delay, self._soonest + 1000)
+        return True
 
 
 class Matching:
@@ -66,6 +96,7 @@ class Matching:
         self._paused = 0.0
         self._epoch: str | None = None
         self._renewed = False
+        self._delays = _Delays()
         self._decided: deque[Pair] = deque()
         self._work = asyncio.Event()
         self.frames: BoundedQueue[Frame] = BoundedQueue(
@@ -152,7 +183,7 @@ class Matching:
         if (key := self._key.of_message(message, came)) is None:
             self._outcomes.message_lost(Reason.NO_KEY)
         else:
-            item = Waiting(key, len(payload), message)
+            item = Waiting(key, len(payload), message, came)
             self._settle(self._pairer.add_detections(item, self._clock()))
 
     async def _read(self, payload: bytes) -> Message:
@@ -166,7 +197,7 @@ class Matching:
         if not self.frames:
             return False
         frame = self.frames.peek()
-        item = Waiting(self._key.of_frame(frame), frame.pixels.nbytes, frame)
+        item = Waiting(self._key.of_frame(frame), frame.pixels.nbytes, frame, frame.arrived)
         if self._key.repeats:
             self._heed_epoch(frame, item.key)
         if self._lossless and not self._pairer.has_room(item):
@@ -188,14 +219,18 @@ class Matching:
         self._epoch = frame.epoch
         if began or (self._renewed and key is not None):
             self._settle(self._pairer.forget(self._clock()))
+            self._delays = _Delays()
         self._renewed = began or (self._renewed and key is None)
 
     def _settle(self, events: Iterable[Pair | Dropped[Waiting, Waiting]]) -> None:
         for event in events:
-            if isinstance(event, Paired):
-                self._decided.append(event)
-            else:
+            if isinstance(event, Dropped):
                 self._outcomes.dropped(event)
+            elif self._key.repeats and not self._delays.allow(event, self._clock()):
+                self._outcomes.dropped(Dropped(event.frame, "frames", Reason.AMBIGUOUS))
+                self._outcomes.dropped(Dropped(event.detections, "messages", Reason.AMBIGUOUS))
+            else:
+                self._decided.append(event)
 
     async def _hand_on(self) -> None:
         """Wait until the pairs that were decided are taken."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ import pytest
 from fakes import FakeBroker, frame, until
 
 from streamcrop import config
+from streamcrop.core.pairing import Paired
 from streamcrop.core.values import Frame
-from streamcrop.matching import Matching
+from streamcrop.matching import Matching, Waiting, _Delays
 from streamcrop.outcomes import Outcomes
 
 SECOND = 1_000_000
@@ -33,10 +35,10 @@ def stage(**pairing: Any) -> tuple[Matching, Outcomes]:
     return Matching(settings, FakeBroker(), outcomes, ThreadPoolExecutor(1)), outcomes  # type: ignore[arg-type]  # a double
 
 
-def captured(name: str, time: float | None, epoch: str = "a") -> Frame:
+def captured(name: str, time: float | None, epoch: str = "a", **known: Any) -> Frame:
     """A frame of an epoch, captured so many seconds after the start."""
     at = None if time is None else START + round(time * SECOND)
-    return replace(frame(name, size=8), captured_at=at, epoch=epoch)
+    return replace(frame(name, size=8), captured_at=at, epoch=epoch, **known)
 
 
 def message(time: float) -> bytes:
@@ -119,3 +121,45 @@ def test_frames_of_one_time_are_ambiguous() -> None:
             assert not matching.pairs
 
     asyncio.run(main())
+
+
+def test_a_message_that_comes_much_too_soon_is_not_believed() -> None:
+    """Where messages come 40 ms after their frames, one that comes 0.5 s before is of another.
+
+    It is when the detector hears of a jump of the camera's clock before the node does.
+    """
+
+    async def main() -> None:
+        matching, outcomes = stage(max_wait=30)
+        with running(matching, outcomes):
+            now = time.time_ns() // 1000
+            for number in range(6):
+                came = now - 40_000 if number < 4 else now + 500_000
+                await matching.frames.put(captured(str(number), number / 30, arrived=came))
+            for number in range(5):
+                matching.arrive(message(number / 30))
+            pairs = [await anext(aiter(matching.pairs)) for _ in range(4)]
+            assert [pair.frame.value.frame_id for pair in pairs] == ["0", "1", "2", "3"]
+            await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
+            assert outcomes.ledger.messages.dropped == {"ambiguous": 1}
+
+    asyncio.run(main())
+
+
+def test_doubt_ends() -> None:
+    """A node that stays behind its detector is believed again, once it must know of any jump."""
+    delays = _Delays()
+
+    def pair(delay: float) -> Any:
+        item = Waiting(0, 0, None, 0)
+        return Paired(item, Waiting(0, 0, None, round(delay * SECOND)), 0.0)
+
+    assert delays.allow(pair(0.04), 0)
+    assert delays.allow(pair(-0.2), 1)
+    assert not delays.allow(pair(-0.6), 2)
+    assert delays.allow(pair(0.1), 3)
+    assert not delays.allow(pair(-0.6), 4)
+    assert not delays.allow(pair(-0.6), 11)
+    assert delays.allow(pair(-0.6), 11.6)
+    assert delays.allow(pair(-0.6), 11.7)
+    assert delays.allow(Paired(Waiting(0, 0, None), Waiting(0, 0, None, 5), 0.0), 12)
