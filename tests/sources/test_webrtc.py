@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 import pytest
@@ -20,8 +20,10 @@ from webrtc_peers import UUID_OF_TESTS, Publisher, WhepServer, peer, pictures
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.http import serve
-from streamcrop.sources import Item
 from streamcrop.sources.webrtc import WhepSource, WhipSource
+
+if TYPE_CHECKING:
+    from streamcrop.sources import Item
 
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 CONNECTED = Change("running", "connected")
