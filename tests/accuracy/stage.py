@@ -39,6 +39,7 @@ class Scenario:
     Attributes:
         keys: The pairing keys with which it makes sense.
         complete: Whether every picture that both sides keyed has to give a crop.
+        promised: The keys of which no crop may be wrong.
         mount: What the detector reads; the node reads ``main``.
         faults: Of the network between the camera and its clients; not None: through a proxy.
         camera: More of its arguments.
@@ -49,6 +50,7 @@ class Scenario:
 
     keys: tuple[str, ...]
     complete: bool = True
+    promised: tuple[str, ...] = PROMISING
     transport: str = "tcp"
     mount: str = "main"
     faults: Faults | None = None
@@ -73,10 +75,10 @@ class Result:
 
     verdict: Verdict
     ledger: dict[str, Any]
+    scenario: Scenario
     key: str
     asked: int
     exit_code: int
-    complete: bool
 
     @property
     def missing(self) -> int:
@@ -95,14 +97,14 @@ class Result:
             found.append(f"{published} crops published, {arrived} arrived")
         if self.verdict.paired_by - {self.key}:
             found.append(f"paired by {self.verdict.paired_by}")
-        if self.key not in PROMISING:
+        if self.key not in self.scenario.promised:
             return found
         found += [f"wrong: {example}" for example in self.verdict.examples]
         if not self.verdict.right:
             found.append("no crop at all is right")
         if repeated := self.verdict.crops["right"] - len(self.verdict.right):
             found.append(f"{repeated} crops came twice")
-        if self.complete and self.missing * 1000 > len(self.verdict.keyed):
+        if self.scenario.complete and self.missing * 1000 > len(self.verdict.keyed):
             found.append(f"{self.missing} of {len(self.verdict.keyed)} keyed frames gave no crop")
         return found
 
@@ -171,7 +173,7 @@ class Stage:
             await self._tick()
         code = await self._stop("node")
         ledger = json.loads((self._folder / "ledger.json").read_text())["streams"]["gate"]
-        return Result(self._verdict, ledger, self._key, size.frames, code, scenario.complete)
+        return Result(self._verdict, ledger, scenario, self._key, size.frames, code)
 
     # What may happen.
 
