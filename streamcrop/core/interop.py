@@ -112,7 +112,7 @@ def crop_and_translate(
             "detections.data has no 'detection_id': give each detection an ID, for instance "
             "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
         )
-    ids = [str(detection_id) for detection_id in detections.data["detection_id"]]
+    ids = [*map(str, np.asarray(detections.data["detection_id"], object).tolist())]
     masks, unreadable = _masks(detections, pixels.resolution_wh)
     crops, _ = cut(
         pixels,
