@@ -139,23 +139,24 @@ def detect(port: int, frames: int) -> None:
         {"x": 150.0 * at + 120, "y": 300.0, "width": 150, "height": 300, "class": "person"}
         for at in range(CROPS)
     ]
-    running_now = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     begun: list[float] = []
 
     def arrive(_: object, __: object, message: paho.MQTTMessage) -> None:
-        if json.loads(message.payload)["state"] == "running" and not begun:
+        if not message.retain and json.loads(message.payload)["state"] == "running" and not begun:
             begun.append(time.monotonic())
 
-    running_now.on_message = arrive
-    running_now.connect("127.0.0.1", port)
-    running_now.subscribe("streamcrop/gate/status")
-    running_now.loop_start()
+    client.on_message = arrive
+    client.on_subscribe = lambda *_: print("ready", flush=True)
+    client.connect("127.0.0.1", port)
+    client.subscribe("streamcrop/gate/status")
+    client.loop_start()
     while not begun:
         time.sleep(0.001)
     for number in range(frames):
         time.sleep(max(0, begun[0] + number / RATE - time.monotonic()))
         answer = {"frame_id": number, "predictions": predictions}
-        running_now.publish("detections/gate", json.dumps(answer), 1)
+        client.publish("detections/gate", json.dumps(answer), 1)
     time.sleep(1)
 
 
@@ -201,7 +202,10 @@ async def latency(port: int, qos: int, seconds: int) -> None:
 
     async def play() -> None:
         arguments = (__file__, "--detector", str(port), str(frames))
-        async with running(sys.executable, *arguments) as detector:
+        pipe = asyncio.subprocess.PIPE
+        async with running(sys.executable, *arguments, stdout=pipe) as detector:
+            assert detector.stdout
+            await detector.stdout.readline()
             playing = asyncio.create_task(node.run())
             await detector.wait()
             node.stop()
