@@ -119,15 +119,18 @@ class Node:
 
     Args:
         config: What it is to do.
+        part: Whether other processes run other streams of this node; then its status is that of
+            its streams.
 
     Attributes:
         pipelines: The streams, by name.
         refused: Why the broker will not have us.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, part: bool = False) -> None:
         self._config = config
-        self._node_topic = f"streamcrop/node/{config.node}/status"
+        streams = f"/{','.join(config.streams)}" if part else ""
+        self._node_topic = f"streamcrop/node/{config.node}{streams}/status"
         self._broker = Broker(
             address_of(config),
             name=config.node,
@@ -290,14 +293,9 @@ class Node:
         if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
             # Nobody has the node publish elsewhere.
             return
-        pipeline = self.pipelines.get(question.stream)
-        known = ", ".join(self.pipelines)
-        said = (
-            pipeline.outcomes.history.explain(question.frame_id)
-            if pipeline
-            else f"streams are {known}"
-        )
-        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
+        if pipeline := self.pipelines.get(question.stream):
+            said = pipeline.outcomes.history.explain(question.frame_id)
+            self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]
