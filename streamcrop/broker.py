@@ -95,7 +95,8 @@ class Outgoing:
         packed = b"\x03" + _text(self.content_type) if self.content_type else b""
         for key, value in self.user_properties:
             packed += b"\x26" + _text(key) + _text(value)
-        return VariableByteIntegers.encode(len(packed)) + packed
+        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]
+        return length + packed
 
 
 def _text(value: str) -> bytes:
@@ -142,7 +143,7 @@ class _Client(aiomqtt.Client):
             # The reader is about to notice that the connection is gone.
             await asyncio.sleep(FIRST_DELAY)
             return False
-        sent = self._sent[info.mid] = self._loop.create_future()
+        self._sent[info.mid] = sent = asyncio.Future[bool]()
         return await sent
 
     def give_up(self) -> None:

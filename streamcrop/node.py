@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import re
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -41,6 +42,8 @@ _STATUS_EVERY = 5
 # How long the last words may take when the broker is gone.
 _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
+_LOOP_WAITS = 0.001
+_COLLECT_AFTER = 10_000, 20, 50
 
 
 def _file(stream: Stream, _: Broker) -> FrameSource:
@@ -189,7 +192,11 @@ class Node:
         """Run until the sources end, `stop` is called or the broker refuses us."""
         # Each stream has its threads; OpenCV's own would only fight them for the cores.
         cv2.setNumThreads(1)
+        # Nor shall a thread that computes hold up the loop for longer, nor a search for cycles of
+        # objects, of which no frame leaves any.
+        sys.setswitchinterval(_LOOP_WAITS)
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
         self._broker.subscribe(topic_of(self._config.node), self._explain)

@@ -106,7 +106,7 @@ async def with_node(port: int, qos: int, frames: int) -> float:
             envelope="auto",
             qos=qos,
             max_inflight=64,
-            on_end=lambda event, reason: ends.append(reason),
+            on_end=lambda _, reason: ends.append(reason),
         )
         since = time.process_time()
         for number in range(frames):
@@ -216,11 +216,10 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     gc.callbacks.pop()
     assert not node.problems, node.problems
     times = sorted(1e3 * (published[name] - paired[name]) for name in published)
-    print(
-        f"QoS {qos}, {len(times)} frames of {frames}: pair to published, ms: {_percentiles(times)}; "
-        f"loop lag, ms: {_percentiles(late)}; of an idle one {_percentiles(idle)}; collections "
-        f"{len(pauses)}, longest {max(pauses, default=0):.1f} ms; CPU {1e3 * spent / len(times):.1f} ms a frame"
-    )
+    print(f"QoS {qos}, {len(times)} frames of {frames}, {1e3 * spent / len(times):.1f} ms CPU each")
+    print(f"  pair to published, ms: {_percentiles(times)}")
+    print(f"  loop's lag, ms: {_percentiles(late)}; of an idle loop: {_percentiles(idle)}")
+    print(f"  collections of garbage: {len(pauses)}, longest {max(pauses, default=0):.1f} ms")
 
 
 async def lags(work: Coroutine[Any, Any, None]) -> list[float]:
