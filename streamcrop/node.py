@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import re
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -41,6 +42,8 @@ _STATUS_EVERY = 5
 # How long the last words may take when the broker is gone.
 _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
+_LOOP_WAITS = 0.001
+_COLLECT_AFTER = 10_000, 20, 50
 
 
 def _file(stream: Stream, _: Broker) -> FrameSource:
@@ -141,15 +144,18 @@ class Node:
 
     Args:
         config: What it is to do.
+        part: Whether other processes run other streams of this node; then its status is that of
+            its streams.
 
     Attributes:
         pipelines: The streams, by name.
         refused: Why the broker will not have us.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, part: bool = False) -> None:
         self._config = config
-        self._node_topic = f"streamcrop/node/{config.node}/status"
+        streams = f"/{','.join(config.streams)}" if part else ""
+        self._node_topic = f"streamcrop/node/{config.node}{streams}/status"
         self._broker = Broker(
             address_of(config),
             name=config.node,
@@ -235,7 +241,11 @@ class Node:
     async def _run(self) -> None:
         # Each stream has its threads; OpenCV's own would only fight them for the cores.
         cv2.setNumThreads(1)
+        # Nor shall a thread that computes hold up the loop for longer, nor a search for cycles of
+        # objects, of which no frame leaves any.
+        sys.setswitchinterval(_LOOP_WAITS)
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
         self._broker.subscribe(topic_of(self._config.node), self._explain)
@@ -339,14 +349,9 @@ class Node:
         if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
             # Nobody has the node publish elsewhere.
             return
-        pipeline = self.pipelines.get(question.stream)
-        known = ", ".join(self.pipelines)
-        said = (
-            pipeline.outcomes.history.explain(question.frame_id)
-            if pipeline
-            else f"streams are {known}"
-        )
-        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
+        if pipeline := self.pipelines.get(question.stream):
+            said = pipeline.outcomes.history.explain(question.frame_id)
+            self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]

@@ -64,6 +64,7 @@ class Rendered:
         refused: Predictions by reason; in the first part.
         encoding_failed: The number of crops without an event.
         nbytes: What the events hold.
+        last: Whether no part follows.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Rendered:
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
     nbytes: int = 0
+    last: bool = False
 
     def add(self, event: Event) -> None:
         """Add an event."""
@@ -123,6 +125,7 @@ def render(
     metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
     topic = f"streamcrop/{style.source[1]}/metadata"
     part.add(Event(topic, metadata, "application/json", {}))
+    part.last = True
     yield part
 
 
