@@ -185,15 +185,15 @@ def test_a_crop_is_lazy_and_looks_once() -> None:
 
 
 def test_what_is_not_kept_is_built_anew() -> None:
-    """`to_bgr` and `to_mask` leave nothing behind in the crop."""
+    """`bgr` and `to_mask` leave nothing behind in the crop."""
     options = CropOptions(1.0, "#fff")
     mask = Polygon(np.array([[1, 1], [4, 1], [4, 9]]))
     crop = one(noise((9, 9)), [1, 2, 5, 7], masks=[mask], options=options)
-    np.testing.assert_array_equal(crop.to_bgr(), crop.to_bgr())
-    assert crop.to_bgr() is not crop.to_bgr()
+    np.testing.assert_array_equal(crop.bgr(), crop.bgr())
+    assert crop.bgr() is not crop.bgr()
     assert crop.to_mask() is not crop.to_mask()
     assert not {"mask", "image"} & vars(crop).keys()
-    np.testing.assert_array_equal(crop.image, crop.to_bgr())
+    np.testing.assert_array_equal(crop.image, crop.bgr())
 
 
 def test_documentation_tools_see_the_lazy_attributes() -> None:
@@ -261,7 +261,7 @@ def test_a_copy_owns_its_pixels(mask: Mask | None, opacity: float) -> None:
     crop = one(image, [2, 1, 6, 8], masks=[mask], options=options)
     expected, before = crop.image.copy(), image.copy()
     copy = crop.copy()
-    for image_of_it in (copy.image, copy.to_bgr(), copy.copy().image, copy.copy().to_bgr()):
+    for image_of_it in (copy.image, copy.bgr(), copy.copy().image, copy.copy().bgr()):
         np.testing.assert_array_equal(image_of_it, expected)
         assert not np.shares_memory(image_of_it, image)
     np.testing.assert_array_equal(copy.pixels.bgr(), image[1:8, 2:6])
