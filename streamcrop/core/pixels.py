@@ -180,11 +180,10 @@ class YuvPixels:
             return self.y, u, v
         (gain, from_u, from_v, offset), *chroma = rows
         if from_u or from_v:
-            scale = from_u + from_v
-            # Around 128 and in thirds of a level: chroma never adds more than 42 to luma.
-            shift = cv2.addWeighted(self.u, 3 * from_u, self.v, 3 * from_v, 128 * (1 - 3 * scale))
-            offset += 128 * (scale - 1 / 3)
-            y = cv2.addWeighted(self.y, gain, self._repeat(shift), 1 / 3, offset)
+            # Around 128, in halves of a level: chroma never adds more than 63 to luma.
+            grey = 128 * (from_u + from_v)
+            shift = cv2.addWeighted(self.u, 2 * from_u, self.v, 2 * from_v, 128 - 2 * grey)
+            y = cv2.addWeighted(self.y, gain, self._repeat(shift), 0.5, offset + grey - 64)
         else:
             y = cv2.addWeighted(self.y, gain, self.y, 0, offset)
         mixed = (cv2.addWeighted(u, row[1], v, row[2], row[3]) for row in chroma)

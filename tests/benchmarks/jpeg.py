@@ -2,8 +2,8 @@
 
 Crops of the demo's clip, in three colour spaces, are encoded by the node's way (from the planes)
 and by the usual one (the whole frame to BGR by FFmpeg, then `cv2.imencode`), in one process, in
-turns. Times are CPU time, with FFmpeg's own threads. PSNR is against a conversion of the same planes in floats,
-chroma repeated, over all crops of a row.
+turns. Times are CPU time, that of FFmpeg's threads included. PSNR is against a conversion of the
+same planes in floats, chroma repeated, over all crops of a row.
 """
 
 import argparse
@@ -102,7 +102,9 @@ def crops_of(
         canvas = np.zeros(pixels.y.shape, np.uint8)
         axes = (size[0] * 9 // 20, size[1] * 9 // 20)
         masks.append(Patch(np.asarray(cv2.ellipse(canvas, centre, axes, 0, 0, 360, 1, -1))))
-    found = Instances(np.hstack([corners, corners + size]), [str(at) for at in range(CROPS)], masks)
+    found = Instances(
+        np.hstack([corners, corners + np.array(size)]), [str(at) for at in range(CROPS)], masks
+    )
     return cut(pixels, found, CropOptions(*mask))[0]
 
 
