@@ -111,7 +111,7 @@ def render(
     for crop in crops:
         row = rows[crop.index]
         try:
-            data = encode(crop.to_bgr(), style.encoding, style.quality)
+            data = encode(crop, style.encoding, style.quality)
         except FormatError:
             part.encoding_failed += 1
             continue
@@ -181,16 +181,16 @@ def render_tap(
         quality: Of the JPEG, 1 to 100.
     """
     node, stream = source
-    image = shrink(frame.pixels.bgr(), longest_side)
+    picture = shrink(frame.pixels, longest_side)
     metadata = {
         "stream": stream,
         "frame_id": frame.frame_id,
         **frame_fields(frame),
-        "image": size((image.shape[1], image.shape[0])),
+        "image": size(picture.resolution_wh),
     }
     return Event(
         f"streamcrop/{stream}/frames",
-        encode(image, "jpeg", quality),
+        encode(picture, "jpeg", quality),
         ENCODINGS["jpeg"].content_type,
         attributes(
             kind=FRAME_TYPE,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.background import CropOptions, remove_background
+from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
 from streamcrop.core.geometry import slices
 from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels
@@ -20,6 +20,7 @@ from streamcrop.core.values import (
     Mask,
     MaskPixels,
     Pixels,
+    Planes,
     Reason,
     translation,
 )
@@ -120,7 +121,7 @@ class Crop:
         Where nothing had to be converted or blended it is a **view** of the image the crop was
         cut from: writing to it writes there, and holding it holds the whole image. See `copy`.
         """
-        return self.to_bgr()
+        return self.bgr()
 
     def to_mask(self) -> MaskPixels | None:
         """As `mask`, but not kept."""
@@ -130,12 +131,21 @@ class Crop:
             return self._mask.pixels
         return self._mask.region(self.box, self.original.pixels.resolution_wh)
 
-    def to_bgr(self) -> Bgr:
+    def bgr(self) -> Bgr:
         """As `image`, but not kept: for a thousand crops of one frame, one after the other."""
-        options = self.original.options
-        mask = self.to_mask() if options.mask_opacity > 0 else None
-        bgr = self.pixels.bgr()
-        return bgr if mask is None else remove_background(bgr, mask, options)
+        bgr, mask = self.pixels.bgr(), self._cut_out()
+        return bgr if mask is None else remove_background(bgr, mask, self.original.options)
+
+    def jfif(self) -> Planes | None:
+        """As `image`, but as a JPEG stores it; None if the pixels are not in such planes."""
+        planes = self.pixels.jfif()
+        mask = None if planes is None else self._cut_out()
+        if planes is None or mask is None:
+            return planes
+        return remove_background_of_planes(planes, mask, self.original.options)
+
+    def _cut_out(self) -> MaskPixels | None:
+        return self.to_mask() if self.original.options.mask_opacity > 0 else None
 
     @_lazy
     def detections(self) -> "sv.Detections":
