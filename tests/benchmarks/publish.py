@@ -198,7 +198,7 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     pipeline._window._on_end = noted(pipeline._window._on_end, on_end)
     idle = await lags(asyncio.sleep(min(2, seconds)))
     pauses = collections()
-    since = time.process_time()
+    since = time.process_time(), time.thread_time()
 
     async def play() -> None:
         arguments = (__file__, "--detector", str(port), str(frames))
@@ -212,11 +212,12 @@ async def latency(port: int, qos: int, seconds: int) -> None:
             await playing
 
     late = await lags(play())
-    spent = time.process_time() - since
+    spent = [1e3 * (time.process_time() - since[0]), 1e3 * (time.thread_time() - since[1])]
     gc.callbacks.pop()
     assert not node.problems, node.problems
     times = sorted(1e3 * (published[name] - paired[name]) for name in published)
-    print(f"QoS {qos}, {len(times)} frames of {frames}, {1e3 * spent / len(times):.1f} ms CPU each")
+    each = "{:.1f} ms CPU each, {:.1f} of them the loop's".format(*(s / len(times) for s in spent))
+    print(f"QoS {qos}, {len(times)} frames of {frames}, {each}")
     print(f"  pair to published, ms: {_percentiles(times)}")
     print(f"  loop's lag, ms: {_percentiles(late)}; of an idle loop: {_percentiles(idle)}")
     print(f"  collections of garbage: {len(pauses)}, longest {max(pauses, default=0):.1f} ms")
