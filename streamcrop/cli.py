@@ -45,7 +45,7 @@ def main(*, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
-    for noisy in ("asyncio", "mqtt"):
+    for noisy in ("aioice", "aiortc", "asyncio", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # What FFmpeg says may hold a URL with its password; sources say in their words what counts.
     logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
@@ -54,14 +54,22 @@ def main(*, verbose: bool) -> None:
 @main.command()
 @click.argument("path", metavar="CONFIG", type=click.Path())
 @click.option("--ledger", metavar="PATH", type=click.Path(), help="Write the ledger here, as JSON.")
-def run(path: str, ledger: str | None) -> None:
+@click.option("--only", metavar="STREAMS", help="Run these of its streams alone, as in gate,yard.")
+def run(path: str, ledger: str | None, only: str | None) -> None:
     """Run the node that CONFIG describes until its sources end, or SIGTERM or SIGINT.
 
     On a signal the inputs close, and what is in hand is published within shutdown_timeout. At the
     end the ledger says what became of every frame, message, prediction and crop.
+
+    With --only several processes share the streams of one CONFIG; each has a status of its own,
+    streamcrop/node/NODE/STREAMS/status.
     """
     with _signals_held():
         settings = _load(path)
+        if only is not None:
+            wanted = set(only.split(","))
+            _check_known(settings, "--only", wanted)
+            settings.streams = {n: s for n, s in settings.streams.items() if n in wanted}
         if ledger:
             try:
                 # Now, not after a day's work.
@@ -69,7 +77,7 @@ def run(path: str, ledger: str | None) -> None:
             except OSError as error:
                 click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
                 sys.exit(EXIT_CONFIG)
-        _report(_start(_until_signal(settings)), ledger)
+        _report(_start(_until_signal(settings, part=only is not None)), ledger)
 
 
 @main.command()
@@ -109,11 +117,13 @@ def explain(path: str, stream: str, frame_id: str) -> None:
     from streamcrop.node import address_of  # noqa: PLC0415  # as above
 
     settings = _load(path)
+    _check_known(settings, "--stream", {stream})
     broker = Broker(address_of(settings), name="explain")
     said = _start(ask(broker, settings.node, stream, frame_id))
     if said is None:
         host = settings.broker.address()[0]
-        click.echo(f"error: no node {settings.node!r} answers by the broker {host}", err=True)
+        said = f"no node {settings.node!r} answers for {stream} by the broker {host}"
+        click.echo(f"error: {said}", err=True)
         sys.exit(EXIT_FAILED)
     click.echo(f"{stream}/{frame_id}: {said}")
 
@@ -176,6 +186,13 @@ def _load(path: str) -> "Config":
         sys.exit(EXIT_CONFIG)
 
 
+def _check_known(settings: "Config", option: str, names: set[str]) -> None:
+    if unknown := names - settings.streams.keys():
+        known = ", ".join(settings.streams)
+        click.echo(f"error: {option}: no stream {min(unknown)!r}: streams are {known}", err=True)
+        sys.exit(EXIT_CONFIG)
+
+
 def _start(main_task: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main_task)
@@ -197,10 +214,10 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-async def _until_signal(settings: "Config") -> "Node":
+async def _until_signal(settings: "Config", *, part: bool) -> "Node":
     from streamcrop.node import Node  # noqa: PLC0415  # as config
 
-    node = Node(settings)
+    node = Node(settings, part=part)
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, node.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -126,7 +126,7 @@ class Source(_Section):
     transport: Literal["tcp", "udp"] = "tcp"
     connect_timeout: Positive = 5.0
     stall_timeout: Positive = 3.0
-    token: str | None = None
+    token: Text | None = None
     frame_id: Text | None = None
 
     @property
@@ -266,7 +266,7 @@ class Stream(_Section):
     def decoding(self) -> tuple[Literal["auto", "eager", "lazy"], str]:
         """When pictures are decoded, as `Source.decode`, and why so."""
         if self.source.scheme not in _PACKETS:
-            return "eager", "each picture comes by itself"
+            return "eager", "only files, cameras and devices are read as packets"
         if self.source.is_file and self.pairing.key == "frame_id":
             return "eager", "only decoding says which picture of a file has which index"
         if self.tap and self.tap.rate is None:
@@ -352,8 +352,9 @@ def parse(text: str) -> Config:
         config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
         _check_stream(config.streams[name], f"$.streams.{name}")
     _at("$.broker.url", config.broker.address)
-    if (config.broker.cert is None) != (config.broker.key is None):
-        raise ConfigError("$.broker: cert and key belong together")
+    for name, part in (("broker", config.broker), ("http", config.http)):
+        if (part.cert is None) != (part.key is None):
+            raise ConfigError(f"$.{name}: cert and key belong together")
     return config
 
 

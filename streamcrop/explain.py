@@ -67,7 +67,7 @@ def topic_of(node: str) -> str:
 
 
 async def ask(broker: Broker, node: str, stream: str, frame_id: str) -> str | None:
-    """Ask a running node; None if it does not answer."""
+    """Ask a running node, the part of it that has the stream; None if it does not answer."""
     reply_to = f"{topic_of(node)}/{secrets.token_hex(8)}"
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 

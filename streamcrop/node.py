@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import re
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from streamcrop.broker import (
 from streamcrop.config import Config, Stream
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, ConfigError
 from streamcrop.explain import Question, topic_of
 from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
@@ -42,6 +43,8 @@ _STATUS_EVERY = 5
 # How long the last words may take when the broker is gone.
 _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
+_LOOP_WAITS = 0.001
+_COLLECT_AFTER = 10_000, 20, 50
 
 
 def _decoding(stream: Stream) -> Decoding:
@@ -101,6 +104,26 @@ def _pictures(stream: Stream, broker: Broker) -> FrameSource:
     return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
 
 
+def _webrtc(stream: Stream, _: Broker) -> FrameSource:
+    try:
+        from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
+        ) from None
+    source, pairing = stream.source, stream.pairing
+    how: dict[str, Any] = {
+        "token": source.token,
+        "connect_timeout": source.connect_timeout,
+        "stall_timeout": source.stall_timeout,
+        "read_sei": pairing.key == "sei",
+        "sei_uuid": pairing.sei_uuid,
+    }
+    if source.scheme == "whip":
+        return WhipSource(**how)
+    return WhepSource(source.url.partition(":")[2], **how)
+
+
 # By scheme, as in `config.SOURCES`.
 SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
     "": _file,
@@ -108,6 +131,8 @@ SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
     "rtsp": _camera,
     "rtsps": _camera,
     "device": _device,
+    "whip": _webrtc,
+    "whep": _webrtc,
     "mqtt": _pictures,
 }
 
@@ -129,15 +154,18 @@ class Node:
 
     Args:
         config: What it is to do.
+        part: Whether other processes run other streams of this node; then its status is that of
+            its streams.
 
     Attributes:
         pipelines: The streams, by name.
         refused: Why the broker will not have us.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, part: bool = False) -> None:
         self._config = config
-        self._node_topic = f"streamcrop/node/{config.node}/status"
+        streams = f"/{','.join(config.streams)}" if part else ""
+        self._node_topic = f"streamcrop/node/{config.node}{streams}/status"
         self._broker = Broker(
             address_of(config),
             name=config.node,
@@ -145,12 +173,16 @@ class Node:
             max_inflight=sum(stream.output.max_inflight for stream in config.streams.values()) + 8,
             on_change=self._connection_changed,
         )
+        self._sources = {
+            name: SOURCES[stream.source.scheme](stream, self._broker)
+            for name, stream in config.streams.items()
+        }
         self.pipelines = {
             name: Pipeline(
                 config.node,
                 name,
                 stream,
-                SOURCES[stream.source.scheme](stream, self._broker),
+                self._sources[name],
                 self._broker,
                 on_change=partial(self._connection_of, name),
             )
@@ -193,10 +225,37 @@ class Node:
             pipeline.finish()
 
     async def run(self) -> None:
-        """Run until the sources end, `stop` is called or the broker refuses us."""
+        """Run until the sources end, `stop` is called or the broker refuses us.
+
+        Raises:
+            StreamcropError: If the HTTP server cannot listen where it is to.
+        """
+        async with self._http_server():
+            await self._run()
+
+    def _http_server(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        """Where publishers come to, if a stream waits for one."""
+        streams = self._config.streams
+        publishers: dict[str, Any] = {
+            name: source
+            for name, source in self._sources.items()
+            if streams[name].source.scheme == "whip"
+        }
+        if not publishers:
+            return contextlib.nullcontext()
+        from streamcrop.http import serve  # noqa: PLC0415  # an extra
+
+        http = self._config.http
+        return serve(publishers, host=http.host, port=http.port, cert=http.cert, key=http.key)
+
+    async def _run(self) -> None:
         # Each stream has its threads; OpenCV's own would only fight them for the cores.
         cv2.setNumThreads(1)
+        # Nor shall a thread that computes hold up the loop for longer, nor a search for cycles of
+        # objects, of which no frame leaves any.
+        sys.setswitchinterval(_LOOP_WAITS)
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
         self._broker.subscribe(topic_of(self._config.node), self._explain)
@@ -300,14 +359,9 @@ class Node:
         if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
             # Nobody has the node publish elsewhere.
             return
-        pipeline = self.pipelines.get(question.stream)
-        known = ", ".join(self.pipelines)
-        said = (
-            pipeline.outcomes.history.explain(question.frame_id)
-            if pipeline
-            else f"streams are {known}"
-        )
-        self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
+        if pipeline := self.pipelines.get(question.stream):
+            said = pipeline.outcomes.history.explain(question.frame_id)
+            self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
 
     def _status(self, name: str) -> Outgoing:
         state, reason = self._states[name]

@@ -191,9 +191,11 @@ class Pipeline:
         frame: Frame = pair.frame.value
         limited = self._window.mode == "binary"
         parts = render(frame, pair.detections.value, pair.residual, self._style, limited=limited)
-        begun, left = False, 0
+        begun, left, last = False, 0, False
         try:
-            while (part := await self._in_thread(next, parts, None)) is not None:
+            while not last:
+                part = await self._in_thread(next, parts)
+                last = part.last
                 if not begun:
                     begun, left = True, part.made
                     self.outcomes.paired(frame, part)

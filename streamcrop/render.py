@@ -64,6 +64,7 @@ class Rendered:
         refused: Predictions by reason; in the first part.
         encoding_failed: The number of crops without an event.
         nbytes: What the events hold.
+        last: Whether no part follows.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Rendered:
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
     nbytes: int = 0
+    last: bool = False
 
     def add(self, event: Event) -> None:
         """Add an event."""
@@ -112,7 +114,7 @@ def render(
     for crop in crops:
         row = rows[crop.index]
         try:
-            data = encode(crop.to_bgr(), style.encoding, style.quality)
+            data = encode(crop, style.encoding, style.quality)
         except FormatError:
             part.encoding_failed += 1
             continue
@@ -126,6 +128,7 @@ def render(
     metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
     topic = f"streamcrop/{style.source[1]}/metadata"
     part.add(Event(topic, metadata, "application/json", {}))
+    part.last = True
     yield part
 
 
@@ -185,16 +188,16 @@ def render_tap(
         quality: Of the JPEG, 1 to 100.
     """
     node, stream = source
-    image = shrink(frame.pixels.bgr(), longest_side)
+    picture = shrink(frame.pixels, longest_side)
     metadata = {
         "stream": stream,
         "frame_id": frame.frame_id,
         **frame_fields(frame),
-        "image": size((image.shape[1], image.shape[0])),
+        "image": size(picture.resolution_wh),
     }
     return Event(
         f"streamcrop/{stream}/frames",
-        encode(image, "jpeg", quality),
+        encode(picture, "jpeg", quality),
         ENCODINGS["jpeg"].content_type,
         attributes(
             kind=FRAME_TYPE,

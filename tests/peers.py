@@ -110,6 +110,7 @@ class Node:
     folder: Path
     settings: dict[str, Any]
     program: Sequence[str] = ("-m", "streamcrop")
+    options: Sequence[str] = ()
     process: subprocess.Popen[str] = field(init=False)
 
     def __enter__(self) -> Self:
@@ -125,6 +126,7 @@ class Node:
                 str(path),
                 "--ledger",
                 str(self.folder / "ledger.json"),
+                *self.options,
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 from fakes import until
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from peers import Mosquitto
 
 from streamcrop.broker import (
@@ -134,6 +136,61 @@ def test_across_a_lost_connection(broker: Mosquitto) -> None:
 
     asyncio.run(main())
     assert changes == [True, False, True, False]
+
+
+def test_a_message_whose_answer_does_not_come(broker: Mosquitto) -> None:
+    """Given up, it holds up no other; waited for, it is sent again on the next connection."""
+    changes: list[bool] = []
+    arrived: list[bytes] = []
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", broker.port), name="test", on_change=changes.append)
+        node.subscribe("here", lambda payload, _: arrived.append(payload))
+        async with running(node):
+            broker.freeze()
+            given_up = asyncio.create_task(node.publish(Outgoing("here", b"given up")))
+            other = asyncio.create_task(node.publish(Outgoing("here", b"other")))
+            await asyncio.wait({given_up, other}, timeout=0.1)
+            given_up.cancel()
+            broker.thaw()
+            await other
+            assert given_up.cancelled()
+            assert changes == [True]
+            broker.freeze()
+            waited_for = asyncio.create_task(node.publish(Outgoing("here", b"waited for")))
+            await asyncio.wait({waited_for}, timeout=0.1)
+            broker.kill()
+            broker.start()
+            await waited_for
+            await until(lambda: b"waited for" in arrived)
+
+    asyncio.run(main())
+    assert b"other" in arrived
+    assert changes == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "user_properties"),
+    [
+        ("", []),
+        ("image/jpeg", []),
+        ("", [("key", "")]),
+        ("image/jpeg", [("key", "one"), ("key", "zwölf 😀"), ("long", "x" * 65_535)]),
+    ],
+)
+def test_properties_are_packed_as_paho_does(
+    content_type: str, user_properties: list[tuple[str, str]]
+) -> None:
+    """Their bytes are those of paho's own class, and the packet's bound lies above its size."""
+    theirs = Properties(PacketTypes.PUBLISH)
+    if content_type:
+        theirs.ContentType = content_type
+    if user_properties:
+        theirs.UserProperty = user_properties
+    message = Outgoing("a", b"data", content_type=content_type, user_properties=user_properties)
+    assert message.pack() == theirs.pack()
+    # Fixed header, topic with its length, packet ID, properties, payload.
+    assert message.packet_bytes >= 5 + 3 + 2 + len(theirs.pack()) + 4
 
 
 def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:

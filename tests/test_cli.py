@@ -78,3 +78,18 @@ def test_a_ledger_that_cannot_be_written_is_2_at_once(tmp_path: Path) -> None:
     code, said = invoke("run", str(path), "--ledger", str(tmp_path / "nowhere/ledger.json"))
     assert code == 2
     assert "cannot be written" in said
+
+
+@pytest.mark.parametrize(
+    ("only", "unknown"), [("gate,yard", "yard"), ("", ""), ("gate, gate", " gate")]
+)
+def test_an_unknown_stream_is_2_and_says_what_there_is(
+    tmp_path: Path, only: str, unknown: str
+) -> None:
+    """`--only` and `--stream` name streams of the configuration, each of them."""
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD)
+    for command in (("run", "--only", only), ("explain", "--frame-id", "1", "--stream", unknown)):
+        code, said = invoke(command[0], str(path), *command[1:])
+        assert code == 2
+        assert said.endswith(f"no stream {unknown!r}: streams are gate\n")

@@ -592,7 +592,7 @@ def test_places_of_a_frame_id(place: str) -> None:
         ("rtsp://camera/main", {"tap": {}}, "eager: the tap shows every frame"),
         ("rtsp://camera/main", {"tap": {"rate": 5}}, "auto"),
         ("device:/dev/video0", {"pairing": {"key": "arrival"}}, "auto"),
-        ("mqtt:pictures", {}, "eager: each picture comes by itself"),
+        ("mqtt:pictures", {}, "eager: only files, cameras and devices"),
     ],
 )
 def test_when_pictures_are_decoded(source: str, more: dict[str, Any], mode: str) -> None:

@@ -24,6 +24,7 @@ EXAMPLES = (
     "onvif",
     "nested",
     "mqtt-images",
+    "whip",
     "dataset",
     "secure-broker",
     "many-streams",
@@ -44,6 +45,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAM_USER", "gate")
     monkeypatch.setenv("CAM_PASSWORD", "s3cret")
     monkeypatch.setenv("CAMERA_PASSWORD", "s3cret")
+    monkeypatch.setenv("WHIP_TOKEN", "s3cret")
+    monkeypatch.setenv("WHEP_TOKEN", "s3cret")
 
 
 def example(name: str) -> Path:

@@ -8,6 +8,8 @@ import pytest
 from peers import Client, Mosquitto, Node, numbered_clip, settings
 
 from streamcrop import config
+from streamcrop.broker import Address, Broker
+from streamcrop.explain import ask
 from streamcrop.node import address_of
 
 
@@ -47,7 +49,46 @@ def test_a_node_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> 
     asyncio.run(main())
 
 
-def presence(client: Client) -> list[str]:
-    """What was said of the node, in order."""
-    topic = "streamcrop/node/test/status"
+def test_the_parts_of_a_node_do_not_meet(broker: Mosquitto, tmp_path: Path) -> None:
+    """Each of two processes has its streams, its status, and the answers for its streams."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 3)
+    whole = settings(broker.url, clip, pairing={"max_wait": 60})
+    whole["streams"]["yard"] = whole["streams"]["gate"]
+    for name in ("gate", "yard"):
+        (tmp_path / name).mkdir()
+
+    async def explained(stream: str) -> str | None:
+        asking = Broker(Address("127.0.0.1", broker.port), name="test")
+        return await ask(asking, "test", stream, "0")
+
+    async def main() -> None:
+        with (
+            Node(tmp_path / "gate", whole, options=("--only", "gate")) as gate,
+            Node(tmp_path / "yard", whole, options=("--only", "yard")) as yard,
+        ):
+            async with Client(broker.port) as client:
+                await client.until_running("gate")
+                await client.until_running("yard")
+                # Both listen to the same topic.
+                await client.publish({"frame_id": 0, "predictions": []})
+                for stream in ("gate", "yard"):
+                    await client.until(lambda name=stream: bool(client.of("metadata", name)))
+                    assert "; paired by frame_id" in str(await explained(stream))
+                gate.process.kill()
+                await client.until(lambda: presence(client, "gate/") == ["online", "offline"])
+                assert "; paired by frame_id" in str(await explained("yard"))
+                assert presence(client, "yard/") == ["online"]
+                yard.stop()
+                await asyncio.to_thread(yard.wait)
+                ledger = json.loads((yard.folder / "ledger.json").read_text())
+                assert list(ledger["streams"]) == ["yard"]
+                await client.until(lambda: presence(client, "yard/") == ["online", "offline"])
+                assert presence(client) == []
+
+    asyncio.run(main())
+
+
+def presence(client: Client, part: str = "") -> list[str]:
+    """What was said of the node or a part of it, in order."""
+    topic = f"streamcrop/node/test/{part}status"
     return [json.loads(m.payload)["state"] for m in client.arrived if m.topic == topic]

@@ -323,7 +323,7 @@ class Damaged(ArrayPixels):
     def region(self, *_: object) -> NoReturn:
         raise CorruptError("damaged")
 
-    bgr = region  # type: ignore[assignment]
+    bgr = jfif = resized = region  # type: ignore[assignment]
 
 
 def damaged(frame_id: object) -> Frame:

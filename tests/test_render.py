@@ -165,6 +165,7 @@ def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(part.received, part.made) for part in parts] == [(8, 7)] + [(0, 0)] * 7
     assert sum(event.is_crop for part in parts for event in part.events) == 7
     assert not parts[-1].events[-1].is_crop
+    assert [part.last for part in parts] == [False] * 7 + [True]
     for part in parts:
         assert part.nbytes == sum(event.nbytes for event in part.events)
     whole = rendered(*[box] * 7, 7, image=image, style=STYLE)

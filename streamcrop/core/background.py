@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.values import Planes
+
 ColorLike = str | Sequence[int]
 
 _HEX = re.compile(
@@ -118,3 +120,33 @@ def remove_background(
     else:
         outside = cv2.LUT(np.ascontiguousarray(image), options.table)
     return cast("npt.NDArray[np.uint8]", cv2.copyTo(image, mask, outside))
+
+
+def remove_background_of_planes(
+    planes: Planes, mask: npt.NDArray[np.uint8], options: CropOptions
+) -> Planes:
+    """`remove_background` for a picture as a JPEG stores it, within a level.
+
+    Chroma at the mask's edge is blended by how many of its pixels the mask covers: what an encoder
+    makes of the blended BGR.
+
+    Args:
+        planes: See `Pixels.jfif`. Not modified.
+        mask: ``(h, w)`` uint8, not 0 inside the object.
+        options: Opacity and colour.
+    """
+    opacity, (blue, green, red) = options.mask_opacity, options.bgr
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    background = luma, 128 + (blue - luma) / 1.772, 128 + (red - luma) / 1.402
+    # What is left of each pixel, in 1/255.
+    kept = cv2.convertScaleAbs(mask, alpha=_FULL_SCALE * opacity, beta=_FULL_SCALE * (1 - opacity))
+    height, width = mask.shape
+    even = cv2.copyMakeBorder(kept, 0, height & 1, 0, width & 1, cv2.BORDER_REPLICATE)
+    pairs = cv2.resize(even, planes[1].shape[::-1], interpolation=cv2.INTER_AREA)
+    blended = [
+        cv2.addWeighted(
+            cv2.multiply(plane, share, scale=1 / _FULL_SCALE), 1, share, -value / _FULL_SCALE, value
+        )
+        for plane, share, value in zip(planes, (kept, pairs, pairs), background, strict=True)
+    ]
+    return cast("Planes", tuple(blended))

@@ -112,7 +112,7 @@ def crop_and_translate(
             "detections.data has no 'detection_id': give each detection an ID, for instance "
             "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
         )
-    ids = [str(detection_id) for detection_id in detections.data["detection_id"]]
+    ids = [*map(str, np.asarray(detections.data["detection_id"], object).tolist())]
     masks, unreadable = _masks(detections, pixels.resolution_wh)
     crops, _ = cut(
         pixels,
@@ -195,6 +195,7 @@ def _describer(detections: "sv.Detections") -> Callable[[Crop], "sv.Detections"]
         if field.name not in {"xyxy", "mask", "data"}
     }
     data = dict(detections.data)
+    translated = [key for key in data if key in TRANSLATIONS]
 
     def describe(crop: Crop) -> "sv.Detections":
         # The row of checked detections needs no second check, which costs more than the crop.
@@ -204,7 +205,7 @@ def _describer(detections: "sv.Detections") -> Callable[[Crop], "sv.Detections"]
         row.xyxy = crop.xyxy[None].copy()
         row.mask = crop.mask[None].astype(bool) if has_mask and crop.mask is not None else None
         row.data = {key: _row(column, crop.index) for key, column in data.items()}
-        for key in row.data.keys() & TRANSLATIONS.keys():
+        for key in translated:
             row.data[key] = TRANSLATIONS[key](np.asarray(row.data[key]), crop)
         return row
 
@@ -212,6 +213,6 @@ def _describer(detections: "sv.Detections") -> Callable[[Crop], "sv.Detections"]
 
 
 def _row(column: Any, index: int) -> Any:  # arrays, lists and metadata
-    if isinstance(column, np.ndarray):
+    if isinstance(column, (np.ndarray, list)):
         return column[index : index + 1].copy()
-    return [column[index]] if isinstance(column, list) else copy(column)
+    return copy(column)

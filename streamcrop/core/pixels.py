@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.values import Bgr, Corners
+from streamcrop.core.values import Bgr, Corners, Pixels, Planes
 
 Plane = npt.NDArray[np.uint8]
 
@@ -85,6 +85,13 @@ class ArrayPixels:
             return self.array
         code = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
         return cast("Bgr", cv2.cvtColor(self.array, code))
+
+    def jfif(self) -> None:
+        """See `Pixels`."""
+
+    def resized(self, resolution_wh: tuple[int, int]) -> "ArrayPixels":
+        """See `Pixels`."""
+        return ArrayPixels(_resized(self.array, resolution_wh))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,9 +168,53 @@ class YuvPixels:
         ]
         return cast("Bgr", cv2.merge(channels))
 
+    def jfif(self) -> Planes:
+        """See `Pixels`. Views of those planes that are stored as they are.
+
+        Chroma that lies between the picture's pairs of pixels becomes the mean of its neighbours,
+        as it does when BGR is encoded.
+        """
+        rows = _jfif(self.matrix, full_range=self.full_range)
+        u, v = self._on_pairs(self.u), self._on_pairs(self.v)
+        if rows is None:
+            return self.y, u, v
+        (gain, from_u, from_v, offset), *chroma = rows
+        if from_u or from_v:
+            # Around 128, in halves of a level: chroma never adds more than 63 to luma.
+            grey = 128 * (from_u + from_v)
+            shift = cv2.addWeighted(self.u, 2 * from_u, self.v, 2 * from_v, 128 - 2 * grey)
+            y = cv2.addWeighted(self.y, gain, self._repeat(shift), 0.5, offset + grey - 64)
+        else:
+            y = cv2.addWeighted(self.y, gain, self.y, 0, offset)
+        mixed = (cv2.addWeighted(u, row[1], v, row[2], row[3]) for row in chroma)
+        return cast("Planes", (y, *mixed))
+
+    def resized(self, resolution_wh: tuple[int, int]) -> "YuvPixels":
+        """See `Pixels`. The chroma of an odd side is stretched, by a pixel at most."""
+        width, height = resolution_wh
+        halved = (width + 1) // 2, (height + 1) // 2
+        u, v = (_resized(self._on_pairs(plane), halved) for plane in (self.u, self.v))
+        y = _resized(self.y, resolution_wh)
+        return YuvPixels(y, u, v, (0, 0), self.matrix, self.full_range)
+
+    def _on_pairs(self, plane: Plane) -> Plane:
+        """Chroma whose first sample serves the picture's first two columns and rows."""
+        right, down = self.phase
+        if not (right or down):
+            return plane
+        height, width = ((side + 1) // 2 for side in self.y.shape)
+        # The last sample of an odd side serves one pixel, and has no neighbour.
+        plane = padded(plane, down & self.y.shape[0], right & self.y.shape[1])
+        if right:
+            plane = _mean(plane[:, :width], plane[:, 1 : width + 1])
+        if down:
+            plane = _mean(plane[:height], plane[1 : height + 1])
+        return plane
+
     def _repeat(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         height, width = plane.shape
-        doubled = cv2.resize(plane, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
+        # Half of what `cv2.resize` takes.
+        doubled = cv2.merge((plane, plane)).reshape(height, 2 * width).repeat(2, 0)
         left, top = self.phase
         return doubled[top : top + self.y.shape[0], left : left + self.y.shape[1]]
 
@@ -196,34 +247,73 @@ def oriented_array(array: npt.NDArray[Any], matrix: tuple[int, int, int, int]) -
     return turned[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1]
 
 
-def shrink(image: Bgr, longest_side: int | None) -> Bgr:
-    """A copy of at most ``longest_side`` pixels; the image itself where it is not larger.
+def padded(plane: Plane, below: int, right: int) -> Plane:
+    """The plane with its last row and column repeated; itself where nothing is added."""
+    if not (below or right):
+        return plane
+    wider = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return cast("Plane", wider)
+
+
+def shrink(pixels: Pixels, longest_side: int | None) -> Pixels:
+    """A copy of at most ``longest_side`` pixels; the picture itself where it is not larger.
 
     Example:
-        >>> shrink(np.zeros((300, 400, 3), np.uint8), 200).shape
-        (150, 200, 3)
+        >>> shrink(ArrayPixels(np.zeros((300, 400, 3), np.uint8)), 200).resolution_wh
+        (200, 150)
     """
-    height, width = image.shape[:2]
+    width, height = pixels.resolution_wh
     if longest_side is None or max(width, height) <= longest_side:
-        return image
+        return pixels
     scale = longest_side / max(width, height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cast("Bgr", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return pixels.resized((max(1, round(width * scale)), max(1, round(height * scale))))
+
+
+def _mean(first: Plane, second: Plane) -> Plane:
+    return cast("Plane", cv2.addWeighted(first, 0.5, second, 0.5, 0))
+
+
+def _resized(array: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    return cast("npt.NDArray[np.uint8]", cv2.resize(array, size, interpolation=cv2.INTER_AREA))
+
+
+def _to_bgr(matrix: str, *, full_range: bool) -> npt.NDArray[np.float64]:
+    """Luma above black and both colour differences to blue, green and red (H.273, 8.3)."""
+    red, blue = LUMA_WEIGHTS[matrix]
+    green = 1 - red - blue
+    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
+    to_blue, to_red = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
+    return np.array(
+        [
+            [luma, to_blue, 0],
+            [luma, -blue / green * to_blue, -red / green * to_red],
+            [luma, 0, to_red],
+        ]
+    )
 
 
 @cache
 def _tables(matrix: str, *, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:
-    """What each sample value adds to blue, green and red, in 1/64 of a level (H.273, 8.3)."""
-    red, blue = LUMA_WEIGHTS[matrix]
-    green = 1 - red - blue
-    value = np.arange(256, dtype=np.float64)
-    luma = value if full_range else (value - 16) * 255 / 219
-    chroma = (value - 128) * (1 if full_range else 255 / 224)
-    parts = {
-        "y": luma,
-        "u_blue": 2 * (1 - blue) * chroma,
-        "u_green": -2 * blue * (1 - blue) / green * chroma,
-        "v_green": -2 * red * (1 - red) / green * chroma,
-        "v_red": 2 * (1 - red) * chroma,
-    }
+    """What each sample value adds to blue, green and red, in 1/64 of a level."""
+    (luma, u_blue, _), (_, u_green, v_green), (_, _, v_red) = _to_bgr(matrix, full_range=full_range)
+    value = np.arange(256)
+    chroma = {"u_blue": u_blue, "u_green": u_green, "v_green": v_green, "v_red": v_red}
+    parts = {name: factor * (value - 128) for name, factor in chroma.items()}
+    parts["y"] = luma * (value - (0 if full_range else 16))
     return {name: np.rint(part * _STEPS).astype(np.int16) for name, part in parts.items()}
+
+
+@cache
+def _jfif(matrix: str, *, full_range: bool) -> list[list[float]] | None:
+    """For JFIF's luma, blue and red difference: factors of ``y``, ``u``, ``v``, and an offset.
+
+    None where they are the same.
+    """
+    if (matrix, full_range) == ("bt601", True):
+        return None
+    jfif = _to_bgr("bt601", full_range=True)
+    factors = np.linalg.solve(jfif, _to_bgr(matrix, full_range=full_range)).round(12)
+    black = np.array([0 if full_range else 16, 128, 128])
+    offsets = np.array([0, 128, 128]) - factors @ black
+    rows: list[list[float]] = np.column_stack([factors, offsets]).tolist()
+    return rows

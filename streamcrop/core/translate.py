@@ -42,8 +42,8 @@ def move_xyxy(xyxy: npt.NDArray[Any], origins: Sequence[tuple[int, int]]) -> npt
         >>> move_xyxy(np.array([[3, 4, 9, 8]]), [(3, 5)]).tolist()
         [[0, -1, 6, 3]]
     """
-    moved: npt.NDArray[Any] = xyxy - np.tile(np.array(origins, int).reshape(-1, 2), 2)
-    return moved
+    corners: npt.NDArray[Any] = xyxy.reshape(-1, 2, 2) - np.array(origins, int).reshape(-1, 1, 2)
+    return corners.reshape(-1, 4)
 
 
 def nearest(source: int, target: int, start: int, stop: int) -> npt.NDArray[np.intp]:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 Corners = tuple[int, int, int, int]
 Bgr = npt.NDArray[np.uint8]
 MaskPixels = npt.NDArray[np.uint8]
+# Luma ``(h, w)``, blue and red difference, each ``(ceil(h / 2), ceil(w / 2))``; uint8.
+Planes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
 class Reason(StrEnum):
@@ -58,6 +60,17 @@ class Pixels(Protocol):
 
     def bgr(self) -> Bgr:
         """The picture as ``(height, width, 3)`` uint8 BGR; may be a view."""
+        ...
+
+    def jfif(self) -> Planes | None:
+        """The picture as a JPEG stores it, 4:2:0; None if it is not in such planes.
+
+        JFIF knows one colour space: BT.601, full range. The planes may be views.
+        """
+        ...
+
+    def resized(self, resolution_wh: tuple[int, int]) -> "Pixels":
+        """The picture in another size, by the mean of the area that each pixel covers."""
         ...
 
 

@@ -37,6 +37,7 @@ _UNFIT = re.compile(
     + "]"
 )
 _MAX_REFUSED = 1000
+_encoder = msgspec.json.Encoder()
 # Ends a node that reads its own crops, and bounds what each crop carries of it.
 _MAX_LINEAGE, _MAX_LINEAGE_ID = 32, 2048
 _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
@@ -161,11 +162,12 @@ def size(resolution_wh: tuple[int, int]) -> dict[str, int]:
 
 def lineage_json(lineage: Lineage) -> list[dict[str, Any]]:
     """The chain of images, root first; the root has no origin."""
-    entries = []
-    for entry in lineage:
-        origin = {} if entry.origin is None else {"origin": list(entry.origin)}
-        entries.append({"id": entry.id, **origin, **size((entry.width, entry.height))})
-    return entries
+    return [
+        {"id": entry.id, "width": entry.width, "height": entry.height}
+        if entry.origin is None
+        else {"id": entry.id, "origin": entry.origin, "width": entry.width, "height": entry.height}
+        for entry in lineage
+    ]
 
 
 class _Entry(msgspec.Struct):
@@ -230,14 +232,19 @@ def crop_metadata(
         limit: How many bytes it may have; None: any number. A longer one gives up the mask's
             points for run lengths, then the mask, then keypoints and keys it does not know.
     """
+    x, y = origin = crop.origin
+    image = size(crop.resolution_wh)
     fields = {
         **head,
         "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
         "detection_id": crop.detection_id,
-        "origin": list(crop.origin),
-        "transform": [[1, 0, -crop.origin[0]], [0, 1, -crop.origin[1]]],
-        "lineage": lineage_json(crop.lineage),
-        "image": size(crop.resolution_wh),
+        "origin": origin,
+        "transform": ((1, 0, -x), (0, 1, -y)),
+        "lineage": [
+            *lineage_json(crop.original.lineage),
+            {"id": crop.detection_id, "origin": origin, **image},
+        ],
+        "image": image,
     }
     found = crop_row(row, crop)
     text = _encode({**fields, "predictions": [found]})
@@ -252,7 +259,7 @@ def crop_metadata(
 
 def _encode(value: object) -> bytes:
     r"""JSON whose text MQTT carries: what MQTT 5, 1.5.4, warns of stands as ``\uXXXX``."""
-    text = msgspec.json.encode(value)
+    text = _encoder.encode(value)
     if text.isascii() and b"\x7f" not in text:
         return text
     return _UNFIT.sub(lambda found: json.dumps(found[0])[1:-1], text.decode()).encode()

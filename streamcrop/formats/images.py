@@ -2,13 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import cv2
-import numpy as np
-import numpy.typing as npt
+import simplejpeg
 
+from streamcrop.core.pixels import padded
+from streamcrop.core.values import Bgr, Planes
 from streamcrop.errors import FormatError
+
+
+class Picture(Protocol):
+    """What can be written: a `Crop`, or `Pixels`."""
+
+    @property
+    def resolution_wh(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        ...
+
+    def bgr(self) -> Bgr:
+        """See `Pixels`."""
+        ...
+
+    def jfif(self) -> Planes | None:
+        """See `Pixels`."""
+        ...
+
+
+Write = Callable[[Picture, int], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,47 +39,73 @@ class Encoding:
     Attributes:
         content_type: The media type of the bytes.
         suffix: Of a file's name, with the dot.
-        params: OpenCV's parameters for a quality from 1 to 100.
+        write: Writes a picture in a quality from 1 to 100; None if it cannot hold the picture.
     """
 
     content_type: str
     suffix: str
-    params: Callable[[int], list[int]]
+    write: Write
 
 
-ENCODINGS = {
-    "jpeg": Encoding("image/jpeg", ".jpg", lambda quality: [cv2.IMWRITE_JPEG_QUALITY, quality]),
-    "png": Encoding("image/png", ".png", lambda _: []),
-    "webp": Encoding("image/webp", ".webp", lambda quality: [cv2.IMWRITE_WEBP_QUALITY, quality]),
-}
-
-
-def encode(image: npt.NDArray[np.uint8], encoding: str, quality: int) -> bytes:
+def encode(picture: Picture, encoding: str, quality: int) -> bytes:
     """Write an image.
 
     Args:
-        image: ``(h, w, 3)`` uint8 BGR. Not modified.
+        picture: The image. Not modified.
         encoding: A key of `ENCODINGS`. PNG is lossless and takes no quality.
-        quality: 1 to 100.
+        quality: 1 to 100; of a JPEG, libjpeg's.
 
     Raises:
         FormatError: `encoding_failed`, if the encoder refuses: WebP ends at 16,383 px a side.
 
     Example:
-        >>> encode(np.zeros((2, 2, 3), np.uint8), "png", 90)[1:4]
+        >>> from streamcrop.core.pixels import ArrayPixels
+        >>> import numpy as np
+        >>> encode(ArrayPixels(np.zeros((2, 2, 3), np.uint8)), "png", 90)[1:4]
         b'PNG'
     """
-    chosen = ENCODINGS[encoding]
+    data = ENCODINGS[encoding].write(picture, quality)
+    if data is None:
+        width, height = picture.resolution_wh
+        msg = f"{encoding} cannot hold an image of {width} x {height}"
+        raise FormatError(msg, reason="encoding_failed")
+    return data
+
+
+def _opencv(suffix: str, *quality_flag: int) -> Write:
+    def write(picture: Picture, quality: int) -> bytes | None:
+        bgr, params = picture.bgr(), [value for flag in quality_flag for value in (flag, quality)]
+        try:
+            done, data = cv2.imencode(suffix, bgr, params)
+        except cv2.error:
+            return None
+        return data.tobytes() if done else None
+
+    return write
+
+
+_bgr_to_jpeg = _opencv(".jpg", cv2.IMWRITE_JPEG_QUALITY)
+
+
+def _jpeg(picture: Picture, quality: int) -> bytes | None:
+    """From the planes where there are any, without BGR."""
+    planes = picture.jfif()
+    if planes is None:
+        return _bgr_to_jpeg(picture, quality)
+    # The encoder wants rows of memory, which turned pictures do not have.
+    y, u, v = (plane if plane.strides[1] == 1 else plane.copy() for plane in planes)
+    # Luma is read in pairs of rows and columns, to the end of the last one.
+    height, width = y.shape
+    y = padded(y, height & 1, width & 1)[:height, :width]
     try:
-        done, data = cv2.imencode(chosen.suffix, image, chosen.params(quality))
-    except cv2.error as error:
-        raise _failed(encoding, image) from error
-    if not done:
-        raise _failed(encoding, image)
-    return data.tobytes()
+        data: bytes = simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality)
+    except ValueError:
+        return None
+    return data
 
 
-def _failed(encoding: str, image: npt.NDArray[Any]) -> FormatError:
-    height, width = image.shape[:2]
-    msg = f"{encoding} cannot hold an image of {width} x {height}"
-    return FormatError(msg, reason="encoding_failed")
+ENCODINGS = {
+    "jpeg": Encoding("image/jpeg", ".jpg", _jpeg),
+    "png": Encoding("image/png", ".png", _opencv(".png")),
+    "webp": Encoding("image/webp", ".webp", _opencv(".webp", cv2.IMWRITE_WEBP_QUALITY)),
+}

@@ -11,10 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
-from itertools import chain, islice
-from math import isnan
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
@@ -31,8 +29,6 @@ MAX_DETECTION_ID = 256
 MAX_VALUES = 1_000_000
 # More digits than any number that a float tells apart from infinity.
 _MAX_DIGITS = 400
-# A coordinate beyond it would not stay finite when it is scaled.
-_MAX_NUMBER = 1e300
 # A message is read and written again in several places, under call stacks of any depth: what is
 # nested so deep that only some of them could is refused at the first.
 _HEADROOM = 250
@@ -43,6 +39,7 @@ _VERTEX_KEYS = ("points", "keypoints")
 _PAIR_KEYS = ("polygon", "rect", "xyxyxyxy")
 _ORIGIN_KEYS = ("parent_origin", "root_parent_origin")
 _UNSET = msgspec.UNSET
+N = TypeVar("N")
 
 
 class _Image(msgspec.Struct):
@@ -69,54 +66,51 @@ class _RawHead(_Head):
     predictions: msgspec.Raw
 
 
-class _XY(msgspec.Struct):
-    x: float
-    y: float
+class _XY(msgspec.Struct, Generic[N]):
+    x: N
+    y: N
 
 
-class _Origin(msgspec.Struct):
-    offset_x: float
-    offset_y: float
-    width: float
-    height: float
+class _Origin(msgspec.Struct, Generic[N]):
+    offset_x: N
+    offset_y: N
+    width: N
+    height: N
 
 
-class _Row(msgspec.Struct):
-    """The part of a prediction that has coordinates or names it."""
+class _Row(msgspec.Struct, Generic[N]):
+    """The part of a prediction that has coordinates, which are N, or names it."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-    points: list[_XY] | None = None
-    keypoints: list[_XY] | None = None
-    polygon: list[tuple[float, float]] | None = None
-    rect: list[tuple[float, float]] | None = None
-    xyxyxyxy: list[tuple[float, float]] | None = None
-    parent_origin: _Origin | None = None
-    root_parent_origin: _Origin | None = None
+    x: N
+    y: N
+    width: N
+    height: N
+    points: list[_XY[N]] | None = None
+    keypoints: list[_XY[N]] | None = None
+    polygon: list[tuple[N, N]] | None = None
+    rect: list[tuple[N, N]] | None = None
+    xyxyxyxy: list[tuple[N, N]] | None = None
+    parent_origin: _Origin[N] | None = None
+    root_parent_origin: _Origin[N] | None = None
+    rle: Any = None
+    rle_mask: Any = None
     detection_id: str | int | float | None = None
 
-    def numbers(self) -> list[float]:
-        # By map and attrgetter: a message has thousands, and a loop here costs more than its JSON.
-        found = [self.x, self.y, self.width, self.height]
-        for points in (self.points, self.keypoints):
-            if points:
-                found += map(_get_x, points)
-                found += map(_get_y, points)
-        for pairs in (self.polygon, self.rect, self.xyxyxyxy):
-            if pairs:
-                found += chain.from_iterable(pairs)
-        for origin in (self.parent_origin, self.root_parent_origin):
-            if origin is not None:
-                found += (origin.offset_x, origin.offset_y, origin.width, origin.height)
-        return found
+
+class _Texts(msgspec.Struct):
+    predictions: list[msgspec.Raw]
 
 
+# A coordinate beyond it would not stay finite when it is scaled. NaN is neither above nor below.
+_Finite = Annotated[float, msgspec.Meta(gt=-1e300, lt=1e300)]
+_FiniteRow: TypeAlias = _Row[_Finite]
+_AnyRow: TypeAlias = _Row[float]
+_Read = tuple[dict[str, Any], _Row[float]]
 _get_x, _get_y = attrgetter("x"), attrgetter("y")
 _head = msgspec.json.Decoder(_RawHead)
-_list = msgspec.json.Decoder(list[msgspec.Raw])
+_texts = msgspec.json.Decoder(_Texts)
 _value = msgspec.json.Decoder()
+_finite_rows = msgspec.json.Decoder(list[_FiniteRow])
 _any = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -164,7 +158,7 @@ def decode(payload: bytes) -> Message:
 
 
 def _check_count(payload: bytes) -> None:
-    if payload.count(b",") >= MAX_VALUES:
+    if len(payload) > MAX_VALUES and payload.count(b",") >= MAX_VALUES:
         msg = f"more than {MAX_VALUES:,} values"
         raise FormatError(msg)
 
@@ -261,7 +255,12 @@ def predictions(
         >>> read.instances.xyxy[0].tolist(), dict(read.instances.refused)
         ([4.0, 2.0, 6.0, 6.0], {1: <Reason.MALFORMED: 'malformed'>})
     """
-    values, total = _values(message, limit)
+    if message.strict:
+        texts = _texts.decode(message.payload).predictions
+        values, total = _strict_rows(texts[:limit]), len(texts)
+    else:
+        came = lax(message.payload)["predictions"]
+        values, total = (partial(_read, _lax_row, value) for value in came[:limit]), len(came)
     return _predictions(values, total, message.resolution_wh, resolution_wh, name)
 
 
@@ -290,7 +289,7 @@ def translated(
             raise FormatError(str(error)) from None
         return _lax_row({key: part for key, part in found.items() if part is not None})
 
-    values = (partial(row, value) for value in objects[:limit])
+    values = (partial(_read, row, value) for value in objects[:limit])
     return _predictions(values, len(objects), (1, 1), resolution_wh, name)
 
 
@@ -308,7 +307,7 @@ def between(left: float, top: float, right: float, bottom: float) -> dict[str, f
 
 
 def _predictions(
-    values: Iterable[Callable[[], dict[str, Any]]],
+    values: Iterable[Callable[[], _Read]],
     total: int,
     came_wh: tuple[float, float] | None,
     resolution_wh: tuple[int, int],
@@ -327,11 +326,11 @@ def _predictions(
         row: dict[str, Any] = {}
         box, mask, detection_id = (0.0, 0.0, 0.0, 0.0), None, ""
         try:
-            row = value()
-            read = _read(row)
-            mask = _mask(row, read, came_wh, scale)
+            row, read = value()
+            mask = _mask(read, came_wh, scale)
             detection_id = _detection_id(read.detection_id, name, number)
-            row = moved(row, scale=scale) if scaled else dict(row)
+            if scaled:
+                row = moved(row, scale=scale)
             while detection_id in seen:
                 detection_id += f"#{number}"
             row["detection_id"] = detection_id
@@ -352,13 +351,14 @@ def _predictions(
     return Predictions(rows, Instances(xyxy, ids, found, refused), total - len(rows))
 
 
-def _values(message: Message, limit: int) -> tuple[Iterator[Callable[[], dict[str, Any]]], int]:
-    """The first ``limit`` rows, each read when it is called for, and the number of all rows."""
-    if message.strict:
-        raw = _list.decode(_head.decode(message.payload).predictions)
-        return ((lambda text=text: _strict_row(text)) for text in islice(raw, limit)), len(raw)
-    rows = lax(message.payload)["predictions"]
-    return ((lambda row=row: _lax_row(row)) for row in islice(rows, limit)), len(rows)
+def _strict_rows(texts: list[msgspec.Raw]) -> Iterator[Callable[[], _Read]]:
+    """All at once, which is three times as fast, or where one of them is wrong each on its own."""
+    try:
+        text = b"[%b]" % b",".join(texts)
+        reads = zip(_value.decode(text), _finite_rows.decode(text), strict=True)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return (partial(_read, _strict_row, text) for text in texts)
+    return (partial(tuple, read) for read in reads)
 
 
 def _strict_row(text: msgspec.Raw) -> dict[str, Any]:
@@ -391,27 +391,29 @@ def _as_row(value: object) -> dict[str, Any]:
     return value
 
 
-def _read(row: dict[str, Any]) -> _Row:
+def _read(row_of: Callable[[Any], dict[str, Any]], value: object) -> _Read:
+    row = row_of(value)
     try:
-        read = msgspec.convert(row, _Row)
+        return row, msgspec.convert(row, _FiniteRow)
+    except (msgspec.ValidationError, OverflowError):
+        pass
+    try:
+        msgspec.convert(row, _AnyRow)
     except (msgspec.ValidationError, OverflowError) as error:
         raise FormatError(str(error)) from None
-    numbers = read.numbers()
-    # A NaN may hide from max and min, but not from the sum.
-    if not (max(numbers) < _MAX_NUMBER and min(numbers) > -_MAX_NUMBER) or isnan(sum(numbers)):
-        msg = "a coordinate is not finite"
-        raise FormatError(msg, reason=Reason.NOT_FINITE)
-    return read
+    msg = "a coordinate is not finite"
+    raise FormatError(msg, reason=Reason.NOT_FINITE)
 
 
 def _mask(
-    row: dict[str, Any], read: _Row, came_wh: tuple[float, float], scale: tuple[float, float]
+    read: _Row[float], came_wh: tuple[float, float], scale: tuple[float, float]
 ) -> Mask | None:
-    masks = [_rle(row[key], came_wh) for key in RLE_KEYS if row.get(key) is not None]
-    if masks:
-        return masks[0]
-    if not read.points:
-        return None
+    mask = None
+    for value in (read.rle_mask, read.rle):
+        if value is not None:
+            mask = _rle(value, came_wh)
+    if mask is not None or not read.points:
+        return mask
     if len(read.points) < MIN_VERTICES:
         msg = f"a polygon has {MIN_VERTICES} vertices or more"
         raise FormatError(msg, reason=Reason.BAD_MASK)

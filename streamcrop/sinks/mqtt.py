@@ -54,7 +54,7 @@ class MqttSink:
         ):
             self._room.clear()
             await self._room.wait()
-        task = asyncio.create_task(self._send(event), name=f"publish {event.topic}")
+        task = asyncio.create_task(self._broker.publish(self._outgoing(event)))
         self._sending[task] = event
         self._bytes += event.nbytes
         task.add_done_callback(self._sent)
@@ -70,20 +70,18 @@ class MqttSink:
             task.cancel()
         await self.drain()
 
-    async def _send(self, event: Event) -> None:
+    def _outgoing(self, event: Event) -> Outgoing:
         mode = self.mode
         if mode == "binary" and len(event.metadata) > MAX_PROPERTY_BYTES:
             # Rendered for MQTT 3.1.1, before the broker came back with 5.
             mode = "json"
         packet = MODES[mode](event)
-        await self._broker.publish(
-            Outgoing(
-                event.topic,
-                packet.payload,
-                self._qos,
-                content_type=packet.content_type,
-                user_properties=packet.user_properties,
-            )
+        return Outgoing(
+            event.topic,
+            packet.payload,
+            self._qos,
+            content_type=packet.content_type,
+            user_properties=packet.user_properties,
         )
 
     def _sent(self, task: asyncio.Task[None]) -> None:

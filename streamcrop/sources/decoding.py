@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import av
 import av.logging
 
-from streamcrop.core.values import Bgr, Corners, Pixels
+from streamcrop.core.values import Bgr, Corners, Pixels, Planes
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.formats import nal
 from streamcrop.sources.pictures import pixels_of
@@ -115,6 +115,14 @@ class LazyPixels:
     def bgr(self) -> Bgr:
         """See `Pixels`."""
         return self._pixels().bgr()
+
+    def jfif(self) -> Planes | None:
+        """See `Pixels`."""
+        return self._pixels().jfif()
+
+    def resized(self, resolution_wh: tuple[int, int]) -> Pixels:
+        """See `Pixels`."""
+        return self._pixels().resized(resolution_wh)
 
     def _pixels(self) -> Pixels:
         pixels = self._decoder.pixels_of(self)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _READ_TIMEOUT = 0.4
 # Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
 # that refuses the password, which may lock us out, is asked seldom.
-_FIRST_DELAY, _LONGEST_DELAY, _REFUSED_DELAY = 0.1, 0.5, 30.0
+FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 # More packets than are held back while the stream is probed.
 _PROBED = 30
@@ -111,7 +111,7 @@ class LiveSource:
         # Below this FFmpeg does not say that something is missing.
         av.logging.set_level(av.logging.INFO)
         av.logging.set_skip_repeated(v=False)
-        delay = _FIRST_DELAY
+        delay = FIRST_DELAY
         while not self._stopped.is_set():
             reason, connected = "the camera ended the stream", False
             try:
@@ -119,19 +119,19 @@ class LiveSource:
                     for item in self._connection(log):
                         connected = True
                         if isinstance(item, Frame):
-                            delay = _FIRST_DELAY
+                            delay = FIRST_DELAY
                         yield item
             except SourceError as error:
                 reason = str(error)
                 if isinstance(error, _RefusedError):
-                    delay = _REFUSED_DELAY
+                    delay = REFUSED_DELAY
             if connected:
                 # PyAV's container and streams hold each other: 1.4 MB a connection until then.
                 gc.collect()
             if not self._stopped.is_set():
                 yield Change("reconnecting", reason)
                 self._stopped.wait(delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
-                delay = min(2 * delay, _LONGEST_DELAY)
+                delay = min(2 * delay, LONGEST_DELAY)
 
     def _connection(self, log: list[Any]) -> Iterator[Item]:
         """All that comes by one connection."""
@@ -141,7 +141,7 @@ class LiveSource:
             stream.codec_context.thread_count = 1
             if self._clock:
                 self._clock.connect()
-            self._epoch, self._first = _new_epoch(), 1
+            self._epoch, self._first = new_epoch(), 1
             yield Change("running", "connected")
             lost = _PROBED if any(MISSED.search(line) for _, _, line in log) else 0
             log.clear()
@@ -214,7 +214,7 @@ class LiveSource:
             captured_at = clock.time_of(media, _wall_clock(packet), now)
             if clock.stepped:
                 logger.warning("the camera's clock jumped: no capture times for a while")
-                self._epoch, self._first = _new_epoch(), number
+                self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
         media_time = packet.pts, packet.time_base
@@ -275,6 +275,6 @@ def _wall_clock(packet: "av.Packet[av.VideoStream]") -> int | None:
     return None
 
 
-def _new_epoch() -> str:
+def new_epoch() -> str:
     """A name that no connection of any run had: by time, and by chance where clocks go back."""
     return f"{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}"

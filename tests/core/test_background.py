@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcrop.core.background import CropOptions, parse_color, remove_background
+from streamcrop.core.background import (
+    CropOptions,
+    parse_color,
+    remove_background,
+    remove_background_of_planes,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +132,59 @@ def test_a_blend_follows_the_formula(
     blend = np.rint(background * alpha + image.astype(np.float32) * (np.float32(1) - alpha))
     expected = np.where(mask[..., None] == 1, image, blend.astype(np.uint8))
     np.testing.assert_array_equal(result, expected)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([0.0, 0.001, 0.5, 1.0]) | st.floats(0, 1),
+    st.tuples(*[st.integers(0, 255)] * 3),
+    st.sampled_from([1, 255]),
+)
+def test_planes_are_blended_as_their_pixels_would_be(
+    seed: int, size: tuple[int, int], opacity: float, color: tuple[int, int, int], inside: int
+) -> None:
+    """Luma follows the mask; chroma is the mean of two by two pixels, of which some are inside."""
+    random = np.random.default_rng(seed)
+    shape, halved = size[::-1], tuple((side + 1) // 2 for side in size[::-1])
+    planes = tuple(random.integers(0, 256, each, np.uint8) for each in (shape, halved, halved))
+    before = [plane.copy() for plane in planes]
+    mask = random.integers(0, 2, shape, np.uint8)
+    y, u, v = planes
+    found = remove_background_of_planes((y, u, v), mask * inside, CropOptions(opacity, color))
+    even = np.pad(mask, ((0, shape[0] & 1), (0, shape[1] & 1)), "edge")
+    pairs = even.reshape(halved[0], 2, halved[1], 2).mean((1, 3))
+    red, green, blue = color
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    background = luma, 128 + 0.5 * (blue - luma) / 0.886, 128 + 0.5 * (red - luma) / 0.701
+    for result, plane, share, value in zip(
+        found, before, (mask, pairs, pairs), background, strict=True
+    ):
+        left = 1 - opacity * (1 - share)
+        assert result.dtype == np.uint8
+        assert np.abs(result - np.clip(plane * left + value * (1 - left), 0, 255)).max() <= 2
+        np.testing.assert_array_equal(result[share == 1], plane[share == 1])
+    for plane, copy in zip(planes, before, strict=True):
+        np.testing.assert_array_equal(plane, copy)
+
+
+@pytest.mark.parametrize(
+    ("opacity", "color", "outside"),
+    [
+        (0.0, "#ffffff", (100, 90, 160)),
+        (1.0, "#000", (0, 128, 128)),
+        (1.0, "#fff", (255, 128, 128)),
+        (1.0, "#f00", (76, 85, 255)),
+        (0.5, "#fff", (178, 109, 144)),
+    ],
+)
+def test_planes_by_hand(opacity: float, color: str, outside: tuple[int, int, int]) -> None:
+    """Black, white and red are what JFIF writes for them; the object keeps its samples."""
+    y, u, v = (
+        np.full((side, side), value, np.uint8) for side, value in [(4, 100), (2, 90), (2, 160)]
+    )
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2, :2] = 1
+    found = remove_background_of_planes((y, u, v), mask, CropOptions(opacity, color))
+    assert [int(plane[0, 0]) for plane in found] == [100, 90, 160]
+    assert [int(plane[-1, -1]) for plane in found] == pytest.approx(outside, abs=1)

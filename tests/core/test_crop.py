@@ -185,15 +185,15 @@ def test_a_crop_is_lazy_and_looks_once() -> None:
 
 
 def test_what_is_not_kept_is_built_anew() -> None:
-    """`to_bgr` and `to_mask` leave nothing behind in the crop."""
+    """`bgr` and `to_mask` leave nothing behind in the crop."""
     options = CropOptions(1.0, "#fff")
     mask = Polygon(np.array([[1, 1], [4, 1], [4, 9]]))
     crop = one(noise((9, 9)), [1, 2, 5, 7], masks=[mask], options=options)
-    np.testing.assert_array_equal(crop.to_bgr(), crop.to_bgr())
-    assert crop.to_bgr() is not crop.to_bgr()
+    np.testing.assert_array_equal(crop.bgr(), crop.bgr())
+    assert crop.bgr() is not crop.bgr()
     assert crop.to_mask() is not crop.to_mask()
     assert not {"mask", "image"} & vars(crop).keys()
-    np.testing.assert_array_equal(crop.image, crop.to_bgr())
+    np.testing.assert_array_equal(crop.image, crop.bgr())
 
 
 def test_documentation_tools_see_the_lazy_attributes() -> None:
@@ -233,6 +233,47 @@ def test_what_lies_outside_a_mask_is_blended(mask: Mask, opacity: float) -> None
     np.testing.assert_array_equal(image, before)
 
 
+def planes(size: tuple[int, int], seed: int = 0) -> YuvPixels:
+    """A picture whose colours all exist, ``(width, height)``."""
+    random = np.random.default_rng(seed)
+    halved = (size[1] + 1) // 2, (size[0] + 1) // 2
+    chroma = (random.integers(120, 137, halved, np.uint8) for _ in range(2))
+    return YuvPixels(random.integers(60, 190, size[::-1], np.uint8), *chroma)
+
+
+@pytest.mark.parametrize("box", [[2, 4, 9, 11], [3, 4, 10, 12], [2, 5, 8, 13], [5, 3, 13, 8]])
+@pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("mask", [None, *MASKS.values()], ids=["none", *MASKS.keys()])
+def test_planes_show_what_the_image_shows(
+    mask: Mask | None, opacity: float, box: list[float]
+) -> None:
+    """As a JPEG stores it, a crop has the luma and the mean chroma of its image, within levels."""
+    shown = planes((14, 14))
+    masks = [Patch(np.pad(mask.region((0, 0, 9, 9), (9, 9)), 3)[:14, :14]) if mask else None]
+    found = instances(np.array([box], float), masks=masks)
+    [crop], _ = cut(shown, found, CropOptions(opacity, "#806040"))
+    stored = crop.jfif()
+    assert stored is not None
+    b, g, r = np.moveaxis(crop.image.astype(float), 2, 0)
+    luma = 0.299 * r + 0.587 * g + 0.114 * b
+    height, width = luma.shape
+    exact = [luma]
+    for plane in (128 + (b - luma) / 1.772, 128 + (r - luma) / 1.402):
+        even = np.pad(plane, ((0, height & 1), (0, width & 1)), "edge")
+        exact.append(even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean((1, 3)))
+    # At the edge of a mask, chroma between the pairs may lean on a neighbour: 8 from the middle.
+    for plane, expected, bound in zip(stored, exact, (2.5, 11, 11), strict=True):
+        assert plane.shape == expected.shape
+        assert np.abs(plane - expected).max() <= bound
+
+
+def test_planes_are_asked_for_before_the_mask() -> None:
+    """A crop of an array has no planes, and its mask is not built to find out."""
+    crop = one(noise((9, 9)), [2, 1, 6, 8], masks=[MASKS["rle"]], options=CropOptions(1.0))
+    assert crop.jfif() is None
+    assert not {"mask", "image"} & vars(crop).keys()
+
+
 def test_without_a_mask_nothing_is_blended() -> None:
     """An object without a mask is cropped as it is, whatever the opacity; None stands for none."""
     image = noise((9, 9))
@@ -261,7 +302,7 @@ def test_a_copy_owns_its_pixels(mask: Mask | None, opacity: float) -> None:
     crop = one(image, [2, 1, 6, 8], masks=[mask], options=options)
     expected, before = crop.image.copy(), image.copy()
     copy = crop.copy()
-    for image_of_it in (copy.image, copy.to_bgr(), copy.copy().image, copy.copy().to_bgr()):
+    for image_of_it in (copy.image, copy.bgr(), copy.copy().image, copy.copy().bgr()):
         np.testing.assert_array_equal(image_of_it, expected)
         assert not np.shares_memory(image_of_it, image)
     np.testing.assert_array_equal(copy.pixels.bgr(), image[1:8, 2:6])

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import cut
-from streamcrop.core.pixels import LUMA_WEIGHTS, ArrayPixels, YuvPixels, oriented_array, shrink
+from streamcrop.core.pixels import (
+    LUMA_WEIGHTS,
+    ArrayPixels,
+    YuvPixels,
+    oriented_array,
+    padded,
+    shrink,
+)
 from streamcrop.core.values import Corners, Instances
 
 # All ways to turn and mirror: (a, b, c, d) sends (x, y) to (a x + c y, b x + d y).
@@ -52,11 +59,13 @@ def part(image: npt.NDArray[Any], box: Corners) -> npt.NDArray[Any]:
     return image[y_min:y_max, x_min:x_max]
 
 
-def reference(pixels: YuvPixels) -> npt.NDArray[np.float64]:
+def unclipped(pixels: YuvPixels) -> npt.NDArray[np.float64]:
     """BGR in floats, by the definition of luma: ``Y = kr R + kg G + kb B`` (H.273, 8.3)."""
     red, blue = LUMA_WEIGHTS[pixels.matrix]
     height, width = pixels.y.shape
-    doubled = [plane.repeat(2, 0).repeat(2, 1)[:height, :width] for plane in (pixels.u, pixels.v)]
+    left, top = pixels.phase
+    rows, columns = np.s_[top : top + height], np.s_[left : left + width]
+    doubled = [p.repeat(2, 0).repeat(2, 1)[rows, columns] for p in (pixels.u, pixels.v)]
     if pixels.full_range:
         luma = pixels.y / 255
         cb, cr = ((plane - 128.0) / 255 for plane in doubled)
@@ -65,7 +74,23 @@ def reference(pixels: YuvPixels) -> npt.NDArray[np.float64]:
         cb, cr = ((plane - 128.0) / 224 for plane in doubled)
     r, b = luma + 2 * (1 - red) * cr, luma + 2 * (1 - blue) * cb
     g = (luma - red * r - blue * b) / (1 - red - blue)
-    return np.clip(np.stack([b, g, r], 2) * 255, 0, 255)
+    return np.stack([b, g, r], 2) * 255
+
+
+def reference(pixels: YuvPixels) -> npt.NDArray[np.float64]:
+    """BGR in floats, as a picture holds it."""
+    return np.clip(unclipped(pixels), 0, 255)
+
+
+def jfif_reference(pixels: YuvPixels) -> list[npt.NDArray[np.float64]]:
+    """Planes in floats by way of BGR, by JFIF's own formulas; chroma is the mean of its pixels."""
+    b, g, r = np.moveaxis(unclipped(pixels), 2, 0)
+    luma = 0.299 * r + 0.587 * g + 0.114 * b
+    chroma = [128 + (b - luma) / 1.772, 128 + (r - luma) / 1.402]
+    height, width = luma.shape
+    even = [np.pad(plane, ((0, height & 1), (0, width & 1)), "edge") for plane in chroma]
+    halved = [p.reshape(p.shape[0] // 2, 2, p.shape[1] // 2, 2).mean((1, 3)) for p in even]
+    return [np.clip(plane, 0, 255) for plane in (luma, *halved)]
 
 
 def turned(image: npt.NDArray[Any], matrix: Sequence[int]) -> npt.NDArray[Any]:
@@ -201,7 +226,8 @@ def test_only_the_crops_are_converted(monkeypatch: pytest.MonkeyPatch) -> None:
         return lut(source, table)
 
     def merge_spy(channels: Sequence[npt.NDArray[Any]]) -> Any:
-        merged.append(channels[0].size)
+        if len(channels) == 3:  # else chroma is repeated
+            merged.append(channels[0].size)
         return merge(channels)
 
     monkeypatch.setattr(cv2, "LUT", lut_spy)
@@ -218,6 +244,103 @@ def test_only_the_crops_are_converted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(looked_up) == sum(areas) + 4 * sum(chroma)
     assert [crop.image.shape for crop in crops] == [crop.image.shape for crop in crops]
     assert merged == areas  # looking twice converts once
+
+
+# --- as a JPEG stores it -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("matrix", LUMA_WEIGHTS)
+def test_jfif_has_the_colours_of_the_float_reference(matrix: str, *, full_range: bool) -> None:
+    """On a chart of all colours, each sample is what JFIF's formulas give, within a level."""
+    steps = np.array([*range(0, 256, 15), 16, 128, 235, 240], np.uint8)
+    y, u, v = (plane.reshape(len(steps), -1) for plane in np.meshgrid(steps, steps, steps))
+    chart = YuvPixels(y.repeat(2, 0).repeat(2, 1), u, v, matrix=matrix, full_range=full_range)
+    for plane, exact in zip(chart.jfif(), jfif_reference(chart), strict=True):
+        assert plane.dtype == np.uint8
+        wrong = np.abs(plane - exact)
+        assert wrong.max() <= 0.751  # rounded, and before that, what is added to luma, to halves
+        assert wrong.mean() < 0.35
+
+
+@given(
+    sizes,
+    seeds,
+    st.sampled_from(sorted(LUMA_WEIGHTS)),
+    st.booleans(),
+    st.sampled_from(ORIENTATIONS),
+    st.data(),
+)
+def test_a_part_as_a_jpeg_stores_it(
+    size: tuple[int, int],
+    seed: int,
+    matrix: str,
+    full_range: bool,  # noqa: FBT001  # drawn
+    orientation: tuple[int, int, int, int],
+    data: st.DataObject,
+) -> None:
+    """Wherever a part begins, its luma stays in place and its chroma is that of its pixels."""
+    upright = picture(size, seed, matrix=matrix, full_range=full_range)
+    pixels = upright.oriented(orientation)
+    box = data.draw(boxes_in(pixels.resolution_wh))
+    width, height = box[2] - box[0], box[3] - box[1]
+    found, exact = pixels.region(box).jfif(), jfif_reference(pixels.region(box))
+    halved = ((height + 1) // 2, (width + 1) // 2)
+    assert [plane.shape for plane in found] == [(height, width), halved, halved]
+    moved = np.abs(found[0].astype(int) - part(pixels.jfif()[0], box)).max()
+    # What stands within a float's error of a half may go either way; BT.601 has none such.
+    assert moved <= (matrix != "bt601")
+    # Each axis whose samples are averaged rounds once more, before it is stretched.
+    for plane, expected, bound in zip(found, exact, (0.751, 1.9, 1.9), strict=True):
+        assert np.abs(plane - expected).max() <= bound
+
+
+def test_what_a_jpeg_stores_as_it_is_stays_a_view() -> None:
+    """BT.601 in full range costs nothing; each chroma sample on its pair is passed on."""
+    pixels = picture((9, 7), 0, full_range=True)
+    planes = pixels.region((2, 4, 7, 7)).jfif()
+    expected = (pixels.y[4:7, 2:7], pixels.u[2:4, 1:4], pixels.v[2:4, 1:4])
+    for plane, own, view in zip(planes, (pixels.y, pixels.u, pixels.v), expected, strict=True):
+        np.testing.assert_array_equal(plane, view)
+        assert np.shares_memory(plane, own)
+
+
+@pytest.mark.parametrize("kind", [("bt601", True), ("bt601", False), ("bt709", False)])
+def test_only_the_crops_are_mapped(monkeypatch: pytest.MonkeyPatch, kind: tuple[str, bool]) -> None:
+    """As a JPEG stores it, a crop costs its own samples a few times over, never the frame."""
+    sizes_seen: list[int] = []
+
+    def spied(name: str) -> Any:
+        own = getattr(cv2, name)
+
+        def spy(*arguments: Any, **named: Any) -> Any:
+            result = own(*arguments, **named)
+            sizes_seen.append(result.size)
+            return result
+
+        return spy
+
+    for name in ("addWeighted", "copyMakeBorder", "merge", "LUT", "resize"):
+        monkeypatch.setattr(cv2, name, spied(name))
+    frame = picture((640, 480), 0, matrix=kind[0], full_range=kind[1])
+    frame.region((101, 7, 118, 90)).jfif()
+    assert max(sizes_seen, default=0) <= 17 * 83
+    # Luma once; each of two chroma planes padded, averaged twice and mapped; what is added to luma.
+    assert sum(sizes_seen) <= 17 * 83 + 11 * 10 * 44
+
+
+def test_an_array_is_in_no_planes() -> None:
+    """BGR is not taken apart where an encoder does that itself."""
+    assert ArrayPixels.of(np.zeros((4, 4, 3), np.uint8)).jfif() is None
+
+
+@pytest.mark.parametrize(("below", "right"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_padding_repeats_the_edge(below: int, right: int) -> None:
+    """The last row and column are repeated; where nothing is added, nothing is copied."""
+    plane = np.arange(12, dtype=np.uint8).reshape(3, 4)[:, ::-1]
+    result = padded(plane, below, right)
+    np.testing.assert_array_equal(result, np.pad(plane, ((0, below), (0, right)), "edge"))
+    assert (result is plane) == (below == right == 0)
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -296,8 +419,39 @@ def test_a_picture_is_made_smaller_and_never_larger(
     size: tuple[int, int], longest_side: int | None, result: tuple[int, int]
 ) -> None:
     """The longest side is bounded, the shape is kept and no side vanishes."""
-    image = np.full((*size[::-1], 3), 77, np.uint8)
-    small = shrink(image, longest_side)
-    assert small.shape == (*result[::-1], 3)
-    assert (small == 77).all()
-    assert (small is image) == (size == result)
+    grey = np.full(size[::-1], 77, np.uint8)
+    chroma = np.full(((size[1] + 1) // 2, (size[0] + 1) // 2), 90, np.uint8)
+    for pixels in (ArrayPixels(grey), YuvPixels(grey, chroma, chroma, matrix="bt709")):
+        small = shrink(pixels, longest_side)
+        assert small.resolution_wh == result
+        assert small.bgr().shape == (*result[::-1], 3)
+        assert (small.bgr() == pixels.bgr()[0, 0]).all()
+        assert (small is pixels) == (size == result)
+
+
+@given(sizes, seeds, st.booleans(), st.data())
+def test_a_smaller_picture_is_the_mean_of_what_it_covers(
+    size: tuple[int, int],
+    seed: int,
+    full_range: bool,  # noqa: FBT001  # drawn
+    data: st.DataObject,
+) -> None:
+    """Planes are made smaller one by one, chroma in its place also where it began between pairs."""
+    width, height = 4 * size[0] + 4, 4 * size[1] + 4
+    upright = picture((width, height), seed, full_range=full_range)
+    left, top = data.draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1)]))
+    pixels = upright.region((left, top, width - 3 * left, height - 3 * top))
+    width, height = (side // 2 for side in pixels.resolution_wh)
+    small = pixels.resized((width, height))
+    assert small.resolution_wh == (width, height)
+    assert (small.phase, small.matrix, small.full_range) == ((0, 0), "bt601", full_range)
+    # The mean of four samples, each of which may have been rounded twice.
+    for name, bound in [("y", 0.5), ("u", 1.5), ("v", 1.5)]:
+        plane = getattr(pixels, name)
+        if name != "y":
+            plane = plane.repeat(2, 0).repeat(2, 1)[top:, left:]
+        block = 2 if name == "y" else 4
+        rows, columns = getattr(small, name).shape
+        plane = plane[: rows * block, : columns * block].astype(float)
+        exact = plane.reshape(rows, block, columns, block).mean((1, 3))
+        assert np.abs(getattr(small, name) - exact).max() <= bound

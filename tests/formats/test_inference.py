@@ -756,6 +756,16 @@ def test_nothing_but_format_errors(rows: object, fields: dict[str, Any]) -> None
             assert mask.region((2, 1, 12, 9), (20, 10)).shape == (8, 10)
 
 
+@given(st.lists(moving_row | almost | masked, max_size=4))
+def test_at_once_and_one_by_one(rows: list[dict[str, Any]]) -> None:
+    """Rows are read the same whether all are right or one behind them is wrong."""
+    alone, beside = read(encoded(*rows)), read(encoded(*rows, 7))
+    assert beside.rows == [*alone.rows, {}]
+    assert beside.instances.detection_id == [*alone.instances.detection_id, ""]
+    assert beside.instances.xyxy[:-1].tolist() == alone.instances.xyxy.tolist()
+    assert beside.instances.refused == {**alone.instances.refused, len(rows): Reason.MALFORMED}
+
+
 @given(st.binary(max_size=64))
 def test_bytes_of_any_kind(payload: bytes) -> None:
     """Bytes that are no JSON are `malformed`."""

@@ -285,7 +285,8 @@ def test_damage_is_never_a_frame(tmp_path: Path, decoding: Decoding) -> None:
     assert len(numbers) == len(set(numbers)) < 90
     lost = items.count(Reason.CORRUPT)
     assert lost
-    assert lost + len(frames) in {89, 90}
+    # A small picture may be gone without a trace: one for each of the three packets at most.
+    assert 87 <= lost + len(frames) <= 90
 
 
 def looked_at(item: Item) -> Item:

@@ -1,0 +1,284 @@
+"""What publishing a crop costs, and how soon it is done: ``python tests/benchmarks/publish.py``.
+
+CPU is that of this process, for an event of 8 kB with all properties, ten at a time as a frame has
+them, from the event's attributes to the broker's acknowledgement; beside it what paho's own client
+and thread need for the same in the same run. Latency is that of a whole node in this process: a
+clip of 30 frames a second, and a detector in another process that answers each frame with ten
+boxes. Both with a real mosquitto.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from streamcrop import config
+from streamcrop.broker import Address, Broker
+from streamcrop.demo.brokers import embedded_broker, running
+from streamcrop.formats.events import CROP_TYPE, Event, attributes, topic_of
+from streamcrop.node import Node
+from streamcrop.sinks.mqtt import MqttSink
+
+CLIP = Path(__file__).parents[2] / "streamcrop/demo/clip.mp4"
+CROPS, RATE, PICTURE = 10, 30, bytes(range(256)) * 32
+METADATA = json.dumps(
+    {
+        "stream": "gate",
+        "frame_id": "18c2f0a91d3-1234",
+        "pts": 11106000,
+        "time_base": "1/90000",
+        "captured_at": "2026-11-22T10:00:00.123456Z",
+        "paired_by": "frame_id",
+        "residual": 0.0,
+        "id": "gate/18c2f0a91d3-1234/ea76c960-cc5a-5f90-87a4-710e4ea3410b",
+        "detection_id": "ea76c960-cc5a-5f90-87a4-710e4ea3410b",
+        "origin": [634, 87],
+        "transform": [[1, 0, -634], [0, 1, -87]],
+        "lineage": [
+            {"id": "gate/18c2f0a91d3-1234", "width": 1768, "height": 994},
+            {"id": "ea76c960", "origin": [634, 87], "width": 32, "height": 40},
+        ],
+        "image": {"width": 32, "height": 40},
+        "predictions": [{"x": 16.12, "y": 19.7, "width": 32.46, "height": 40.19, "class": "face"}],
+    }
+).encode()
+
+
+def crop_event(number: int) -> Event:
+    """What `render` makes of a crop."""
+    names = {"stream": "gate", "frame_id": str(number), "detection_id": "ea76c960-cc5a"}
+    described = attributes(
+        kind=CROP_TYPE,
+        node="edge",
+        stream="gate",
+        event_id="/".join(names.values()),
+        subject="ea76c960-cc5a",
+        time=1_790_000_000_000_000,
+    )
+    topic = topic_of("streamcrop/{stream}/crops", **names, row={})
+    return Event(topic, PICTURE, "image/jpeg", described, METADATA, is_crop=True)
+
+
+def with_paho(port: int, qos: int, frames: int) -> float:
+    """CPU seconds of paho's own client, whose properties are made anew for each message."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.max_inflight_messages_set(64)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    while not client.is_connected():
+        time.sleep(0.01)
+    since = time.process_time()
+    for number in range(frames):
+        for _ in range(CROPS):
+            event = crop_event(number)
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.ContentType = event.content_type
+            properties.UserProperty = [
+                *event.attributes.items(),
+                ("metadata", event.metadata.decode()),
+            ]
+            last = client.publish(event.topic, event.data, qos, properties=properties)
+        last.wait_for_publish()
+    spent = time.process_time() - since
+    client.disconnect()
+    client.loop_stop()
+    return spent
+
+
+async def with_node(port: int, qos: int, frames: int) -> float:
+    """CPU seconds of the node's own way from an event to its end."""
+    ends: list[Any] = []
+    broker = Broker(Address("127.0.0.1", port), name="benchmark")
+    async with broker.opened():
+        sink = MqttSink(
+            broker,
+            envelope="auto",
+            qos=qos,
+            max_inflight=64,
+            on_end=lambda _, reason: ends.append(reason),
+        )
+        since = time.process_time()
+        for number in range(frames):
+            for _ in range(CROPS):
+                await sink.put(crop_event(number))
+            await sink.drain()
+        spent = time.process_time() - since
+    assert ends == [None] * (frames * CROPS)
+    return spent
+
+
+async def cpu(port: int, rounds: int, frames: int) -> None:
+    """Print CPU microseconds a message."""
+    for qos in (0, 1):
+        found: dict[str, list[float]] = {"node": [], "paho": []}
+        for _ in range(rounds):
+            found["node"].append(await with_node(port, qos, frames))
+            found["paho"].append(await asyncio.to_thread(with_paho, port, qos, frames))
+        said = ", ".join(
+            f"{name} {1e6 * min(times) / frames / CROPS:.0f} "
+            f"({1e6 * statistics.median(times) / frames / CROPS:.0f})"
+            for name, times in found.items()
+        )
+        print(f"QoS {qos}, CPU us a message, least (median) of {rounds}: {said}")
+
+
+def detect(port: int, frames: int) -> None:
+    """Answer each frame of the clip with boxes, as soon as the stream runs."""
+    predictions = [
+        {"x": 150.0 * at + 120, "y": 300.0, "width": 150, "height": 300, "class": "person"}
+        for at in range(CROPS)
+    ]
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    begun: list[float] = []
+
+    def arrive(_: object, __: object, message: paho.MQTTMessage) -> None:
+        if not message.retain and json.loads(message.payload)["state"] == "running" and not begun:
+            begun.append(time.monotonic())
+
+    client.on_message = arrive
+    client.on_subscribe = lambda *_: print("ready", flush=True)
+    client.connect("127.0.0.1", port)
+    client.subscribe("streamcrop/gate/status")
+    client.loop_start()
+    while not begun:
+        time.sleep(0.001)
+    for number in range(frames):
+        time.sleep(max(0, begun[0] + number / RATE - time.monotonic()))
+        answer = {"frame_id": number, "predictions": predictions}
+        client.publish("detections/gate", json.dumps(answer), 1)
+    time.sleep(1)
+
+
+async def latency(port: int, qos: int, seconds: int) -> None:
+    """Print how long a pair takes to be published, and how late the loop is."""
+    frames = seconds * RATE
+    settings = {
+        "node": "benchmark",
+        "broker": {"url": f"mqtt://127.0.0.1:{port}"},
+        "streams": {
+            "gate": {
+                "source": {"url": str(CLIP), "realtime": True, "loop": True},
+                "detections": {"topic": "detections/gate"},
+                "output": {"qos": qos},
+            }
+        },
+    }
+    node = Node(config.parse(json.dumps(settings)))
+    pipeline = node.pipelines["gate"]
+    paired: dict[str, float] = {}
+    published: dict[str, float] = {}
+
+    def noted(work: Callable[..., Any], note: Callable[..., None]) -> Callable[..., Any]:
+        def noting(*args: Any) -> Any:
+            note(*args)
+            return work(*args)
+
+        return noting
+
+    def on_pair(pair: Any) -> None:
+        paired[pair.frame.value.frame_id] = time.monotonic()
+
+    def on_end(event: Event, _: object) -> None:
+        if event.is_crop:
+            published[event.name[0]] = time.monotonic()
+
+    pairs = pipeline._matching.pairs
+    pairs.put_nowait = noted(pairs.put_nowait, on_pair)  # type: ignore[method-assign]
+    pipeline._window._on_end = noted(pipeline._window._on_end, on_end)
+    idle = await lags(asyncio.sleep(min(2, seconds)))
+    pauses = collections()
+    since = time.process_time(), time.thread_time()
+
+    async def play() -> None:
+        arguments = (__file__, "--detector", str(port), str(frames))
+        pipe = asyncio.subprocess.PIPE
+        async with running(sys.executable, *arguments, stdout=pipe) as detector:
+            assert detector.stdout
+            await detector.stdout.readline()
+            playing = asyncio.create_task(node.run())
+            await detector.wait()
+            node.stop()
+            await playing
+
+    late = await lags(play())
+    spent = [1e3 * (time.process_time() - since[0]), 1e3 * (time.thread_time() - since[1])]
+    gc.callbacks.pop()
+    assert not node.problems, node.problems
+    times = sorted(1e3 * (published[name] - paired[name]) for name in published)
+    each = "{:.1f} ms CPU each, {:.1f} of them the loop's".format(*(s / len(times) for s in spent))
+    print(f"QoS {qos}, {len(times)} frames of {frames}, {each}")
+    print(f"  pair to published, ms: {_percentiles(times)}")
+    print(f"  loop's lag, ms: {_percentiles(late)}; of an idle loop: {_percentiles(idle)}")
+    print(f"  collections of garbage: {len(pauses)}, longest {max(pauses, default=0):.1f} ms")
+
+
+async def lags(work: Coroutine[Any, Any, None]) -> list[float]:
+    """By how many ms the loop was late, each 5 ms while something is done."""
+    loop, found = asyncio.get_running_loop(), []
+    task = asyncio.create_task(work)
+    while not task.done():
+        due = loop.time() + 0.005
+        await asyncio.sleep(0.005)
+        found.append(1e3 * (loop.time() - due))
+    await task
+    return sorted(found)
+
+
+def collections() -> list[float]:
+    """The collector's pauses from now on, ms."""
+    pauses: list[float] = []
+    begun = 0.0
+
+    def note(phase: str, _: object) -> None:
+        nonlocal begun
+        if phase == "start":
+            begun = time.perf_counter()
+        else:
+            pauses.append(1e3 * (time.perf_counter() - begun))
+
+    gc.callbacks.append(note)
+    return pauses
+
+
+def _percentiles(values: list[float]) -> str:
+    at = [values[min(len(values) - 1, int(p * len(values)))] for p in (0.5, 0.99, 1)]
+    return "p50 {:.1f}, p99 {:.1f}, max {:.1f}".format(*at)
+
+
+async def measure(quick: bool, only: str) -> None:  # noqa: FBT001  # the option's value
+    """Everything."""
+    async with embedded_broker("mosquitto") as (url, _):
+        port = urlsplit(url).port or 0
+        if only != "latency":
+            await cpu(port, *((2, 20) if quick else (15, 100)))
+        if only != "cpu":
+            for qos in (0, 1):
+                await latency(port, qos, 2 if quick else 20)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few runs, to see that it works")
+    parser.add_argument("--only", choices=["cpu", "latency"], default="")
+    parser.add_argument("--detector", nargs=2, type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.detector:
+        detect(*arguments.detector)
+    else:
+        asyncio.run(measure(arguments.quick, arguments.only))
+
+
+if __name__ == "__main__":
+    main()
