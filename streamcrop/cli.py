@@ -94,7 +94,9 @@ def check(path: str) -> None:
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"
         kind = "lossless file" if stream.lossless else SOURCES[stream.source.scheme][0]
+        mode, why = stream.decoding
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
+        click.echo(f"{name}: decodes {mode}: {why}")
     click.echo(f"{path}: ok")
 
 

@@ -28,6 +28,8 @@ SOURCES = {
     "whep": ("WebRTC stream", {"sei", "arrival"}),
     "mqtt": ("MQTT image", {"frame_id", "utc", "arrival"}),
 }
+# The schemes whose frames come as packets of a stream.
+_PACKETS = {"", "file", "rtsp", "rtsps", "device"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -120,6 +122,7 @@ class Source(_Section):
     url: Text
     realtime: bool = False
     loop: bool = False
+    decode: Literal["auto", "eager", "lazy"] = "auto"
     transport: Literal["tcp", "udp"] = "tcp"
     connect_timeout: Positive = 5.0
     stall_timeout: Positive = 3.0
@@ -259,6 +262,22 @@ class Stream(_Section):
         """Whether frames wait for room rather than being dropped."""
         return self.source.is_file and not self.source.realtime
 
+    @property
+    def decoding(self) -> tuple[Literal["auto", "eager", "lazy"], str]:
+        """When pictures are decoded, as `Source.decode`, and why so."""
+        if self.source.scheme not in _PACKETS:
+            return "eager", "only files, cameras and devices are read as packets"
+        if self.source.is_file and self.pairing.key == "frame_id":
+            return "eager", "only decoding says which picture of a file has which index"
+        if self.tap and self.tap.rate is None:
+            return "eager", "the tap shows every frame"
+        why = {
+            "auto": "H.264, H.265 and MJPEG only while pictures are asked for",
+            "eager": "as source.decode says",
+            "lazy": "H.264, H.265 and MJPEG only when a picture is asked for",
+        }
+        return self.source.decode, why[self.source.decode]
+
 
 class Config(_Section):
     """A whole node."""
@@ -383,6 +402,7 @@ def _check_stream(stream: Stream, path: str) -> None:
     _at(f"{path}.source.frame_id", stream.source.check_frame_id)
     _at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     _at(f"{path}.pairing.key", lambda: check_key(stream))
+    _at(f"{path}.source.decode", lambda: check_decoding(stream))
 
 
 def check_choice(name: str) -> None:
@@ -414,6 +434,18 @@ def check_key(stream: Stream) -> None:
             f"{stream.detections.format} messages say no {key}: use "
             f"{' or '.join(sorted(has & says)) or 'another format'}"
         )
+        raise ValueError(msg)
+
+
+def check_decoding(stream: Stream) -> None:
+    """Check that frames can be decoded lazily if they are to be.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    mode, why = stream.decoding
+    if stream.source.decode == "lazy" and mode != "lazy":
+        msg = f"nothing would be decoded lazily here: {why}; use auto"
         raise ValueError(msg)
 
 

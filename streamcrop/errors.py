@@ -4,6 +4,7 @@
 StreamcropError
 ├─ ConfigError         a setting is wrong: names file, key path and what was expected    exit code 2
 ├─ FormatError         bytes are not what the format says; carries the counted reason    never fatal
+├─ CorruptError        a picture that was to be decoded is damaged                       never fatal
 ├─ SourceError         a source cannot be opened or read                                 exit code 1
 ├─ SinkError           a sink refuses (a folder that cannot be written)                  exit code 1
 └─ BrokerRefusedError  the broker refused the credentials, or its certificate is wrong   exit code 1
@@ -31,6 +32,10 @@ class FormatError(StreamcropError):
     def __init__(self, message: str, *, reason: str = "malformed") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class CorruptError(StreamcropError):
+    """A picture is damaged, which only decoding it showed."""
 
 
 class SourceError(StreamcropError):

@@ -30,6 +30,7 @@ from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.live import LiveSource
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
@@ -46,6 +47,10 @@ _LOOP_WAITS = 0.001
 _COLLECT_AFTER = 10_000, 20, 50
 
 
+def _decoding(stream: Stream) -> Decoding:
+    return Decoding(stream.decoding[0], stream.pairing.max_bytes)
+
+
 def _file(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
@@ -55,6 +60,7 @@ def _file(stream: Stream, _: Broker) -> FrameSource:
             loop=source.loop,
             read_sei=stream.pairing.key == "sei",
             sei_uuid=stream.pairing.sei_uuid,
+            decoding=_decoding(stream),
         )
     )
 
@@ -74,6 +80,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
             clock=clock,
             read_sei=pairing.key == "sei",
             sei_uuid=pairing.sei_uuid,
+            decoding=_decoding(stream),
         )
     )
 
@@ -82,7 +89,10 @@ def _device(stream: Stream, _: Broker) -> FrameSource:
     source = stream.source
     return Threaded(
         LiveSource(
-            source.url.partition(":")[2], container="v4l2", stall_timeout=source.stall_timeout
+            source.url.partition(":")[2],
+            container="v4l2",
+            stall_timeout=source.stall_timeout,
+            decoding=_decoding(stream),
         )
     )
 

@@ -78,6 +78,11 @@ class Outcomes:
         self.frame_lost(frame, Reason.CLOSED)
         self.message_lost(Reason.CLOSED)
 
+    def pair_corrupt(self, frame: Frame) -> None:
+        """A pair was made, and its frame turned out to be damaged."""
+        self.frame_lost(frame, Reason.CORRUPT)
+        self.message_lost(Reason.FAILED)
+
     def paired(self, frame: Frame, part: Rendered) -> None:
         """A pair is rendered, with this as its first part."""
         self.ledger.frames.succeed()

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from streamcrop import config
 from streamcrop.broker import Broker
 from streamcrop.core.values import Change, Frame, Reason
-from streamcrop.errors import SinkError, SourceError
+from streamcrop.errors import CorruptError, SinkError, SourceError
 from streamcrop.formats.images import ENCODINGS
 from streamcrop.matching import STAGE_FRAMES, Matching, Pair
 from streamcrop.outcomes import Outcomes
@@ -81,7 +81,7 @@ class Pipeline:
         self._taps: BoundedQueue[Frame] = BoundedQueue(
             max_items=STAGE_FRAMES,
             overflow="block" if lossless else "drop_oldest",
-            on_drop=self._not_tapped,
+            on_drop=lambda frame: self._not_shown(frame, Reason.NOT_TAPPED),
         )
         self._matching = Matching(settings, broker, self.outcomes, self._threads)
         self._window = MqttSink(
@@ -162,7 +162,11 @@ class Pipeline:
 
     async def _show(self) -> None:
         async for frame in self._taps:
-            event = await self._in_thread(self.tap.render, frame)
+            try:
+                event = await self._in_thread(self.tap.render, frame)
+            except CorruptError:
+                self._not_shown(frame, Reason.CORRUPT)
+                continue
             await self.outcomes.unless_ending(self.tap.publish(event))
             if self._taps_first:
                 # Only now: a frame that no detector was shown would wait for nothing.
@@ -202,14 +206,17 @@ class Pipeline:
                 for event in part.events:
                     await self._window.put(event)
                     left -= event.is_crop
+        except CorruptError:
+            begun = True
+            self.outcomes.pair_corrupt(frame)
         finally:
             if not begun:
                 self.outcomes.pair_lost(frame)
             self.outcomes.ledger.crops.drop(Reason.CLOSED, left)
 
-    def _not_tapped(self, frame: Frame) -> None:
+    def _not_shown(self, frame: Frame, reason: Reason) -> None:
         if self._taps_first:
-            self.outcomes.frame_lost(frame, Reason.NOT_TAPPED)
+            self.outcomes.frame_lost(frame, reason)
         else:
             self.tap.counts["dropped"] += 1
 

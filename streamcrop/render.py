@@ -96,6 +96,9 @@ def render(
     Yields:
         The events, in one part as a rule; in several where a thousand large crops would not fit
         into memory.
+
+    Raises:
+        CorruptError: Before anything else, if the frame turns out to be damaged.
     """
     head = {
         "stream": style.source[1],
@@ -164,7 +167,11 @@ def _cut(
         message, resolution_wh, name=name, limit=style.max_predictions
     )
     lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
-    crops, refused = cut(frame.pixels, read.instances, style.options, lineage=lineage)
+    pixels = frame.pixels
+    if len(read.instances) > len(read.instances.refused):
+        # All of it, so that it is decoded now, and once.
+        pixels = pixels.region((0, 0, *resolution_wh))
+    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage)
     beyond = range(len(read.rows), len(read.rows) + read.over_limit)
     return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond]
 

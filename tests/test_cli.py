@@ -33,6 +33,7 @@ def test_check_opens_nothing(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code, said = invoke("check", str(path))
     assert code == 0
+    assert "gate: decodes eager: only decoding says which picture" in said
     assert said.endswith("ok\n")
 
 

@@ -580,3 +580,36 @@ def test_places_of_a_frame_id(place: str) -> None:
     """The ID of a picture over MQTT stands in a property or in a level of its topic."""
     found = config.parse(gate("source", value={"url": "mqtt:cams/+/jpg", "frame_id": place}))
     assert found.streams["gate"].source.frame_id == place
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "mode"),
+    [
+        ("clip.mp4", {}, "eager: only decoding says which picture"),
+        ("clip.mp4", {"pairing": {"key": "pts"}}, "auto: H.264, H.265 and MJPEG only while"),
+        ("clip.mp4", {"pairing": {"key": "sei"}}, "auto"),
+        ("rtsp://camera/main", {"pairing": {"key": "utc"}}, "auto"),
+        ("rtsp://camera/main", {"tap": {}}, "eager: the tap shows every frame"),
+        ("rtsp://camera/main", {"tap": {"rate": 5}}, "auto"),
+        ("device:/dev/video0", {"pairing": {"key": "arrival"}}, "auto"),
+        ("mqtt:pictures", {}, "eager: only files, cameras and devices"),
+    ],
+)
+def test_when_pictures_are_decoded(source: str, more: dict[str, Any], mode: str) -> None:
+    """`auto` is lazy where a packet says which frame it is; `lazy` is refused where it is not."""
+    tree = yaml.safe_load(MINIMAL)
+    tree["streams"]["gate"] = {**tree["streams"]["gate"], **more, "source": {"url": source}}
+
+    def chosen(decode: str) -> str:
+        tree["streams"]["gate"]["source"]["decode"] = decode
+        return ": ".join(parse(yaml.safe_dump(tree)).streams["gate"].decoding)
+
+    assert chosen("auto").startswith(mode)
+    assert chosen("eager").startswith("eager")
+    if mode.startswith("auto"):
+        assert chosen("lazy").startswith("lazy: ")
+    else:
+        with pytest.raises(
+            ConfigError, match=r"gate\.source\.decode: nothing would be decoded laz"
+        ):
+            chosen("lazy")

@@ -5,17 +5,20 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
+import numpy as np
 import pytest
 from fakes import FakeBroker, ListSource, frame, until
 
 from streamcrop import config
-from streamcrop.core.values import Reason
-from streamcrop.errors import SourceError
+from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.values import Frame, Reason
+from streamcrop.errors import CorruptError, SourceError
 from streamcrop.pipeline import Pipeline
 from streamcrop.sources.threads import Threaded
 
@@ -310,6 +313,57 @@ def test_crops_that_cannot_be_encoded_or_sent() -> None:
                 "published": 1,
                 "dropped": {"encoding_failed": 1, "too_large": 1},
             }
+
+    asyncio.run(main())
+
+
+class Damaged(ArrayPixels):
+    """A picture of which looking at it shows that it is damaged."""
+
+    def region(self, *_: object) -> NoReturn:
+        raise CorruptError("damaged")
+
+    bgr = jfif = resized = region  # type: ignore[assignment]
+
+
+def damaged(frame_id: object) -> Frame:
+    """A frame that looks like one until somebody looks."""
+    return Frame(str(frame_id), Damaged(np.zeros((64, 64, 3), np.uint8)))
+
+
+def test_a_frame_that_turns_out_to_be_damaged() -> None:
+    """It ends as `corrupt` and its message as `failed`; one that nobody crops is no matter."""
+
+    async def main() -> None:
+        source = ListSource([frame(0), damaged(1), damaged(2), frame(3)])
+        async with running(source, stream()) as run:
+            for n in (0, 1, 3):
+                run.broker.send(message(n, BOX))
+            run.broker.send(message(2))
+            rows = await run.end()
+            assert rows["frames"] == {"received": 4, "paired": 3, "dropped": {"corrupt": 1}}
+            assert rows["messages"] == {"received": 4, "paired": 3, "dropped": {"failed": 1}}
+            assert rows["crops"] == {"made": 2, "published": 2, "dropped": {}}
+            assert run.pipeline.outcomes.history.explain("1").endswith("corrupt")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("key", ["frame_id", "pts"])
+def test_a_damaged_frame_is_not_shown(key: str) -> None:
+    """The tap leaves it out; with the key `frame_id` that is its end, as `corrupt`."""
+
+    async def main() -> None:
+        settings = stream(tap={}, pairing={"key": key, "max_wait": 0.5})
+        times = {"pts": 1, "time_base": Fraction(1, 25)} if key == "pts" else {}
+        source = ListSource([replace(damaged(0), **times), frame(1)])
+        async with running(source, settings) as run:
+            await until(lambda: run.pipeline.tap.counts["published"] == 1)
+            run.broker.send(message(1, BOX))
+            rows = await run.end()
+            lost = "corrupt" if key == "frame_id" else "expired"
+            assert rows["frames"]["dropped"][lost] == 1
+            assert run.pipeline.tap.counts["dropped"] == (key == "pts")
 
     asyncio.run(main())
 

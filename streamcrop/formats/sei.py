@@ -1,6 +1,5 @@
 """IDs inside a bitstream: user data unregistered SEI of H.264 and H.265, read undecoded."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from uuid import UUID
@@ -8,11 +7,8 @@ from uuid import UUID
 import msgspec
 
 from streamcrop.formats.inference import MAX_FRAME_ID
+from streamcrop.formats.nal import sei_units
 
-_START = re.compile(b"\0\0\1")
-# NAL unit types (H.264, table 7-1; H.265, table 7-1): which is SEI, and up to which it is picture.
-# Then where the type stands in the header's first byte, and how long the header is.
-_UNITS = {"h264": (6, range(1, 6), 0, 0x1F, 1), "hevc": (39, range(32), 1, 0x3F, 2)}
 _USER_DATA_UNREGISTERED = 5
 # Encoders that write their settings into the stream: x264 and x265.
 _SETTINGS = {
@@ -55,46 +51,11 @@ def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None
     return found.pop() if len(found) == 1 else None
 
 
-def length_size_of(codec: str, extradata: bytes | None) -> int:
-    """How long the length before a NAL unit is, by the stream's extradata; 0: start codes.
-
-    ISO/IEC 14496-15, 5.3.3.1 (avcC) and 8.3.3.1 (hvcC): both begin with version 1.
-    """
-    at = {"h264": 4, "hevc": 21}.get(codec)
-    if at is None or not extradata or len(extradata) <= at or extradata[0] != 1:
-        return 0
-    return (extradata[at] & 3) + 1
-
-
 def _user_data(data: bytes, codec: str, length_size: int) -> Iterator[tuple[UUID, bytes]]:
-    if codec not in _UNITS:
-        return
-    sei, pictures, shift, mask, header = _UNITS[codec]
-    for unit in _with_lengths(data, length_size) if length_size else _with_start_codes(data):
-        kind = unit[0] >> shift & mask if unit else None
-        if kind in pictures:
-            return
-        if kind == sei:
-            for number, payload in _messages(unit[header:].replace(b"\0\0\3", b"\0\0")):
-                if number == _USER_DATA_UNREGISTERED and len(payload) >= 16:
-                    yield UUID(bytes=payload[:16]), payload[16:]
-
-
-def _with_start_codes(data: bytes) -> Iterator[bytes]:
-    starts = _START.finditer(data)
-    start = next(starts, None)
-    while start:
-        following = next(starts, None)
-        yield data[start.end() : following.start() if following else len(data)]
-        start = following
-
-
-def _with_lengths(data: bytes, length_size: int) -> Iterator[bytes]:
-    at = 0
-    while at + length_size < len(data):
-        end = at + length_size + int.from_bytes(data[at : at + length_size])
-        yield data[at + length_size : end]
-        at = end
+    for unit in sei_units(data, codec, length_size):
+        for number, payload in _messages(unit.replace(b"\0\0\3", b"\0\0")):
+            if number == _USER_DATA_UNREGISTERED and len(payload) >= 16:
+                yield UUID(bytes=payload[:16]), payload[16:]
 
 
 def _messages(unit: bytes) -> Iterator[tuple[int, bytes]]:

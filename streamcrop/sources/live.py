@@ -3,12 +3,12 @@
 import gc
 import logging
 import random
-import re
 import secrets
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -17,10 +17,11 @@ import av.container
 import av.logging
 
 from streamcrop.core.capture import CaptureClock
-from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.core.values import Change, Frame, Pixels, Reason
 from streamcrop.errors import SourceError
 from streamcrop.sources import Item
-from streamcrop.sources.container import sei_of, text_of, video_of
+from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
+from streamcrop.sources.decoding import EAGER, MISSED, Decoder, Decoding, tells_loss
 from streamcrop.sources.pictures import pixels_of
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,6 @@ _READ_TIMEOUT = 0.4
 # that refuses the password, which may lock us out, is asked seldom.
 FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
-# What FFmpeg says when packets are missing.
-_MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
 # More packets than are held back while the stream is probed.
 _PROBED = 30
 
@@ -50,6 +49,12 @@ class _Tag(NamedTuple):
     captured_at: int | None
     sei: str | None
     arrived: int
+    pts: int | None
+    time_base: Fraction | None
+
+
+# With the number of the packet that is known to miss something, or 0.
+_Tagged = tuple[_Tag, "av.Packet[av.VideoStream]", int]
 
 
 class LiveSource:
@@ -64,6 +69,7 @@ class LiveSource:
         clock: Believes capture times; None where nobody asks for them.
         read_sei: Whether IDs in the bitstream are read.
         sei_uuid: Whose; None: anybody's.
+        decoding: When pictures are decoded.
 
     Iterating yields a `Change` for each connection that begins or ends, `Frame`s whose
     ``frame_id`` is ``{epoch}-{n}``, and `Reason.CORRUPT` for each picture from the first that
@@ -81,6 +87,7 @@ class LiveSource:
         clock: CaptureClock | None = None,
         read_sei: bool = False,
         sei_uuid: UUID | None = None,
+        decoding: Decoding = EAGER,
     ) -> None:
         self._url = url
         self._format = container
@@ -89,6 +96,7 @@ class LiveSource:
         self._clock = clock
         self._read_sei = read_sei
         self._sei_uuid = sei_uuid
+        self._decoding = decoding
         self._stopped = threading.Event()
         # Only the video: with a second stream FFmpeg changes media times at the first report. And
         # little probing: nobody asks for the frame rate, and what is probed comes late.
@@ -135,29 +143,16 @@ class LiveSource:
                 self._clock.connect()
             self._epoch, self._first = new_epoch(), 1
             yield Change("running", "connected")
-            # Counted in packets, since pictures may leave the decoder later and in another order.
-            key, broken = 0, _PROBED if any(_MISSED.search(line) for _, _, line in log) else 0
+            lost = _PROBED if any(MISSED.search(line) for _, _, line in log) else 0
             log.clear()
-            for number, packet in enumerate(self._packets(container, stream), 1):
-                if tells_loss(log):
-                    # The parser holds a packet back: the loss may lie in the next one.
-                    broken = number + 1
-                packet.opaque = self._tag(number, packet, stream)
-                try:
-                    pictures = packet.decode()
-                except av.FFmpegError:
-                    broken = max(broken, number)
-                    yield Reason.CORRUPT
-                    continue
-                if packet.is_corrupt or tells_loss(log):
-                    broken = max(broken, number)
-                for picture in pictures:
-                    tag = cast("_Tag", picture.opaque)
-                    if picture.is_corrupt:
-                        broken = max(broken, tag.number)
-                    elif picture.key_frame:
-                        key = tag.number
-                    yield Reason.CORRUPT if key <= broken else _frame(picture, tag)
+            packets = self._tagged(container, stream, log)
+            # Where pictures are reordered, the one that is wanted may lie behind what has come.
+            reorders = stream.codec_context.has_b_frames
+            decoder = None if reorders else decoder_of(stream, self._decoding, strict=True)
+            if decoder is None:
+                yield from _decoded(packets, lost, log)
+            else:
+                yield from _undecoded(packets, lost, decoder)
 
     def _open(self) -> av.container.InputContainer:
         since = time.monotonic()
@@ -198,6 +193,14 @@ class LiveSource:
                 msg = f"the connection to the camera broke: {text_of(error)}"
                 raise SourceError(msg) from None
 
+    def _tagged(
+        self, container: av.container.InputContainer, stream: av.VideoStream, log: list[Any]
+    ) -> Iterator[_Tagged]:
+        for number, packet in enumerate(self._packets(container, stream), 1):
+            # The parser holds a packet back: the loss may lie in the next one.
+            lost = number + 1 if tells_loss(log) else number * packet.is_corrupt
+            yield self._tag(number, packet, stream), packet, lost
+
     def _tag(
         self, number: int, packet: "av.Packet[av.VideoStream]", stream: av.VideoStream
     ) -> _Tag:
@@ -214,15 +217,49 @@ class LiveSource:
                 self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
-        return _Tag(number, frame_id, self._epoch, captured_at, sei, arrived)
+        media_time = packet.pts, packet.time_base
+        return _Tag(number, frame_id, self._epoch, captured_at, sei, arrived, *media_time)
 
 
-def _frame(picture: av.VideoFrame, tag: _Tag) -> Frame:
+def _decoded(packets: Iterable[_Tagged], broken: int, log: list[Any]) -> Iterator[Item]:
+    # Counted in packets, since pictures may leave the decoder later and in another order.
+    key = 0
+    for tag, packet, lost in packets:
+        broken = max(broken, lost)
+        packet.opaque = tag
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError:
+            broken = max(broken, tag.number)
+            yield Reason.CORRUPT
+            continue
+        if tells_loss(log):
+            broken = max(broken, tag.number)
+        for picture in pictures:
+            tag = cast("_Tag", picture.opaque)  # noqa: PLW2901  # from here on the picture's
+            if picture.is_corrupt:
+                broken = max(broken, tag.number)
+            elif picture.key_frame:
+                key = tag.number
+            yield Reason.CORRUPT if key <= broken else _frame(pixels_of(picture), tag)
+
+
+def _undecoded(packets: Iterable[_Tagged], broken: int, decoder: Decoder) -> Iterator[Item]:
+    """As `_decoded`, as far as packets say it; what decoding shows is seen by who looks."""
+    key = 0
+    for tag, packet, lost in packets:
+        broken = max(broken, lost)
+        key = tag.number if packet.is_keyframe else key
+        pixels = decoder.add(packet)
+        yield Reason.CORRUPT if key <= broken else _frame(pixels, tag)
+
+
+def _frame(pixels: Pixels, tag: _Tag) -> Frame:
     return Frame(
         tag.frame_id,
-        pixels_of(picture),
-        picture.pts,
-        picture.time_base,
+        pixels,
+        tag.pts,
+        tag.time_base,
         tag.captured_at,
         tag.epoch,
         tag.sei,
@@ -236,16 +273,6 @@ def _wall_clock(packet: "av.Packet[av.VideoStream]") -> int | None:
         if data.data_type == "prft":
             return int(struct.unpack_from("<q", bytes(data))[0])
     return None
-
-
-def tells_loss(log: list[Any]) -> bool:
-    """Whether FFmpeg said that something is missing; empties the log."""
-    lost = any(
-        level <= av.logging.ERROR or "conceal" in line or _MISSED.search(line)
-        for level, _, line in log
-    )
-    log.clear()
-    return lost
 
 
 def new_epoch() -> str:

@@ -21,7 +21,8 @@ from av.codec.context import Flags
 from streamcrop.core.values import Frame, Reason
 from streamcrop.formats import sei
 from streamcrop.sources import Item
-from streamcrop.sources.live import new_epoch, tells_loss
+from streamcrop.sources.decoding import tells_loss
+from streamcrop.sources.live import new_epoch
 from streamcrop.sources.pictures import pixels_of
 
 # A power of two; a picture of more packets never becomes complete.

@@ -83,6 +83,9 @@ class Mount:
                 continue
             if source in self._fresh and buffer.has_flags(Gst.BufferFlags.DELTA_UNIT):
                 continue
+            if captured < source.get_base_time():
+                # Taken before the client came.
+                continue
             self._fresh.discard(source)
             sent = Gst.Buffer.new_wrapped(unit)
             # Running time, whose zero each media has for itself.

@@ -63,7 +63,10 @@ def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
         asyncio.run(main())
 
 
-def test_the_tap_of_a_camera(broker: Mosquitto, camera: Camera, tmp_path: Path) -> None:
+@pytest.mark.parametrize("decode", ["auto", "eager", "lazy"])
+def test_the_tap_of_a_camera(
+    broker: Mosquitto, camera: Camera, tmp_path: Path, decode: str
+) -> None:
     """A detector that echoes the tap gets crops of the very frames; the rest is `not_tapped`.
 
     Killed and started again, the camera is a new epoch, and the status says so.
@@ -71,7 +74,7 @@ def test_the_tap_of_a_camera(broker: Mosquitto, camera: Camera, tmp_path: Path) 
     chosen = settings(
         broker.url,
         "",
-        source={"url": camera.url},
+        source={"url": camera.url, "decode": decode},
         tap={"rate": 10, "longest_side": 320},
         pairing={"max_wait": 3},
     )

@@ -557,3 +557,34 @@ main()
     assert code == 0, said
     assert "ledger of gate" in said
     assert node.ledger()["frames"] == {"received": 0, "paired": 0, "dropped": {}}
+
+
+@pytest.mark.parametrize("decode", ["auto", "eager", "lazy"])
+def test_a_few_of_many_frames_are_wanted(broker: Mosquitto, tmp_path: Path, decode: str) -> None:
+    """Where one of twenty frames gets an answer, each crop is of its frame, however decoded."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 200, options={"bf": "3", "g": "30"})
+    wanted = range(7, 200, 20)
+    chosen = settings(
+        broker.url, clip, source={"decode": decode}, pairing={"key": "pts", "max_wait": 1.0}
+    )
+
+    async def main() -> None:
+        async with Client(broker.port) as client:
+            with Node(tmp_path, chosen) as node:
+                await client.until_running()
+                # Not in their order, so that the decoder has to go back.
+                for number in sorted(wanted, key=lambda n: n % 3):
+                    box = box_of(NUMBER_BOX)
+                    said = {"pts": number, "time_base": "1/25", "predictions": [box]}
+                    await client.publish(said)
+                await client.until_ended()
+                code, said = await asyncio.to_thread(node.wait)
+            assert code == 0, said
+            rows = node.ledger()
+            assert rows["frames"] == {"received": 200, "paired": 10, "dropped": {"expired": 190}}
+            found = sorted(number_in(crop.image) for crop in client.of("crops"))
+            assert found == list(wanted)
+            for crop in client.of("crops"):
+                assert int(crop.metadata["frame_id"]) == number_in(crop.image)
+
+    asyncio.run(main())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.values import Frame
-from streamcrop.formats.sei import frame_id, length_size_of
+from streamcrop.formats.sei import frame_id
 from streamcrop.sources.container import FileSource
 
 OURS = UUID("6d0d2b1e-3c7b-4f5a-9a52-0d6f8e1c2b3a")
@@ -195,28 +195,6 @@ def test_garbage(parts: list[bytes], codec: str, size: int) -> None:
     """Whatever comes is an ID or none."""
     text = frame_id(b"".join(parts), codec, size)
     assert text is None or (text.isprintable() and 0 < len(text) <= 1024)
-
-
-@pytest.mark.parametrize(
-    ("codec", "extradata", "size"),
-    [
-        ("h264", bytes([1, 66, 192, 30, 0xFF, 0xE1]), 4),
-        ("h264", bytes([1, 66, 192, 30, 0xFD, 0xE1]), 2),
-        ("h264", bytes([1, 66, 192, 30, 0xFC, 0xE1]), 1),
-        ("h264", b"\0\0\0\1\x67\x42\xc0\x1e", 0),
-        ("h264", bytes([1, 66, 192, 30]), 0),
-        ("h264", b"", 0),
-        ("h264", None, 0),
-        ("hevc", bytes([1, *range(20), 0xFF]), 4),
-        ("hevc", bytes([1, *range(20), 0x01, 4]), 2),
-        ("hevc", bytes([1, *range(20)]), 0),
-        ("hevc", b"\0\0\0\1" + bytes(30), 0),
-        ("vp9", bytes([1] * 30), 0),
-    ],
-)
-def test_length_size(codec: str, extradata: bytes | None, size: int) -> None:
-    """By avcC and hvcC; anything else has start codes."""
-    assert length_size_of(codec, extradata) == size
 
 
 # Real video

@@ -5,6 +5,7 @@ import os
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,21 +13,38 @@ import pytest
 from peers import number_in, numbered, numbered_clip, write_clip
 
 from streamcrop.core.values import Frame, Reason
-from streamcrop.errors import SourceError
+from streamcrop.errors import CorruptError, SourceError
+from streamcrop.sources import Item
 from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import EAGER, Decoding
+
+DECODINGS = [EAGER, *(Decoding(mode, 1 << 28) for mode in ("lazy", "auto"))]
+each_decoding = pytest.mark.parametrize("decoding", DECODINGS, ids=str)
 
 
-def frames_of(path: Path, **how: bool) -> list[Frame]:
+def frames_of(path: Path, **how: Any) -> list[Frame]:
     """All frames of a file; none is corrupt."""
     frames = list(FileSource(str(path), **how))
     assert all(isinstance(frame, Frame) for frame in frames)
     return [frame for frame in frames if isinstance(frame, Frame)]
 
 
+def looked_at(item: Item) -> Item:
+    """The same, or what it turns out to be."""
+    try:
+        if isinstance(item, Frame):
+            item.pixels.bgr()
+    except CorruptError:
+        return Reason.CORRUPT
+    return item
+
+
+@each_decoding
 @pytest.mark.parametrize(
     ("codec", "options"),
     [
         ("libx264", {"bf": "0"}),
+        ("mjpeg", {}),
         ("libx264", {"bf": "3", "g": "15", "b-pyramid": "normal"}),
         ("libx264", {"bf": "3", "x264-params": "open-gop=1:keyint=12"}),
         ("libvpx", {"b": "2M"}),
@@ -34,23 +52,32 @@ def frames_of(path: Path, **how: bool) -> list[Frame]:
     ],
 )
 def test_the_index_counts_pictures_in_presentation_order(
-    tmp_path: Path, codec: str, options: dict[str, str]
+    tmp_path: Path, codec: str, options: dict[str, str], decoding: Decoding
 ) -> None:
-    """`frame_id` is the index from 0 in the order in which the decoder hands pictures out."""
-    suffix = ".webm" if codec == "libvpx" else ".mp4"
-    clip = numbered_clip(tmp_path / f"clip{suffix}", 40, codec=codec, options=options)
-    found = [(frame.frame_id, number_in(frame.pixels.bgr())) for frame in frames_of(clip)]
+    """`frame_id` is the index from 0 in the order of presentation; so is a frame's media time."""
+    suffix = {"libvpx": ".webm", "mjpeg": ".avi"}.get(codec, ".mp4")
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = tmp_path / f"clip{suffix}"
+    clip = numbered_clip(path, 40, codec=codec, options=options, pix_fmt=pix_fmt)
+    frames = frames_of(clip, decoding=decoding)
+    found = [(frame.frame_id, number_in(frame.pixels.bgr())) for frame in frames]
     assert found == [(str(n), n) for n in range(40)]
+    times = [frame.pts for frame in frames]
+    assert times == [frame.pts for frame in frames_of(clip)] == sorted(set(times))
 
 
-def test_timestamps_play_no_part_in_the_index(tmp_path: Path) -> None:
+@each_decoding
+def test_timestamps_play_no_part_in_the_index(tmp_path: Path, decoding: Decoding) -> None:
     """Variable frame rate and jumps in time do not disturb the index."""
     jumps = [0, 1, 2, 50, 51, 400, 401, 402, 4000, 4001]
     clip = numbered_clip(tmp_path / "clip.mkv", 10, pts=lambda n: jumps[n])
-    assert [number_in(frame.pixels.bgr()) for frame in frames_of(clip)] == list(range(10))
+    assert [number_in(frame.pixels.bgr()) for frame in frames_of(clip, decoding=decoding)] == list(
+        range(10)
+    )
 
 
-def test_timestamps_that_go_backwards(tmp_path: Path) -> None:
+@each_decoding
+def test_timestamps_that_go_backwards(tmp_path: Path, decoding: Decoding) -> None:
     """Two recordings glued together, whose second begins at time 0 again, are counted through."""
     parts = [
         write_clip(tmp_path / f"{n}.ts", (numbered(n * 10 + k, 320, 240) for k in range(10)))
@@ -58,33 +85,36 @@ def test_timestamps_that_go_backwards(tmp_path: Path) -> None:
     ]
     glued = tmp_path / "glued.ts"
     glued.write_bytes(b"".join(part.read_bytes() for part in parts))
-    frames = [f for f in FileSource(str(glued)) if isinstance(f, Frame)]
+    frames = [f for f in FileSource(str(glued), decoding=decoding) if isinstance(f, Frame)]
     assert [number_in(frame.pixels.bgr()) for frame in frames] == list(range(20))
     assert [frame.frame_id for frame in frames] == [str(n) for n in range(20)]
 
 
-def test_a_loop_counts_on(tmp_path: Path) -> None:
+@each_decoding
+def test_a_loop_counts_on(tmp_path: Path, decoding: Decoding) -> None:
     """With `loop` the file begins again at its end, and the index goes on."""
     clip = numbered_clip(tmp_path / "clip.mp4", 7)
-    source = FileSource(str(clip), loop=True)
+    source = FileSource(str(clip), loop=True, decoding=decoding)
     frames = list(itertools.islice(iter(source), 20))
     assert [f.frame_id for f in frames if isinstance(f, Frame)] == [str(n) for n in range(20)]
     numbers = [number_in(f.pixels.bgr()) for f in frames if isinstance(f, Frame)]
     assert numbers == [n % 7 for n in range(20)]
 
 
-def test_realtime_keeps_the_pace(tmp_path: Path) -> None:
+@each_decoding
+def test_realtime_keeps_the_pace(tmp_path: Path, decoding: Decoding) -> None:
     """With `realtime` frames come no faster than their media time."""
     clip = numbered_clip(tmp_path / "clip.mp4", 13)
     since = time.monotonic()
-    assert len(frames_of(clip, realtime=True)) == 13
+    assert len(frames_of(clip, realtime=True, decoding=decoding)) == 13
     assert time.monotonic() - since >= 0.45
 
 
-def test_stop_ends_the_iteration(tmp_path: Path) -> None:
+@each_decoding
+def test_stop_ends_the_iteration(tmp_path: Path, decoding: Decoding) -> None:
     """`stop` ends the iteration at the next frame, also while it waits for its turn."""
     clip = numbered_clip(tmp_path / "clip.mp4", 10, pts=lambda n: n * 200)
-    source = FileSource(str(clip), realtime=True)
+    source = FileSource(str(clip), realtime=True, decoding=decoding)
     frames = iter(source)
     next(frames)
     source.stop()
@@ -93,16 +123,20 @@ def test_stop_ends_the_iteration(tmp_path: Path) -> None:
     assert time.monotonic() - since < 2
 
 
-def test_frames_know_their_media_time(tmp_path: Path) -> None:
+@each_decoding
+def test_frames_know_their_media_time(tmp_path: Path, decoding: Decoding) -> None:
     """A frame carries its pts and time base."""
-    first, second, *_ = frames_of(numbered_clip(tmp_path / "clip.mp4", 3))
+    first, second, *_ = frames_of(numbered_clip(tmp_path / "clip.mp4", 3), decoding=decoding)
     assert first.pts == 0
     assert second.pts is not None
     assert second.time_base is not None
     assert second.pts * second.time_base == Fraction(1, 25)
 
 
-def test_damaged_pictures_are_counted_and_never_handed_out(tmp_path: Path) -> None:
+@each_decoding
+def test_damaged_pictures_are_counted_and_never_handed_out(
+    tmp_path: Path, decoding: Decoding
+) -> None:
     """Damage in the middle of a file yields `corrupt`; every picture handed out is a right one."""
     clip = numbered_clip(tmp_path / "clip.ts", 60, options={"g": "10", "bf": "0"})
     data = bytearray(clip.read_bytes())
@@ -110,16 +144,18 @@ def test_damaged_pictures_are_counted_and_never_handed_out(tmp_path: Path) -> No
     for at in rng.integers(len(data) // 4, 3 * len(data) // 4, 12):
         data[at : at + 60] = rng.integers(0, 256, 60, np.uint8).tobytes()
     clip.write_bytes(data)
-    found = list(FileSource(str(clip)))
+    found = [looked_at(item) for item in FileSource(str(clip), decoding=decoding)]
     assert Reason.CORRUPT in found
     assert sum(isinstance(frame, Frame) for frame in found) > 20
 
 
-def test_a_truncated_file_gives_what_it_has(tmp_path: Path) -> None:
+@each_decoding
+def test_a_truncated_file_gives_what_it_has(tmp_path: Path, decoding: Decoding) -> None:
     """A recording that breaks off gives the pictures before the break."""
     clip = numbered_clip(tmp_path / "clip.ts", 60)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    numbers = [number_in(f.pixels.bgr()) for f in FileSource(str(clip)) if isinstance(f, Frame)]
+    found = [looked_at(item) for item in FileSource(str(clip), decoding=decoding)]
+    numbers = [number_in(f.pixels.bgr()) for f in found if isinstance(f, Frame)]
     assert numbers[:20] == list(range(20))
 
 

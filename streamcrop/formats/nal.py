@@ -1,0 +1,127 @@
+"""The NAL units of H.264 and H.265: what can be known of a picture undecoded."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_START = re.compile(b"\0\0\1")
+
+
+class _Codec(NamedTuple):
+    """Of a codec: unit types, where the type stands in the header, how long that is."""
+
+    sei: int
+    pictures: range
+    clean: frozenset[int]
+    parameters: frozenset[int]
+    shift: int
+    mask: int
+    header: int
+    reference: int  # the bits of the header's first byte that are 0 where nothing refers to it
+
+
+# H.264, table 7-1; H.265, table 7-1. An IDR picture is clean: nothing behind it refers to anything
+# before it. H.265 says only of a sub-layer that nothing refers to a picture, which is too little.
+_CODECS = {
+    "h264": _Codec(6, range(1, 6), frozenset({5}), frozenset({7, 8}), 0, 0x1F, 1, 0x60),
+    "hevc": _Codec(39, range(32), frozenset({19, 20}), frozenset({32, 33, 34}), 1, 0x3F, 2, 0),
+}
+
+
+class AccessUnit(NamedTuple):
+    """What a picture's packet says of it.
+
+    Attributes:
+        clean: Whether decoding may begin here: neither it nor what follows refers to what was.
+        unused: Whether no other picture refers to it.
+        parameters: The parameter sets in it, whole units.
+        configured: Whether these are of each kind that its picture needs.
+    """
+
+    clean: bool
+    unused: bool
+    parameters: tuple[bytes, ...]
+    configured: bool
+
+
+def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
+    r"""What an access unit says up to its picture.
+
+    Args:
+        data: The access unit.
+        codec: ``h264`` or ``hevc``; in others each picture counts as clean.
+        length_size: As for `units`.
+
+    Example:
+        >>> look(b"\0\0\1\x65\x88", "h264", 0).clean, look(b"\0\0\1\x41\x9a", "h264", 0).clean
+        (True, False)
+    """
+    if codec not in _CODECS:
+        return AccessUnit(clean=True, unused=False, parameters=(), configured=True)
+    row = _CODECS[codec]
+    parameters: list[bytes] = []
+    seen: set[int] = set()
+    for kind, unit in units(data, codec, length_size):
+        if kind in row.pictures:
+            unused = bool(row.reference) and not unit[0] & row.reference
+            configured = seen == row.parameters
+            return AccessUnit(kind in row.clean, unused, tuple(parameters), configured)
+        if kind in row.parameters:
+            parameters.append(unit)
+            seen.add(kind)
+    return AccessUnit(clean=False, unused=False, parameters=tuple(parameters), configured=False)
+
+
+def sei_units(data: bytes, codec: str, length_size: int) -> Iterator[bytes]:
+    """The SEI units before the picture, without their headers."""
+    if codec not in _CODECS:
+        return
+    row = _CODECS[codec]
+    for kind, unit in units(data, codec, length_size):
+        if kind in row.pictures:
+            return
+        if kind == row.sei:
+            yield unit[row.header :]
+
+
+def units(data: bytes, codec: str, length_size: int) -> Iterator[tuple[int, bytes]]:
+    """The NAL units of an access unit with their types.
+
+    Args:
+        data: The access unit.
+        codec: A key of the table above.
+        length_size: How many bytes the length before a NAL unit has; 0: start codes (Annex B).
+    """
+    row = _CODECS[codec]
+    for unit in _with_lengths(data, length_size) if length_size else _with_start_codes(data):
+        if unit:
+            yield unit[0] >> row.shift & row.mask, unit
+
+
+def length_size_of(codec: str, extradata: bytes | None) -> int:
+    """How long the length before a NAL unit is, by the stream's extradata; 0: start codes.
+
+    ISO/IEC 14496-15, 5.3.3.1 (avcC) and 8.3.3.1 (hvcC): both begin with version 1.
+    """
+    at = {"h264": 4, "hevc": 21}.get(codec)
+    if at is None or not extradata or len(extradata) <= at or extradata[0] != 1:
+        return 0
+    return (extradata[at] & 3) + 1
+
+
+def _with_start_codes(data: bytes) -> Iterator[bytes]:
+    starts = _START.finditer(data)
+    start = next(starts, None)
+    while start:
+        following = next(starts, None)
+        # Zeros behind a unit are none of it: the next start code may have four bytes.
+        yield data[start.end() : following.start() if following else len(data)].rstrip(b"\0")
+        start = following
+
+
+def _with_lengths(data: bytes, length_size: int) -> Iterator[bytes]:
+    at = 0
+    while at + length_size < len(data):
+        end = at + length_size + int.from_bytes(data[at : at + length_size])
+        yield data[at + length_size : end]
+        at = end
