@@ -59,6 +59,24 @@ def test_no_predictions() -> None:
     assert found["captured_at"] == "2026-11-22T10:00:00.000000Z"
 
 
+@pytest.mark.parametrize(
+    ("rows", "looks"),
+    [([], 0), ([{**BOX, "x": float("nan")}], 0), ([BOX, BOX, {**BOX, "x": "left"}], 1)],
+)
+def test_a_frame_is_looked_at_only_to_cut_it(rows: list[Any], looks: int) -> None:
+    """Who asks for no pixels has none decoded, and several crops look at their frame once."""
+    seen = []
+
+    class Watched(ArrayPixels):
+        def region(self, box: Any) -> ArrayPixels:
+            seen.append(box)
+            return ArrayPixels(self.array).region(box)
+
+    payload = json.dumps({"frame_id": 7, "predictions": rows}).encode()
+    [part] = render(Frame("7", Watched(picture())), inference.decode(payload), 0.0, STYLE)
+    assert (part.received, seen) == (len(rows), [(0, 0, 80, 60)] * looks)
+
+
 def test_a_crop() -> None:
     """A crop's event carries its very pixels, its name and its metadata."""
     style = Style(

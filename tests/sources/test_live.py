@@ -20,7 +20,7 @@ from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import CorruptError
 from streamcrop.sources import Item
-from streamcrop.sources.decoding import Decoding
+from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.live import LiveSource
 
 pytestmark = pytest.mark.e2e
@@ -156,6 +156,21 @@ def test_every_frame_knows_what_it_is(shared: Camera, transport: str, decoding: 
     # From the first time on, no frame is without one.
     first = next(n for n, f in enumerate(frames) if f.captured_at is not None)
     assert all(f.captured_at is not None for f in frames[first:])
+
+
+@pytest.mark.parametrize("decoding", DECODINGS[1:], ids=str)
+def test_nobody_looks_nothing_is_decoded(
+    shared: Camera, decoding: Decoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody looks at them, a camera's frames are known by their keys and not decoded."""
+    fed: list[Decoder] = []
+    monkeypatch.setattr(Decoder, "_feed", fed.append)
+    with reading(shared.url, decoding=decoding) as read:
+        wait_until(lambda: sum(f.captured_at is not None for f in read.frames) > 60, 30)
+    assert all(frame.sei for frame in read.frames)
+    # 2 s of pictures hold less than one of them would, decoded.
+    assert sum(frame.pixels.nbytes for frame in read.frames[-60:]) < 640 * 480 * 3 // 2
+    assert fed == []
 
 
 @pytest.mark.parametrize("decoding", DECODINGS, ids=str)
