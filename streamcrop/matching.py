@@ -26,6 +26,8 @@ _LIVE_FRAMES = 32
 _LARGE_MESSAGE = 64 << 10
 # Microseconds, and the seconds after which a camera must have reported (RFC 3550, 6.2).
 _MUCH_SOONER, _DOUBT = 250_000, 7.5
+# So many pairs tell how soon a message may come.
+_TELLING = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class _Delays:
     """
 
     def __init__(self) -> None:
-        self._soonest: int | None = None
+        self._soonest = 0
+        self._count = 0
         self._doubted: float | None = None
 
     def allow(self, pair: Pair, now: float) -> bool:
@@ -57,14 +60,15 @@ class _Delays:
         if pair.frame.came is None or pair.detections.came is None:
             return True
         delay = pair.detections.came - pair.frame.came
-        if self._soonest is not None and delay < self._soonest - _MUCH_SOONER:
+        if self._count >= _TELLING and delay < self._soonest - _MUCH_SOONER:
             self._doubted = now if self._doubted is None else self._doubted
             if now < self._doubted + _DOUBT:
                 return False
-            self._soonest = None
+            self._count = 0
         self._doubted = None
         # Rises slowly, so that one message that was quick for once is forgotten.
-        self._soonest = delay if self._soonest is None else min(delay, self._soonest + 1000)
+        self._soonest = min(delay, self._soonest + 1000) if self._count else delay
+        self._count += 1
         return True
 
 

@@ -6,7 +6,7 @@ import gc
 import logging
 import re
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,19 +21,12 @@ from streamcrop.broker import (
     PacketTooLargeError,
     Will,
 )
-from streamcrop.config import Config, Stream
-from streamcrop.core.capture import CaptureClock
+from streamcrop.config import Config
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.errors import BrokerRefusedError
 from streamcrop.explain import Question, topic_of
-from streamcrop.keys import KEYS
+from streamcrop.inputs import SOURCES
 from streamcrop.pipeline import Pipeline
-from streamcrop.sources import FrameSource
-from streamcrop.sources.container import FileSource
-from streamcrop.sources.decoding import Decoding
-from streamcrop.sources.live import LiveSource
-from streamcrop.sources.mqtt import MqttSource
-from streamcrop.sources.threads import Threaded
 from streamcrop.stats import LossReport
 
 logger = logging.getLogger(__name__)
@@ -45,96 +38,6 @@ _FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 _LOOP_WAITS = 0.001
 _COLLECT_AFTER = 10_000, 20, 50
-
-
-def _decoding(stream: Stream) -> Decoding:
-    return Decoding(stream.decoding[0], stream.pairing.max_bytes)
-
-
-def _file(stream: Stream, _: Broker) -> FrameSource:
-    source = stream.source
-    return Threaded(
-        FileSource(
-            source.path,
-            realtime=source.realtime,
-            loop=source.loop,
-            read_sei=stream.pairing.key == "sei",
-            sei_uuid=stream.pairing.sei_uuid,
-            decoding=_decoding(stream),
-        )
-    )
-
-
-def _camera(stream: Stream, _: Broker) -> FrameSource:
-    source, pairing = stream.source, stream.pairing
-    clock = None
-    if pairing.key == "utc":
-        tolerance = pairing.tolerance or KEYS["utc"].tolerance or 0
-        clock = CaptureClock(round(tolerance * 1_000_000), pairing.max_wait)
-    return Threaded(
-        LiveSource(
-            source.url,
-            transport=source.transport,
-            connect_timeout=source.connect_timeout,
-            stall_timeout=source.stall_timeout,
-            clock=clock,
-            read_sei=pairing.key == "sei",
-            sei_uuid=pairing.sei_uuid,
-            decoding=_decoding(stream),
-        )
-    )
-
-
-def _device(stream: Stream, _: Broker) -> FrameSource:
-    source = stream.source
-    return Threaded(
-        LiveSource(
-            source.url.partition(":")[2],
-            container="v4l2",
-            stall_timeout=source.stall_timeout,
-            decoding=_decoding(stream),
-        )
-    )
-
-
-def _pictures(stream: Stream, broker: Broker) -> FrameSource:
-    source = stream.source
-    topic = source.url.partition(":")[2]
-    unnamed = stream.pairing.key != "frame_id"
-    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
-
-
-def _webrtc(stream: Stream, _: Broker) -> FrameSource:
-    try:
-        from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
-        ) from None
-    source, pairing = stream.source, stream.pairing
-    how: dict[str, Any] = {
-        "token": source.token,
-        "connect_timeout": source.connect_timeout,
-        "stall_timeout": source.stall_timeout,
-        "read_sei": pairing.key == "sei",
-        "sei_uuid": pairing.sei_uuid,
-    }
-    if source.scheme == "whip":
-        return WhipSource(**how)
-    return WhepSource(source.url.partition(":")[2], **how)
-
-
-# By scheme, as in `config.SOURCES`.
-SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
-    "": _file,
-    "file": _file,
-    "rtsp": _camera,
-    "rtsps": _camera,
-    "device": _device,
-    "whip": _webrtc,
-    "whep": _webrtc,
-    "mqtt": _pictures,
-}
 
 
 def address_of(config: Config) -> Address:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from streamcrop.errors import FormatError
 
@@ -47,6 +48,7 @@ def microseconds(value: object) -> int:
     raise FormatError(msg)
 
 
+@lru_cache(maxsize=16)  # all crops of a frame say the same
 def rfc3339(time: int) -> str:
     """Write a capture time; the inverse of `microseconds`.
 

@@ -79,7 +79,7 @@ class Mount:
         at = _FIRST_SLICE.search(unit).start()
         unit = unit[:at] + sei + unit[at:]
         for source in tuple(self._media):
-            if source.get_state(0).state != Gst.State.PLAYING:
+            if source.get_state(0).state != Gst.State.PLAYING or captured < source.get_base_time():
                 continue
             if source in self._fresh and buffer.has_flags(Gst.BufferFlags.DELTA_UNIT):
                 continue

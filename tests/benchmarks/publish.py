@@ -64,7 +64,7 @@ def crop_event(number: int) -> Event:
         stream="gate",
         event_id="/".join(names.values()),
         subject="ea76c960-cc5a",
-        time=1_790_000_000_000_000,
+        time=1_790_000_000_000_000 + number,
     )
     topic = topic_of("streamcrop/{stream}/crops", **names, row={})
     return Event(topic, PICTURE, "image/jpeg", described, METADATA, is_crop=True)
@@ -178,6 +178,7 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     pipeline = node.pipelines["gate"]
     paired: dict[str, float] = {}
     published: dict[str, float] = {}
+    clocks: list[tuple[float, float]] = []
 
     def noted(work: Callable[..., Any], note: Callable[..., None]) -> Callable[..., Any]:
         def noting(*args: Any) -> Any:
@@ -190,6 +191,7 @@ async def latency(port: int, qos: int, seconds: int) -> None:
         paired[pair.frame.value.frame_id] = time.monotonic()
 
     def on_end(event: Event, _: object) -> None:
+        clocks.append((time.process_time(), time.thread_time()))
         if event.is_crop:
             published[event.name[0]] = time.monotonic()
 
@@ -198,7 +200,6 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     pipeline._window._on_end = noted(pipeline._window._on_end, on_end)
     idle = await lags(asyncio.sleep(min(2, seconds)))
     pauses = collections()
-    since = time.process_time(), time.thread_time()
 
     async def play() -> None:
         arguments = (__file__, "--detector", str(port), str(frames))
@@ -212,7 +213,7 @@ async def latency(port: int, qos: int, seconds: int) -> None:
             await playing
 
     late = await lags(play())
-    spent = [1e3 * (time.process_time() - since[0]), 1e3 * (time.thread_time() - since[1])]
+    spent = [1e3 * (end - begin) for begin, end in zip(clocks[0], clocks[-1], strict=True)]
     gc.callbacks.pop()
     assert not node.problems, node.problems
     times = sorted(1e3 * (published[name] - paired[name]) for name in published)
