@@ -95,7 +95,7 @@ class Outgoing:
         packed = b"\x03" + _text(self.content_type) if self.content_type else b""
         for key, value in self.user_properties:
             packed += b"\x26" + _text(key) + _text(value)
-        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]
+        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]  # paho's
         return length + packed
 
 
@@ -321,7 +321,7 @@ class Broker:
         for number, topic in enumerate(self._handlers, 1):
             properties = None
             if self._version == "5" and client.numbers:
-                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]  # paho's
                 properties.SubscriptionIdentifier = number
             await client.subscribe(topic, 1, properties=properties)
 

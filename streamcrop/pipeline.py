@@ -6,7 +6,8 @@ source ──► read ─► [tap] ─► frames ──┐
 broker ──► arrive ────► messages ────┘
 ```
 
-Each word in the picture is a task or a queue below, in the picture's order. Live inputs drop the
+Each word in the picture is a task or a queue: read, render and window are here, the tap is in
+`streamcrop.tap`, both inputs' queues and pairing in `streamcrop.matching`. Live inputs drop the
 oldest, counted; everything behind the two inputs waits, so that a slow broker pushes back until
 the loss happens where it is counted. A file's frames wait, too: it loses nothing.
 """

@@ -177,7 +177,7 @@ class _Session:
         }
         for name, part in ours.items():
             setattr(receiver, f"_RTCRtpReceiver__{name}", part)
-        self._key_wanted = cast("Any", receiver)._RTCRtpReceiver__decoder_error  # noqa: SLF001
+        self._key_wanted = cast("Any", receiver)._RTCRtpReceiver__decoder_error  # noqa: SLF001  # as above
 
     def _ask_for_key_picture(self) -> None:
         """Have aiortc send a PLI with the next packet that comes (RFC 4585, 6.3.1)."""
