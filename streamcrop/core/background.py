@@ -141,8 +141,8 @@ def remove_background_of_planes(
     # What is left of each pixel, in 1/255.
     kept = cv2.convertScaleAbs(mask, alpha=_FULL_SCALE * opacity, beta=_FULL_SCALE * (1 - opacity))
     height, width = mask.shape
-    even = cv2.copyMakeBorder(kept, 0, height & 1, 0, width & 1, cv2.BORDER_REPLICATE)
-    pairs = cv2.resize(even, planes[1].shape[::-1], interpolation=cv2.INTER_AREA)
+    kept = cv2.copyMakeBorder(kept, 0, height & 1, 0, width & 1, cv2.BORDER_REPLICATE)
+    pairs = cv2.resize(kept, planes[1].shape[::-1], interpolation=cv2.INTER_AREA)
     blended = [
         cv2.addWeighted(
             cv2.multiply(plane, share, scale=1 / _FULL_SCALE), 1, share, -value / _FULL_SCALE, value

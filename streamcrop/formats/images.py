@@ -7,7 +7,6 @@ from typing import Protocol
 import cv2
 import simplejpeg
 
-from streamcrop.core.pixels import padded
 from streamcrop.core.values import Bgr, Planes
 from streamcrop.errors import FormatError
 
@@ -92,13 +91,10 @@ def _jpeg(picture: Picture, quality: int) -> bytes | None:
     planes = picture.jfif()
     if planes is None:
         return _bgr_to_jpeg(picture, quality)
-    # The encoder wants rows of memory, which turned pictures do not have.
-    y, u, v = (plane if plane.strides[1] == 1 else plane.copy() for plane in planes)
-    # Luma is read in pairs of rows and columns, to the end of the last one.
-    height, width = y.shape
-    y = padded(y, height & 1, width & 1)[:height, :width]
+    (y, u, v), (width, height) = planes, picture.resolution_wh
     try:
-        data: bytes = simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality)
+        # It reads luma in pairs of rows and columns, to the end of the last one.
+        data: bytes = simplejpeg.encode_jpeg_yuv_planes(y[:height, :width], u, v, quality)
     except ValueError:
         return None
     return data

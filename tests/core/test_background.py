@@ -147,7 +147,8 @@ def test_planes_are_blended_as_their_pixels_would_be(
     """Luma follows the mask; chroma is the mean of two by two pixels, of which some are inside."""
     random = np.random.default_rng(seed)
     shape, halved = size[::-1], tuple((side + 1) // 2 for side in size[::-1])
-    planes = tuple(random.integers(0, 256, each, np.uint8) for each in (shape, halved, halved))
+    doubled = tuple(2 * side for side in halved)
+    planes = tuple(random.integers(0, 256, each, np.uint8) for each in (doubled, halved, halved))
     before = [plane.copy() for plane in planes]
     mask = random.integers(0, 2, shape, np.uint8)
     y, u, v = planes
@@ -158,7 +159,7 @@ def test_planes_are_blended_as_their_pixels_would_be(
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     background = luma, 128 + 0.5 * (blue - luma) / 0.886, 128 + 0.5 * (red - luma) / 0.701
     for result, plane, share, value in zip(
-        found, before, (mask, pairs, pairs), background, strict=True
+        found, before, (even, pairs, pairs), background, strict=True
     ):
         left = 1 - opacity * (1 - share)
         assert result.dtype == np.uint8

@@ -257,10 +257,11 @@ def test_planes_show_what_the_image_shows(
     b, g, r = np.moveaxis(crop.image.astype(float), 2, 0)
     luma = 0.299 * r + 0.587 * g + 0.114 * b
     height, width = luma.shape
-    exact = [luma]
-    for plane in (128 + (b - luma) / 1.772, 128 + (r - luma) / 1.402):
-        even = np.pad(plane, ((0, height & 1), (0, width & 1)), "edge")
-        exact.append(even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean((1, 3)))
+    whole = (luma, 128 + (b - luma) / 1.772, 128 + (r - luma) / 1.402)
+    exact = [np.pad(plane, ((0, height & 1), (0, width & 1)), "edge") for plane in whole]
+    for at in (1, 2):
+        pairs = exact[at].reshape(exact[at].shape[0] // 2, 2, exact[at].shape[1] // 2, 2)
+        exact[at] = pairs.mean((1, 3))
     # At the edge of a mask, chroma between the pairs may lean on a neighbour: 8 from the middle.
     for plane, expected, bound in zip(stored, exact, (2.5, 11, 11), strict=True):
         assert plane.shape == expected.shape
