@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
 from streamcrop.core.geometry import slices
-from streamcrop.core.masks import Patch
+from streamcrop.core.masks import Patch, Rle
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.translate import move_xyxy
 from streamcrop.core.values import (
@@ -123,12 +123,21 @@ class Crop:
         """
         return self.bgr()
 
+    @_lazy
+    def runs(self) -> Rle | None:
+        """The mask as run lengths; None unless it came as such."""
+        if not isinstance(self._mask, Rle):
+            return None
+        return self._mask.crop(self.box, self.original.pixels.resolution_wh)
+
     def to_mask(self) -> MaskPixels | None:
         """As `mask`, but not kept."""
         if self._mask is None:
             return None
         if isinstance(self._mask, Patch):
             return self._mask.pixels
+        if self.runs is not None:
+            return self.runs.pixels()
         return self._mask.region(self.box, self.original.pixels.resolution_wh)
 
     def bgr(self) -> Bgr:

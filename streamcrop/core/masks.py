@@ -6,7 +6,7 @@ of runs while it is scaled and cut; only `Mask.region` makes pixels, and those o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -76,11 +76,11 @@ class Polygon:
         is that of a whole frame, bit for bit (5,000 random polygons, 2026-11-22).
         """
         width, height = resolution_wh
-        vertices = np.clip(np.trunc(self.xy), -_FAR, _FAR).astype(np.int32)
+        vertices = self.xy.clip(-_FAR, _FAR).astype(np.int32)
         x_min, y_min, x_max, y_max = box
-        low, high = vertices.min(axis=0).tolist(), vertices.max(axis=0).tolist()
-        left, top = max(0, min(x_min, low[0])), max(0, min(y_min, low[1]))
-        right, bottom = min(width, max(x_max, high[0] + 1)), min(height, max(y_max, high[1] + 1))
+        x, y, wide, high = cv2.boundingRect(vertices)
+        left, top = max(0, min(x_min, x)), max(0, min(y_min, y))
+        right, bottom = min(width, max(x_max, x + wide)), min(height, max(y_max, y + high))
         canvas = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(canvas, [vertices], 1, offset=(-left, -top))
         return canvas[y_min - top : y_max - top, x_min - left : x_max - left]
@@ -152,18 +152,26 @@ class Rle:
 
     def region(self, box: Corners, resolution_wh: tuple[int, int]) -> MaskPixels:
         """See `Mask.region`. Scaled to the frame by nearest neighbour."""
-        runs = self.crop(box, resolution_wh)
-        height, width = runs.size
-        inside = (np.arange(runs.counts.size) & 1).astype(np.uint8)
-        return np.repeat(inside, runs.counts).reshape(width, height).T
+        return self.crop(box, resolution_wh).pixels()
+
+    def pixels(self) -> MaskPixels:
+        """``(height, width)`` uint8, 1 inside the object."""
+        height, width = self.size
+        inside = (np.arange(self.counts.size) & 1).astype(np.uint8)
+        columns = np.repeat(inside, self.counts).reshape(width, height)
+        return cast("MaskPixels", cv2.transpose(columns))
 
     def crop(self, box: Corners, resolution_wh: tuple[int, int]) -> "Rle":
         """The runs of a box of a frame of ``resolution_wh``, by nearest neighbour; no pixels."""
         x_min, y_min, x_max, y_max = box
         height, width = self.size
-        columns = nearest(width, resolution_wh[0], x_min, x_max)
-        rows = nearest(height, resolution_wh[1], y_min, y_max)
-        toggles = _sample(np.cumsum(self.counts[:-1]), height, columns, rows)
+        toggles = np.cumsum(self.counts[:-1])
+        if (width, height) == resolution_wh:
+            toggles = _cut(toggles, height, box)
+        else:
+            columns = nearest(width, resolution_wh[0], x_min, x_max)
+            rows = nearest(height, resolution_wh[1], y_min, y_max)
+            toggles = _sample(toggles, height, columns, rows)
         size = (y_max - y_min, x_max - x_min)
         edges = np.concatenate(([0], toggles, [size[0] * size[1]]))
         return Rle(size, np.diff(edges))
@@ -172,6 +180,20 @@ class Rle:
         """As COCO writes it: counts as text, or as a list where ``compressed`` is false."""
         counts = encode_counts(self.counts) if compressed else self.counts.tolist()
         return {"size": list(self.size), "counts": counts}
+
+
+def _cut(toggles: npt.NDArray[np.int64], height: int, box: Corners) -> npt.NDArray[np.int64]:
+    """Where the mask changes along the pixels of a box, column by column."""
+    x_min, y_min, x_max, y_max = box
+    rows, before = y_max - y_min, x_min * height
+    first, last = np.searchsorted(toggles, (before, x_max * height)).tolist()
+    column, row = np.divmod(toggles[first:last] - before, height)
+    place = column * rows + np.minimum(np.maximum(row - y_min, 0), rows)
+    if first & 1:
+        # It is inside the object where the box begins.
+        place = np.concatenate(([0], place))
+    place = _odd(place)
+    return place[: np.searchsorted(place, (x_max - x_min) * rows)]
 
 
 def _sample(
@@ -202,14 +224,14 @@ def _sample(
     repeated = (np.repeat(first[column], times) + nth) * rows.size + np.repeat(row, times)
     odd = np.flatnonzero((per_column & 1).astype(bool) & (copies > 1))
     again = [np.arange(first[i] + 1, first[i] + copies[i]) * rows.size for i in odd]
-    return _odd(np.concatenate([repeated, *again]))
+    return _odd(np.sort(np.concatenate([repeated, *again])))
 
 
 def _odd(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The positions that stand an odd number of times: two changes at one place are none."""
-    values, times = np.unique(positions, return_counts=True)
-    odd: npt.NDArray[np.int64] = values[(times & 1).astype(bool)]
-    return odd
+    """Of sorted positions those that stand an odd number of times: two changes are none."""
+    ends = np.flatnonzero(np.diff(positions, append=-1))
+    times = np.diff(ends, prepend=-1)
+    return positions[ends[(times & 1).astype(bool)]]
 
 
 def decode_counts(text: bytes) -> npt.NDArray[np.int64]:

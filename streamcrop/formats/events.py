@@ -10,6 +10,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -38,6 +39,7 @@ _UNFIT = re.compile(
 )
 _MAX_REFUSED = 1000
 _encoder = msgspec.json.Encoder()
+_quoted = lru_cache(maxsize=64)(quote)  # all crops of a frame have names in common
 # Ends a node that reads its own crops, and bounds what each crop carries of it.
 _MAX_LINEAGE, _MAX_LINEAGE_ID = 32, 2048
 _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
@@ -113,7 +115,7 @@ def attributes(
     found = {
         "specversion": "1.0",
         "type": kind,
-        "source": f"/streamcrop/{quote(node)}/{stream}",
+        "source": f"/streamcrop/{_quoted(node)}/{stream}",
         "id": event_id,
         "subject": subject,
     }
@@ -137,7 +139,7 @@ def topic_of(
         "detection_id": detection_id,
         "class": "unknown" if name is None or name == "" else str(name)[:_MAX_LEVEL],
     }
-    return template.format_map({key: quote(value, safe="") for key, value in fields.items()})
+    return template.format_map({key: _quoted(value, safe="") for key, value in fields.items()})
 
 
 def frame_fields(frame: Frame) -> dict[str, Any]:
@@ -206,18 +208,24 @@ def lineage_of(value: object) -> Lineage:
 def crop_row(row: Mapping[str, Any], crop: Crop) -> dict[str, Any]:
     """A prediction of the frame in the coordinates of its crop."""
     found = moved(row, origin=crop.origin)
-    for key in RLE_KEYS:
-        if (value := row.get(key)) is not None:
-            found[key] = crop_rle(value, crop.box, crop.original.pixels.resolution_wh)
+    keys = [key for key in RLE_KEYS if row.get(key) is not None]
+    for key in keys:
+        # Where there is one only, it is the crop's mask.
+        runs = crop.runs if len(keys) == 1 else None
+        found[key] = crop_rle(row[key], crop.box, crop.original.pixels.resolution_wh, runs)
     return found
 
 
 def crop_rle(
-    value: Mapping[str, Any], box: tuple[int, int, int, int], resolution_wh: tuple[int, int]
+    value: Mapping[str, Any],
+    box: tuple[int, int, int, int],
+    resolution_wh: tuple[int, int],
+    runs: Rle | None = None,
 ) -> dict[str, Any]:
     """Run lengths of a box of the frame, in the form (text or integers) in which they came."""
     compressed = isinstance(value["counts"], str)
-    return {**value, **Rle.parse(value).crop(box, resolution_wh).as_json(compressed=compressed)}
+    runs = runs or Rle.parse(value).crop(box, resolution_wh)
+    return {**value, **runs.as_json(compressed=compressed)}
 
 
 def crop_metadata(
