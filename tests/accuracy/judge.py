@@ -52,8 +52,8 @@ class Verdict:
         for epoch in epochs:
             paired = [number for number in self.right if number // EPOCH == epoch]
             spoken = {number for number in self.published if number // EPOCH == epoch}
-            last = max(spoken if epoch == max(epochs) else paired)
-            found |= {number for number in spoken if min(paired) <= number <= last}
+            first, last = min(paired), max(spoken if epoch == max(epochs) else paired)
+            found |= {number for number in spoken if first <= number <= last}
         return found
 
 
