@@ -89,6 +89,7 @@ def check(path: str) -> None:
     key that the source does not provide, a topic with an unknown field, a missing variable.
     """
     from streamcrop.config import SOURCES  # noqa: PLC0415  # as in _load
+    from streamcrop.sources.hardware import lacking  # noqa: PLC0415  # as in _load
 
     loaded = _load(path)
     for name, stream in loaded.streams.items():
@@ -97,6 +98,10 @@ def check(path: str) -> None:
         mode, why = stream.decoding
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
         click.echo(f"{name}: decodes {mode}: {why}")
+        if hwaccel := stream.source.hwaccel:
+            without = lacking(hwaccel)
+            where = f"in software: {without}" if without else f"on {hwaccel} if it can be opened"
+            click.echo(f"{name}: decodes {where}")
     click.echo(f"{path}: ok")
 
 

@@ -52,6 +52,14 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Protocol = Literal["auto", "5", "3.1.1"]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_TEXT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+# As in `ffmpeg -hwaccel`, perhaps with a device; what is there is seen where it is opened.
+Hardware = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(cuda(:[0-9]+)?|(amf|d3d11va|d3d12va|drm|dxva2|mediacodec|ohcodec|opencl|qsv"
+        "|vaapi|vdpau|videotoolbox|vulkan)(:.+)?)$"
+    ),
+]
 Credential = Annotated[str, msgspec.Meta(max_length=_MAX_TEXT)]
 
 
@@ -123,6 +131,7 @@ class Source(_Section):
     realtime: bool = False
     loop: bool = False
     decode: Literal["auto", "eager", "lazy"] = "auto"
+    hwaccel: Hardware | None = None
     transport: Literal["tcp", "udp"] = "tcp"
     connect_timeout: Positive = 5.0
     stall_timeout: Positive = 3.0
@@ -164,6 +173,16 @@ class Source(_Section):
             check_filter(rest)
         elif self.scheme == "device" and not rest:
             msg = "Expected a device like device:/dev/video0"
+            raise ValueError(msg)
+
+    def check_hwaccel(self) -> None:
+        """Look at whether there is anything to decode on hardware.
+
+        Raises:
+            ValueError: If there is not.
+        """
+        if self.hwaccel and self.scheme not in _PACKETS:
+            msg = f"a {SOURCES[self.scheme][0]} is decoded in software: leave it out"
             raise ValueError(msg)
 
     def check_frame_id(self) -> None:
@@ -399,6 +418,7 @@ def _check_stream(stream: Stream, path: str) -> None:
     _at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     _at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
     _at(f"{path}.source.url", stream.source.check)
+    _at(f"{path}.source.hwaccel", stream.source.check_hwaccel)
     _at(f"{path}.source.frame_id", stream.source.check_frame_id)
     _at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     _at(f"{path}.pairing.key", lambda: check_key(stream))

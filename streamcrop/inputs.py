@@ -17,7 +17,7 @@ from streamcrop.sources.threads import Threaded
 
 
 def _decoding(stream: Stream) -> Decoding:
-    return Decoding(stream.decoding[0], stream.pairing.max_bytes)
+    return Decoding(stream.decoding[0], stream.pairing.max_bytes, stream.source.hwaccel)
 
 
 def _file(stream: Stream, _: Broker) -> FrameSource:

@@ -37,6 +37,24 @@ def test_check_opens_nothing(tmp_path: Path) -> None:
     assert said.endswith("ok\n")
 
 
+@pytest.mark.parametrize(
+    ("hwaccel", "expected"),
+    [
+        ("cuda:1", "gate: decodes on cuda:1 if it can be opened\n"),
+        ("qsv", "gate: decodes in software: this PyAV decodes on cuda, not on qsv\n"),
+    ],
+)
+def test_check_says_what_hardware_could_be_used(
+    tmp_path: Path, hwaccel: str, expected: str
+) -> None:
+    """`check` knows what PyAV was built with, and opens no device."""
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD.replace(".mp4", f".mp4, hwaccel: '{hwaccel}'"))
+    code, said = invoke("check", str(path))
+    assert code == 0
+    assert expected in said
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(
     ("change", "expected"),

@@ -613,3 +613,35 @@ def test_when_pictures_are_decoded(source: str, more: dict[str, Any], mode: str)
             ConfigError, match=r"gate\.source\.decode: nothing would be decoded laz"
         ):
             chosen("lazy")
+
+
+@pytest.mark.parametrize(
+    "hwaccel", ["cuda", "cuda:1", "vaapi:/dev/dri/renderD128", "d3d12va", None]
+)
+@pytest.mark.parametrize("source", ["clip.mp4", "rtsp://camera/main", "device:/dev/video0"])
+def test_hardware_to_decode_on(source: str, hwaccel: str | None) -> None:
+    """What FFmpeg names, with a device behind it, is taken wherever FFmpeg decodes."""
+    tree = yaml.safe_load(gate("source", value={"url": source, "hwaccel": hwaccel}))
+    tree["streams"]["gate"]["pairing"] = {"key": "arrival" if ":" in source else "pts"}
+    assert parse(yaml.safe_dump(tree)).streams["gate"].source.hwaccel == hwaccel
+
+
+@pytest.mark.parametrize(
+    ("source", "hwaccel", "expected"),
+    [
+        ("clip.mp4", "bogus", r"str` matching regex .*cuda.*vulkan"),
+        ("clip.mp4", "none", "matching regex"),
+        ("clip.mp4", "CUDA", "matching regex"),
+        ("clip.mp4", "cuda:", "matching regex"),
+        ("clip.mp4", "cuda:/dev/nvidia0", "matching regex"),
+        ("clip.mp4", "", "matching regex"),
+        ("clip.mp4", True, "Expected `str"),
+        ("mqtt:pictures", "cuda", "a MQTT image is decoded in software"),
+        ("whip:", "cuda", "a WebRTC publisher is decoded in software"),
+        ("whep:https://host/whep", "cuda", "a WebRTC stream is decoded in software"),
+    ],
+)
+def test_hardware_that_is_none(source: str, hwaccel: object, expected: str) -> None:
+    """Kinds that FFmpeg does not know are refused, and any where FFmpeg does not decode."""
+    with pytest.raises(ConfigError, match=rf"^\$\.streams\.gate\.source\.hwaccel: .*{expected}"):
+        config.parse(gate("source", value={"url": source, "hwaccel": hwaccel}))

@@ -17,7 +17,7 @@ from av.codec.context import Flags
 from streamcrop.core.values import Frame, Pixels, Reason
 from streamcrop.errors import SourceError
 from streamcrop.formats import nal, sei
-from streamcrop.sources import Item
+from streamcrop.sources import Item, hardware
 from streamcrop.sources.decoding import CODECS, EAGER, Decoder, Decoding
 from streamcrop.sources.pictures import pixels_of
 
@@ -48,7 +48,7 @@ class FileSource:
         loop: Whether the file begins again at its end; the index counts on.
         read_sei: Whether IDs in the bitstream are read.
         sei_uuid: Whose; None: anybody's.
-        decoding: When pictures are decoded.
+        decoding: When and where pictures are decoded.
 
     Iterating yields `Frame`s whose ``frame_id`` is the index from 0, and `Reason.CORRUPT` for a
     picture that could not be decoded. Decoded lazily, each packet counts, so that the index is a
@@ -82,6 +82,7 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Item]:
         index = 0
+        self._device = hardware.device_of(self._decoding.hwaccel)
         pace = _Pace(self._stopped) if self._realtime else None
         while True:
             first = index
@@ -112,12 +113,13 @@ class FileSource:
             msg = f"{self._path}: is no file"
             raise SourceError(msg)
         try:
-            container = av.open(self._path)
+            container = av.open(self._path, hwaccel=self._device)
         except (av.FFmpegError, OSError) as error:
             msg = f"{self._path}: cannot be opened as a video: {text_of(error)}"
             raise SourceError(msg) from None
         with container:
             stream = video_of(container, self._path)
+            self._device = hardware.kept(self._device, stream)
             decoder = decoder_of(stream, self._decoding)
             packets = self._packets(container, stream)
             if decoder is None:

@@ -35,16 +35,18 @@ MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
 
 
 class Decoding(NamedTuple):
-    """When pictures are decoded.
+    """When and where pictures are decoded.
 
     Attributes:
         mode: ``eager``: all, as they come; ``lazy``: when somebody looks at them; ``auto``: lazily,
             and ahead while somebody does.
         max_bytes: How much the pictures may hold that were decoded before somebody looked.
+        hwaccel: On which hardware, as ``cuda`` or ``vaapi:/dev/dri/renderD128``; None: in software.
     """
 
     mode: Literal["auto", "eager", "lazy"] = "eager"
     max_bytes: int = 0
+    hwaccel: str | None = None
 
 
 EAGER = Decoding()

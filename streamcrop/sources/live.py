@@ -19,7 +19,7 @@ import av.logging
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change, Frame, Pixels, Reason
 from streamcrop.errors import SourceError
-from streamcrop.sources import Item
+from streamcrop.sources import Item, hardware
 from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
 from streamcrop.sources.decoding import EAGER, MISSED, Decoder, Decoding, tells_loss
 from streamcrop.sources.pictures import pixels_of
@@ -69,7 +69,7 @@ class LiveSource:
         clock: Believes capture times; None where nobody asks for them.
         read_sei: Whether IDs in the bitstream are read.
         sei_uuid: Whose; None: anybody's.
-        decoding: When pictures are decoded.
+        decoding: When and where pictures are decoded.
 
     Iterating yields a `Change` for each connection that begins or ends, `Frame`s whose
     ``frame_id`` is ``{epoch}-{n}``, and `Reason.CORRUPT` for each picture from the first that
@@ -111,6 +111,7 @@ class LiveSource:
         # Below this FFmpeg does not say that something is missing.
         av.logging.set_level(av.logging.INFO)
         av.logging.set_skip_repeated(v=False)
+        self._device = hardware.device_of(self._decoding.hwaccel)
         delay = FIRST_DELAY
         while not self._stopped.is_set():
             reason, connected = "the camera ended the stream", False
@@ -137,6 +138,7 @@ class LiveSource:
         """All that comes by one connection."""
         with self._open() as container:
             stream = video_of(container, "the camera")
+            self._device = hardware.kept(self._device, stream)
             # What the decoder misses is said in the thread that decodes: so in this one.
             stream.codec_context.thread_count = 1
             if self._clock:
@@ -162,6 +164,7 @@ class LiveSource:
                 format=self._format,
                 options=self._options,
                 timeout=(self._connect_timeout, _READ_TIMEOUT),
+                hwaccel=self._device,
             )
         except _REFUSED as error:
             msg = f"the camera refuses the name or password in source.url: {text_of(error)}"

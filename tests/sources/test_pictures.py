@@ -81,6 +81,27 @@ def test_colours_follow_the_tags(tag: int, matrix: str, layout: str, full: bool)
     assert np.array_equal(odd, pixels.bgr()[5:28, 3:40])
 
 
+@pytest.mark.parametrize("layout", ["nv12", "nv21"])
+def test_semi_planar_planes_are_the_same(layout: str) -> None:
+    """What hardware gives in two planes is, bit for bit, what software gives in three."""
+    picture = av.VideoFrame.from_ndarray(numbered(5, 322, 246), format="bgr24")
+    planar = picture.reformat(format="yuv420p")
+    ours, theirs = pixels_of(planar.reformat(format=layout)), pixels_of(planar)
+    assert isinstance(ours, YuvPixels)
+    assert isinstance(theirs, YuvPixels)
+    for plane in ("y", "u", "v"):
+        assert np.array_equal(getattr(ours, plane), getattr(theirs, plane))
+    assert np.array_equal(ours.bgr(), theirs.bgr())
+
+
+def test_ten_bits_of_hardware_are_the_same() -> None:
+    """Hardware's 10 bit, `p010le`, becomes the very colours that software's becomes."""
+    picture = av.VideoFrame.from_ndarray(numbered(5, 322, 246), format="bgr24")
+    planar = picture.reformat(format="yuv420p10le")
+    ours = pixels_of(planar.reformat(format="p010le"))
+    assert np.array_equal(ours.bgr(), pixels_of(planar).bgr())
+
+
 def test_other_formats_are_converted_once() -> None:
     """4:4:4, 10 bit and RGB are converted by FFmpeg in the source, within its own rounding."""
     for name in ("yuv444p", "yuv422p", "yuv420p10le", "gray", "rgb24"):
