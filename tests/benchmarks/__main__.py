@@ -7,10 +7,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does
 
-from benchmarks import pipeline  # the path is known only now
+from benchmarks import node, pipeline  # the path is known only now
 from benchmarks.report import Row, machine, plot
 
-PARTS = {"pipeline": pipeline.measure}
+PARTS = {
+    "pipeline": pipeline.measure,
+    "node": node.measure,
+    "scaling": node.scaling,
+    "memory": node.memory,
+}
 
 
 def main() -> None:

@@ -1,0 +1,272 @@
+"""What whole nodes cost, seen from outside: ``python -m tests.benchmarks node``.
+
+A node is a process; CPU and memory are the operating system's figures of it. A real mosquitto and
+a detector, which sends a message ahead of each frame and learns from the frame's metadata that it
+was worked on, run on the same cores. The naive node is `naive`.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import psutil
+from benchmarks.material import HD, KINDS, RATE, Kind, clip, message
+from benchmarks.pipeline import Ways, taken
+from benchmarks.report import Row
+from peers import Mosquitto
+
+_NAIVE = Path(__file__).with_name("naive.py")
+# So many messages wait in the node before their frames come.
+_AHEAD = 40
+# Frames until everything is warm.
+_WARM = 30
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A node to be measured.
+
+    Attributes:
+        naive: Whether it is the naive one.
+        qos: Of its crops.
+    """
+
+    naive: bool = False
+    qos: int = 0
+
+    def command(self, folder: Path, port: int, clips: dict[str, Path], kind: Kind) -> list[str]:
+        """How it is started."""
+        if self.naive:
+            streams = (f"{name}={path}" for name, path in clips.items())
+            return [sys.executable, str(_NAIVE), str(port), *streams]
+        streams = {name: {"source": {"url": str(path)}} for name, path in clips.items()}
+        crop = {"mask_opacity": kind.opacity}
+        return configured(folder, port, streams, crop=crop, output={"qos": self.qos})
+
+
+def configured(
+    folder: Path, port: int, streams: dict[str, dict[str, Any]], **sections: Any
+) -> list[str]:
+    """The command of our node with these streams."""
+    tree = {
+        "node": "benchmark",
+        "broker": {"url": f"mqtt://127.0.0.1:{port}"},
+        "streams": {
+            name: {"detections": {"topic": f"detections/{name}"}, **sections, **stream}
+            for name, stream in streams.items()
+        },
+    }
+    path = folder / "node.json"
+    path.write_text(json.dumps(tree))
+    return [sys.executable, "-m", "streamcrop", "run", str(path)]
+
+
+@contextmanager
+def started(command: Sequence[str], cores: int = 0) -> Iterator[psutil.Process]:
+    """A process, on the first few cores where a number is given."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        process = psutil.Process(child.pid)
+        if cores:
+            process.cpu_affinity(list(range(cores)))
+        try:
+            yield process
+        finally:
+            child.kill()
+
+
+@dataclass
+class Found:
+    """What a node spent on a frame: CPU and wall time, ms."""
+
+    cpu: float
+    wall: float
+
+
+class Detector:
+    """Speaks of all frames of all streams, a little ahead of the node.
+
+    Args:
+        port: The broker's.
+        names: Of the streams.
+        messages: For each frame.
+    """
+
+    def __init__(self, port: int, names: Sequence[str], messages: Sequence[bytes]) -> None:
+        self._messages = messages
+        self._sent = dict.fromkeys(names, 0)
+        self.done = dict.fromkeys(names, 0)
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.on_message = self._arrived
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe([("streamcrop/+/metadata", 0), ("streamcrop/+/status", 1)])
+        self._client.loop_start()
+
+    def close(self) -> None:
+        """Say no more."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _arrived(self, _: object, __: object, message: paho.MQTTMessage) -> None:
+        _, name, what = message.topic.split("/")
+        if what == "metadata":
+            self.done[name] += 1
+        elif json.loads(message.payload)["state"] != "running":
+            return
+        wanted = min(self.done[name] + _AHEAD, len(self._messages))
+        for number in range(self._sent[name], wanted):
+            self._client.publish(f"detections/{name}", self._messages[number], 0)
+        self._sent[name] = max(wanted, self._sent[name])
+
+
+def work(
+    folder: Path, subject: Subject, clips: dict[str, Path], messages: list[bytes], kind: Kind,
+    cores: int = 0,
+) -> Found:  # fmt: skip
+    """Let a node work through clips as fast as it can."""
+    count = len(messages)
+    broker = Mosquitto(folder)
+    detector = Detector(broker.port, list(clips), messages)
+    try:
+        with started(subject.command(folder, broker.port, clips, kind), cores) as process:
+            marks = [_mark(process, detector, share) for share in (_WARM, count)]
+    finally:
+        detector.close()
+        broker.kill()
+    (cpu, wall, frames), (last_cpu, last_wall, last_frames) = marks
+    frames = last_frames - frames
+    return Found(1e3 * (last_cpu - cpu) / frames, 1e3 * (last_wall - wall) / frames)
+
+
+def _mark(
+    process: psutil.Process, detector: Detector, count: int
+) -> tuple[float, float, int]:
+    """CPU, time and frames when each stream has come so far."""
+    limit = time.monotonic() + 120
+    while min(detector.done.values()) < count:
+        if time.monotonic() > limit or not process.is_running():
+            raise RuntimeError(f"the node stopped at {detector.done}")
+        time.sleep(0.002)
+    spent = process.cpu_times()
+    return spent.user + spent.system, time.monotonic(), sum(detector.done.values())
+
+
+def measure(folder: Path, *, quick: bool) -> list[Row]:
+    """CPU and throughput, beside the naive node and beside the floor."""
+    rounds = 1 if quick else 5
+    rows = []
+    subjects = {"QoS 0": Subject(), "QoS 1": Subject(qos=1), "naive": Subject(naive=True)}
+    for kind in KINDS[:1] if quick else KINDS:
+        path = clip(folder / f"{kind.size[1]}.mp4", 600 if kind.size == HD else 120, kind.size)
+        count = 60 if quick else (600 if kind.size == HD else 120)
+        ways, messages = Ways(path, kind, 60), [message(n, kind) for n in range(count)]
+        floors = taken([ways.decode, ways.jpeg], rounds)
+        floor = 1e3 * sum(statistics.median(each) for each in floors) / 60
+        decode = 1e3 * statistics.median(floors[0]) / 60
+        name = f"{kind.name} {'1080p' if kind.size == HD else '4K'}"
+        main = kind is KINDS[0]
+        for streams in (1, 2) if main else (1,):
+            found: dict[str, list[Found]] = {label: [] for label in subjects}
+            clips = {f"gate{n}": path for n in range(streams)}
+            for _ in range(rounds):
+                for label, subject in subjects.items():
+                    found[label].append(work(folder, subject, clips, messages, kind))
+            cpu = {k: statistics.median(each.cpu for each in v) for k, v in found.items()}
+            wall = {k: statistics.median(each.wall for each in v) for k, v in found.items()}
+            said = f"{name}, {streams} stream{'s' * (streams > 1)}"
+            target = 1.18 if main and streams == 1 else None
+            faster = {1: 2.8, 2: 3.5}[streams] if main else None
+            rows += [
+                Row("node", f"{said}: CPU of decode + JPEG", cpu["QoS 0"] / floor, target=target),
+                Row("node", f"{said}: the same, QoS 1", cpu["QoS 1"] / floor),
+                Row(
+                    "node", f"{said}: CPU after decode, of naive",
+                    (cpu["QoS 0"] - decode) / (cpu["naive"] - decode),
+                ),
+                Row(
+                    "node", f"{said}: throughput, of naive",
+                    wall["naive"] / wall["QoS 0"], target=faster, more=True,
+                ),
+                Row("node", f"{said}: frames a second", 1e3 / wall["QoS 0"], "1/s", more=True),
+                Row("node", f"{said}: CPU", cpu["QoS 0"], "ms/frame"),
+                Row("node", f"{said}: CPU of the naive node", cpu["naive"], "ms/frame"),
+            ]  # fmt: skip
+    return rows
+
+
+def scaling(folder: Path, *, quick: bool) -> list[Row]:
+    """From one core to two, by the number of streams."""
+    path, kind = clip(folder / "1080.mp4", 600), KINDS[0]
+    rows = []
+    for streams in (1,) if quick else (1, 2, 4, 8, 16):
+        count = max(40, 480 // streams)
+        messages = [message(n, kind) for n in range(count)]
+        clips = {f"gate{n}": path for n in range(streams)}
+        found = {cores: [work(folder, Subject(), clips, messages, kind, cores)
+                         for _ in range(1 if quick else 3)] for cores in (1, os.cpu_count() or 1)}  # fmt: skip
+        wall = {k: statistics.median(each.wall for each in v) for k, v in found.items()}
+        cpu = {k: statistics.median(each.cpu for each in v) for k, v in found.items()}
+        (one, two), (_, all_cores) = wall.values(), wall
+        rows += [
+            Row("scaling", f"{streams} streams: {all_cores} cores, of one", one / two, more=True),
+            Row("scaling", f"{streams} streams: frames a second", 1e3 / two, "1/s", more=True),
+            Row("scaling", f"{streams} streams: CPU", cpu[all_cores], "ms/frame"),
+        ]
+    return rows
+
+
+def memory(folder: Path, *, quick: bool) -> list[Row]:
+    """Of nodes whose cameras nobody asks about, 1080p at 30 frames a second, each decoded lazily."""
+    path = clip(folder / "1080.mp4", 600)
+    seconds = 3 if quick else 12
+    found: dict[tuple[str, int], tuple[float, float, float]] = {}
+    for mode, streams in (("lazy", 1), ("lazy", 5), ("lazy", 17), ("eager", 1), ("eager", 2)):
+        if quick and streams > 5:
+            continue
+        broker = Mosquitto(folder)
+        source = {"url": str(path), "realtime": True, "loop": True, "decode": mode}
+        cameras = {f"gate{n}": {"source": source, "pairing": {"key": "pts"}} for n in range(streams)}
+        try:
+            with started(configured(folder, broker.port, cameras)) as process:
+                time.sleep(5)
+                before = process.cpu_times()
+                time.sleep(seconds)
+                after = process.cpu_times()
+                spent = after.user + after.system - before.user - before.system
+                info = process.memory_info()
+                peak = _peak(process)
+                found[mode, streams] = (info.rss / 1e6, peak, 1e3 * spent / seconds / RATE)
+        finally:
+            broker.kill()
+    rows = []
+    for (mode, streams), (held, peak, cpu) in found.items():
+        target = 200 if (mode, streams) == ("lazy", 1) else None
+        rows += [
+            Row("memory", f"{mode}, {streams} streams: resident", held, "MB", target=target),
+            Row("memory", f"{mode}, {streams} streams: peak", peak, "MB"),
+            Row("memory", f"{mode}, {streams} streams: CPU of one frame of each", cpu, "ms"),
+        ]
+    many = max(streams for mode, streams in found if mode == "lazy")
+    each = (found["lazy", many][0] - found["lazy", 1][0]) / (many - 1)
+    idle = found["lazy", 1][2] / found["eager", 1][2]
+    return [
+        *rows,
+        Row("memory", "each further stream, lazy", each, "MB", target=15),
+        Row("memory", "idle node, lazy, of the same eager: CPU", idle),
+    ]
+
+
+def _peak(process: psutil.Process) -> float:
+    """MB."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
