@@ -44,30 +44,47 @@ Pair = Paired[Waiting, Waiting]
 
 
 class _Delays:
-    """How long after its frame a message comes: much sooner than ever, it means another frame.
+    """How long after its frame a message comes tells when it means another frame.
 
-    So it is when the camera's clock goes on by a jump, and the detector hears of it before we do:
-    the message names a frame that is still to come. By our own next report at the latest we know.
+    The camera's clock has jumped and the detector heard of it before we do. Forwards: the message
+    names a frame that is still to come, and so comes much sooner than ever. Backwards: a detector
+    that kept the order goes back, and its messages come later by as much. By our own next report
+    at the latest we know.
     """
 
     def __init__(self) -> None:
-        self._soonest = 0
+        self._soonest = self._latest = 0
         self._count = 0
         self._doubted: float | None = None
+        self._last: Any = None
+        self._in_order = 0
+        self._bound, self._bound_until = 0, 0.0
+
+    def heed(self, key: Any, now: float) -> None:
+        """Take note of the time that a message names, in seconds."""
+        back = 0 if self._last is None else self._last - key
+        if back > 0 and self._in_order >= _TELLING:
+            self._bound = self._latest + round(back * 500_000)
+            self._bound_until = now + _DOUBT
+        self._in_order = 0 if back > 0 else self._in_order + 1
+        self._last = key
 
     def allow(self, pair: Pair, now: float) -> bool:
         """Whether frame and message may belong together."""
         if pair.frame.came is None or pair.detections.came is None:
             return True
         delay = pair.detections.came - pair.frame.came
+        if delay > self._bound and now < self._bound_until:
+            return False
         if self._count >= _TELLING and delay < self._soonest - _MUCH_SOONER:
             self._doubted = now if self._doubted is None else self._doubted
             if now < self._doubted + _DOUBT:
                 return False
             self._count = 0
         self._doubted = None
-        # Rises slowly, so that one message that was quick for once is forgotten.
+        # Both give way slowly, so that one message that was quick or slow for once is forgotten.
         self._soonest = min(delay, self._soonest + 1000) if self._count else delay
+        self._latest = max(delay, self._latest - 1000) if self._count else delay
         self._count += 1
         return True
 
@@ -188,6 +205,8 @@ class Matching:
             self._outcomes.message_lost(Reason.NO_KEY)
         else:
             item = Waiting(key, len(payload), message, came)
+            if self._key.repeats:
+                self._delays.heed(key, self._clock())
             self._settle(self._pairer.add_detections(item, self._clock()))
 
     async def _read(self, payload: bytes) -> Message:

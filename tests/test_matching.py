@@ -164,3 +164,29 @@ def test_doubt_ends() -> None:
     assert delays.allow(pair(-0.6), 11.6)
     assert delays.allow(pair(-0.6), 11.7)
     assert delays.allow(Paired(Waiting(0, 0, None), Waiting(0, 0, None, 5), 0.0), 12)
+
+
+def test_a_detector_whose_clock_goes_back() -> None:
+    """It kept the order and names a time again: what comes later by half of that is refused."""
+
+    def pair(delay: float) -> Any:
+        item = Waiting(0, 0, None, 0)
+        return Paired(item, Waiting(0, 0, None, round(delay * SECOND)), 0.0)
+
+    delays = _Delays()
+    for number in range(51):
+        delays.heed(number / 25, 0)
+        assert delays.allow(pair(0.1), 0)
+    delays.heed(1.5, 1)
+    assert delays.allow(pair(0.12), 1)
+    assert not delays.allow(pair(0.6), 2)
+    assert delays.allow(pair(0.6), 8.6)
+
+
+def test_a_detector_that_keeps_no_order() -> None:
+    """Where messages overtake each other, one that names an earlier time says nothing."""
+    delays = _Delays()
+    for number in range(200):
+        delays.heed(number / 25 - number % 2, 0)
+        item = Waiting(0, 0, None, 0)
+        assert delays.allow(Paired(item, Waiting(0, 0, None, number * 10_000), 0.0), 0)
