@@ -1,7 +1,6 @@
 """Files: anything that FFmpeg opens, and what live sources share with them."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -29,7 +28,6 @@ _LARGEST_STEP = 10.0
 _DEFAULT_RATE = 25
 # By so many pictures at most may one come later than those that are shown after it (H.264, A.3.1).
 _REORDERED = 16
-_THREADS = 4
 
 
 class _Picture(NamedTuple):
@@ -123,10 +121,6 @@ class FileSource:
             stream = video_of(container, self._path)
             self._device = hardware.kept(self._device, stream)
             decoder = decoder_of(stream, self._decoding)
-            if decoder is None and not self._realtime:
-                # As fast as it goes; a thread more is a picture later, and one more in memory.
-                stream.thread_type = "FRAME"
-                stream.codec_context.thread_count = min(_THREADS, os.cpu_count() or 1)
             packets = self._packets(container, stream)
             if decoder is None:
                 yield from self._decoded(packets, stream)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does
 
-from benchmarks import node, pipeline  # the path is known only now
+from benchmarks import core, jpeg, lazy, node, pipeline, publish  # the path is known only now
 from benchmarks.report import Row, machine, plot
 
 PARTS = {
+    "core": core.measure,
+    "jpeg": jpeg.measure,
+    "lazy": lazy.measure,
+    "publish": publish.measure,
     "pipeline": pipeline.measure,
     "node": node.measure,
     "scaling": node.scaling,
@@ -21,7 +25,9 @@ PARTS = {
 def main() -> None:
     """Measure, print a table and draw it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument(
+        "part", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all"
+    )
     parser.add_argument("--quick", action="store_true", help="a few runs, to see that it works")
     parser.add_argument("--plot", type=Path, help="where to draw the figures, as a PNG")
     parser.add_argument("--folder", type=Path, help="where clips are kept; default: nowhere")

@@ -1,4 +1,4 @@
-"""What the crop core costs: ``python tests/benchmarks/core.py``.
+"""What the crop core costs: ``python -m tests.benchmarks core``.
 
 Every figure is a median of runs in one process, and what counts is the ratio to the floor (a NumPy
 slice and copy of the same regions) and, where Roboflow's ``inference`` is installed
@@ -6,12 +6,10 @@ slice and copy of the same regions) and, where Roboflow's ``inference`` is insta
 same work was done right before. Cold: a buffer larger than the caches was touched in between.
 """
 
-import argparse
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import supervision as sv
+from benchmarks.report import Row
 
 from streamcrop import CropOptions, crop_and_translate
 from streamcrop.render import Style, metadata_of
@@ -27,6 +26,7 @@ WIDTH, HEIGHT, COUNT = 1920, 1080, 20
 STYLE = ("benchmark", "benchmark")
 # More than the caches of any machine hold.
 CACHES = 1 << 28
+TARGETS = {"boxes": 15, "masks at opacity 1": 60, "JSON to JSON, boxes": 10}
 
 
 def message_to_metadata(
@@ -111,11 +111,9 @@ def reference(image: npt.NDArray[np.uint8]) -> dict[str, Callable[..., Any]]:
     return {"crop": crop, "metadata": metadata}
 
 
-def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few runs, to see that it works")
-    runs = 5 if parser.parse_args().quick else 60
+def measure(_: Path, *, quick: bool) -> list[Row]:
+    """Warm and cold, beside the floor and beside the block."""
+    runs = 5 if quick else 60
     cv2.setNumThreads(1)
     image, detections, message = scene()
     boxes = sv.Detections(
@@ -160,21 +158,21 @@ def main() -> None:
             metadata and (lambda: metadata(boxed)),
         ),
     ]
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, OpenCV {cv2.__version__}; {COUNT} objects on {WIDTH} x {HEIGHT}, "
-        f"medians of {runs}"
-    )
     buffer = np.zeros(CACHES, np.uint8)
+    rows_: list[Row] = []
     for state in ("warm", "cold"):
-        print(f"\n{state:<23}{'ms':>9}{'x floor':>9}{'block ms':>10}{'block / ours':>14}")
         floor = 0.0
         for name, *works in table:
             between = None if state == "warm" else lambda: np.add(buffer, 1, out=buffer)
             ours, *theirs = _medians([work for work in works if work], between, runs)
             floor = floor or ours
-            row = f"{name:<23}{ours * 1e3:>9.3f}{ours / floor:>9.1f}"
-            print(row + "".join(f"{each * 1e3:>10.2f}{each / ours:>14.1f}" for each in theirs))
+            rows_.append(Row("core", f"{name}, {state}: of the floor", ours / floor))
+            for each in theirs:
+                target = TARGETS.get(name) if state == "warm" else None
+                label = f"{name}, {state}: faster than the block"
+                rows_.append(Row("core", label, each / ours, target=target, more=True))
+        rows_.append(Row("core", f"the floor, {state}", 1e3 * floor, "ms"))
+    return rows_
 
 
 def _medians(
@@ -189,7 +187,3 @@ def _medians(
             work()
             taken.append(time.perf_counter() - since)
     return [statistics.median(taken) for taken in times]
-
-
-if __name__ == "__main__":
-    main()

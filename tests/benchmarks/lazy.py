@@ -1,4 +1,4 @@
-"""What decoding on demand costs: ``python tests/benchmarks/lazy.py``.
+"""What decoding on demand costs: ``python -m tests.benchmarks lazy``.
 
 A clip as a camera sends it (1080p30, 4 Mb/s, a key picture every 2 s) is read by the node's own
 source as fast as it goes, each frame waits for 2 s of video, and pictures are looked at 0.5 s of
@@ -6,19 +6,16 @@ video after they came. What counts is the CPU time relative to eager decoding of
 the same run, medians of interleaved rounds.
 """
 
-import argparse
-import platform
 import random
 import statistics
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import av
-import numpy as np
+from benchmarks.material import GROUP, RATE, clip
+from benchmarks.report import Row
 
 from streamcrop.core.values import Frame
 from streamcrop.sources.container import FileSource
@@ -26,34 +23,10 @@ from streamcrop.sources.decoding import Decoding
 
 Mode = Literal["auto", "eager", "lazy"]
 MODES: tuple[Mode, ...] = ("eager", "lazy", "auto")
-RATE, GROUP, SIZE = 30, 60, (1920, 1080)
+TARGETS = {"idle": 1.5, "a burst of 20 %": 33}
 # Frames wait so long for their detections, which come so long after them.
 WINDOW, ANSWERED = 2 * RATE, RATE // 2
 BOX = (100, 100, 250, 400)
-
-
-def clip(path: Path, count: int) -> Path:
-    """A scene under a moving camera, with noise."""
-    rng = np.random.default_rng(0)
-    width, height = SIZE
-    scene = rng.integers(60, 200, (height // 8 + 40, width // 8 + 40, 3), np.uint8)
-    scene = scene.repeat(8, axis=0).repeat(8, axis=1)
-    rate = {"b": "4M", "maxrate": "4M", "bufsize": "4M"}
-    group = {"bf": "0", "g": str(GROUP), "sc_threshold": "0"}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=RATE, options={"preset": "veryfast", **rate, **group}
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(count):
-            left, top = number % 300, number // 2 % 300
-            picture = scene[top : top + height, left : left + width].copy()
-            grain = picture[::4, ::4]
-            grain += rng.integers(0, 24, grain.shape, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        container.mux(stream.encode())
-    return path
 
 
 def patterns(count: int) -> dict[str, Sequence[int]]:
@@ -68,12 +41,13 @@ def patterns(count: int) -> dict[str, Sequence[int]]:
     }
 
 
-def run(path: Path, mode: Mode, wanted: Iterable[int]) -> tuple[float, float, int]:
+def run(path: Path, count: int, mode: Mode, wanted: Iterable[int]) -> tuple[float, float, int]:
     """CPU seconds; the longest that somebody waited for a picture; what waiting frames held."""
     chosen, waiting = set(wanted), deque[Frame](maxlen=WINDOW)
     latest, held = 0.0, 0
     since = time.process_time()
-    for number, frame in enumerate(FileSource(str(path), decoding=Decoding(mode, 1 << 28))):
+    source = FileSource(str(path), decoding=Decoding(mode, 1 << 28))
+    for number, frame in zip(range(count), source, strict=False):
         assert isinstance(frame, Frame)
         waiting.append(frame)
         if number - ANSWERED in chosen:
@@ -85,36 +59,30 @@ def run(path: Path, mode: Mode, wanted: Iterable[int]) -> tuple[float, float, in
     return time.process_time() - since, latest, held
 
 
-def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round, to see it work")
-    quick = parser.parse_args().quick
+def measure(folder: Path, *, quick: bool) -> list[Row]:
+    """CPU of both modes relative to eager decoding, and what waits meanwhile."""
     count, rounds = (4 * GROUP, 1) if quick else (10 * GROUP, 3)
-    with tempfile.TemporaryDirectory() as folder:
-        path = clip(Path(folder, "clip.mp4"), count)
-        rate = path.stat().st_size * 8 / (count / RATE) / 1e6
-        print(
-            f"{platform.machine()}, PyAV {av.__version__}; {count} pictures, 1080p{RATE}, a group "
-            f"of {GROUP}, {rate:.1f} Mb/s; medians of {rounds}"
+    path = clip(folder / "1080.mp4", 600)
+    rows, cpu, held = [], {}, {}
+    for name, wanted in patterns(count).items():
+        found: dict[Mode, list[tuple[float, float, int]]] = {m: [] for m in MODES}
+        for _ in range(rounds):
+            for mode in MODES:
+                found[mode].append(run(path, count, mode, wanted))
+        cpu, wait, held = (
+            {mode: statistics.median(row[at] for row in found[mode]) for mode in MODES}
+            for at in range(3)
         )
-        print(f"{'CPU in % of eager':<18}{'lazy':>8}{'auto':>8}{'longest wait, ms':>24}{'MB':>8}")
-        for name, wanted in patterns(count).items():
-            found: dict[Mode, list[tuple[float, float, int]]] = {m: [] for m in MODES}
-            for _ in range(rounds):
-                for mode in MODES:
-                    found[mode].append(run(path, mode, wanted))
-            cpu, wait, held = (
-                {mode: statistics.median(row[at] for row in found[mode]) for mode in MODES}
-                for at in range(3)
-            )
-            shares = "".join(f"{100 * cpu[mode] / cpu['eager']:>8.1f}" for mode in MODES[1:])
-            waits = "".join(f"{1000 * wait[mode]:>12.0f}" for mode in MODES[1:])
-            print(f"{name:<18}{shares}{waits}{held['auto'] / 1e6:>8.1f}")
-        print(
-            f"eager: {1000 * cpu['eager'] / count:.2f} ms a picture, {held['eager'] / 1e6:.0f} MB"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        for mode in MODES[1:]:
+            target = TARGETS.get(name) if mode == "auto" else None
+            share = 100 * cpu[mode] / cpu["eager"]
+            rows += [
+                Row("lazy", f"{name}, {mode}: CPU of eager", share, "%", target),
+                Row("lazy", f"{name}, {mode}: longest wait for a picture", 1e3 * wait[mode], "ms"),
+            ]
+    return [
+        *rows,
+        Row("lazy", "eager: CPU", 1e3 * cpu["eager"] / count, "ms/frame"),
+        Row("lazy", "a window of 2 s, lazy: held", held["auto"] / 1e6, "MB", 3),
+        Row("lazy", "a window of 2 s, eager: held", held["eager"] / 1e6, "MB"),
+    ]

@@ -62,12 +62,7 @@ class Kind:
     opacity: float = 0.0
 
 
-KINDS = [
-    Kind("boxes"),
-    Kind("polygons", opacity=1.0),
-    Kind("rle", opacity=1.0),
-    Kind("boxes", UHD),
-]
+KINDS = [Kind("boxes"), Kind("polygons", opacity=1.0), Kind("rle", opacity=1.0), Kind("boxes", UHD)]
 
 
 def message(number: int, kind: Kind) -> bytes:

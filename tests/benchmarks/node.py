@@ -73,9 +73,7 @@ def configured(
 @contextmanager
 def started(command: Sequence[str], cores: int = 0) -> Iterator[psutil.Process]:
     """A process, on the first few cores where a number is given."""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as child:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         process = psutil.Process(child.pid)
         if cores:
             process.cpu_affinity(list(range(cores)))
@@ -130,9 +128,13 @@ class Detector:
 
 
 def work(
-    folder: Path, subject: Subject, clips: dict[str, Path], messages: list[bytes], kind: Kind,
+    folder: Path,
+    subject: Subject,
+    clips: dict[str, Path],
+    messages: list[bytes],
+    kind: Kind,
     cores: int = 0,
-) -> Found:  # fmt: skip
+) -> Found:
     """Let a node work through clips as fast as it can."""
     count = len(messages)
     broker = Mosquitto(folder)
@@ -148,9 +150,7 @@ def work(
     return Found(1e3 * (last_cpu - cpu) / frames, 1e3 * (last_wall - wall) / frames)
 
 
-def _mark(
-    process: psutil.Process, detector: Detector, count: int
-) -> tuple[float, float, int]:
+def _mark(process: psutil.Process, detector: Detector, count: int) -> tuple[float, float, int]:
     """CPU, time and frames when each stream has come so far."""
     limit = time.monotonic() + 120
     while min(detector.done.values()) < count:
@@ -212,8 +212,10 @@ def scaling(folder: Path, *, quick: bool) -> list[Row]:
         count = max(40, 480 // streams)
         messages = [message(n, kind) for n in range(count)]
         clips = {f"gate{n}": path for n in range(streams)}
-        found = {cores: [work(folder, Subject(), clips, messages, kind, cores)
-                         for _ in range(1 if quick else 3)] for cores in (1, os.cpu_count() or 1)}  # fmt: skip
+        found: dict[int, list[Found]] = {1: [], os.cpu_count() or 1: []}
+        for _ in range(1 if quick else 3):
+            for cores, each in found.items():
+                each.append(work(folder, Subject(), clips, messages, kind, cores))
         wall = {k: statistics.median(each.wall for each in v) for k, v in found.items()}
         cpu = {k: statistics.median(each.cpu for each in v) for k, v in found.items()}
         (one, two), (_, all_cores) = wall.values(), wall
@@ -226,7 +228,7 @@ def scaling(folder: Path, *, quick: bool) -> list[Row]:
 
 
 def memory(folder: Path, *, quick: bool) -> list[Row]:
-    """Of nodes whose cameras nobody asks about, 1080p at 30 frames a second, each decoded lazily."""
+    """Of nodes whose cameras nobody asks about, each 1080p at 30 frames a second."""
     path = clip(folder / "1080.mp4", 600)
     seconds = 3 if quick else 12
     found: dict[tuple[str, int], tuple[float, float, float]] = {}
@@ -235,7 +237,9 @@ def memory(folder: Path, *, quick: bool) -> list[Row]:
             continue
         broker = Mosquitto(folder)
         source = {"url": str(path), "realtime": True, "loop": True, "decode": mode}
-        cameras = {f"gate{n}": {"source": source, "pairing": {"key": "pts"}} for n in range(streams)}
+        cameras = {
+            f"gate{n}": {"source": source, "pairing": {"key": "pts"}} for n in range(streams)
+        }
         try:
             with started(configured(folder, broker.port, cameras)) as process:
                 time.sleep(5)

@@ -81,8 +81,8 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
         count, rounds = (20, 1) if quick else (120 if kind.size[0] < 3000 else 60, 9)
         path = clip(folder / f"{kind.size[1]}.mp4", 600 if kind.size == HD else 120, kind.size)
         ways = Ways(path, kind, count)
-        taken = taken([ways.decode, ways.jpeg, ways.streamcrop, ways.naive], rounds)
-        decode, jpeg, ours, others = (1e3 * statistics.median(each) / count for each in taken)
+        found = taken([ways.decode, ways.jpeg, ways.streamcrop, ways.naive], rounds)
+        decode, jpeg, ours, others = (1e3 * statistics.median(each) / count for each in found)
         name = f"{kind.name} {'4K' if kind.size[0] > 3000 else '1080p'}"
         after = (ours - decode) / (others - decode)
         floor = 1.08 if name == "boxes 1080p" else None

@@ -1,4 +1,4 @@
-"""What publishing a crop costs, and how soon it is done: ``python tests/benchmarks/publish.py``.
+"""What publishing a crop costs, and how soon it is done: ``python -m tests.benchmarks publish``.
 
 CPU is that of this process, for an event of 8 kB with all properties, ten at a time as a frame has
 them, from the event's attributes to the broker's acknowledgement; beside it what paho's own client
@@ -7,19 +7,21 @@ clip of 30 frames a second, and a detector in another process that answers each 
 boxes. Both with a real mosquitto.
 """
 
-import argparse
 import asyncio
 import gc
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
+from benchmarks.report import Row
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -31,6 +33,7 @@ from streamcrop.node import Node
 from streamcrop.sinks.mqtt import MqttSink
 
 CLIP = Path(__file__).parents[2] / "streamcrop/demo/clip.mp4"
+_DETECTOR = Path(__file__).with_name("detector.py")
 CROPS, RATE, PICTURE = 10, 30, bytes(range(256)) * 32
 METADATA = json.dumps(
     {
@@ -118,50 +121,24 @@ async def with_node(port: int, qos: int, frames: int) -> float:
     return spent
 
 
-async def cpu(port: int, rounds: int, frames: int) -> None:
-    """Print CPU microseconds a message."""
-    for qos in (0, 1):
+async def cpu(port: int, rounds: int, frames: int) -> list[Row]:
+    """CPU microseconds a message."""
+    rows = []
+    for qos, target in enumerate((60, 80)):
         found: dict[str, list[float]] = {"node": [], "paho": []}
         for _ in range(rounds):
             found["node"].append(await with_node(port, qos, frames))
             found["paho"].append(await asyncio.to_thread(with_paho, port, qos, frames))
-        said = ", ".join(
-            f"{name} {1e6 * min(times) / frames / CROPS:.0f} "
-            f"({1e6 * statistics.median(times) / frames / CROPS:.0f})"
-            for name, times in found.items()
-        )
-        print(f"QoS {qos}, CPU us a message, least (median) of {rounds}: {said}")
+        spent = {k: 1e6 * statistics.median(v) / frames / CROPS for k, v in found.items()}
+        rows += [
+            Row("publish", f"QoS {qos}: CPU of a crop's event", spent["node"], "us", target),
+            Row("publish", f"QoS {qos}: the same by paho's own client", spent["paho"], "us"),
+        ]
+    return rows
 
 
-def detect(port: int, frames: int) -> None:
-    """Answer each frame of the clip with boxes, as soon as the stream runs."""
-    predictions = [
-        {"x": 150.0 * at + 120, "y": 300.0, "width": 150, "height": 300, "class": "person"}
-        for at in range(CROPS)
-    ]
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    begun: list[float] = []
-
-    def arrive(_: object, __: object, message: paho.MQTTMessage) -> None:
-        if not message.retain and json.loads(message.payload)["state"] == "running" and not begun:
-            begun.append(time.monotonic())
-
-    client.on_message = arrive
-    client.on_subscribe = lambda *_: print("ready", flush=True)
-    client.connect("127.0.0.1", port)
-    client.subscribe("streamcrop/gate/status")
-    client.loop_start()
-    while not begun:
-        time.sleep(0.001)
-    for number in range(frames):
-        time.sleep(max(0, begun[0] + number / RATE - time.monotonic()))
-        answer = {"frame_id": number, "predictions": predictions}
-        client.publish("detections/gate", json.dumps(answer), 1)
-    time.sleep(1)
-
-
-async def latency(port: int, qos: int, seconds: int) -> None:
-    """Print how long a pair takes to be published, and how late the loop is."""
+async def latency(port: int, qos: int, seconds: int, *, load: bool) -> list[Row]:
+    """How long a pair takes to be published, and how late the loop is."""
     frames = seconds * RATE
     settings = {
         "node": "benchmark",
@@ -202,7 +179,7 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     pauses = collections()
 
     async def play() -> None:
-        arguments = (__file__, "--detector", str(port), str(frames))
+        arguments = (str(_DETECTOR), str(port), str(frames))
         pipe = asyncio.subprocess.PIPE
         async with running(sys.executable, *arguments, stdout=pipe) as detector:
             assert detector.stdout
@@ -217,11 +194,16 @@ async def latency(port: int, qos: int, seconds: int) -> None:
     gc.callbacks.pop()
     assert not node.problems, node.problems
     times = sorted(1e3 * (published[name] - paired[name]) for name in published)
-    each = "{:.1f} ms CPU each, {:.1f} of them the loop's".format(*(s / len(times) for s in spent))
-    print(f"QoS {qos}, {len(times)} frames of {frames}, {each}")
-    print(f"  pair to published, ms: {_percentiles(times)}")
-    print(f"  loop's lag, ms: {_percentiles(late)}; of an idle loop: {_percentiles(idle)}")
-    print(f"  collections of garbage: {len(pauses)}, longest {max(pauses, default=0):.1f} ms")
+    said = f"QoS {qos}{', both cores busy' if load else ''}"
+    aims = (None, None) if load else (15, 2)
+    return [
+        Row("publish", f"{said}: pair to published, median", _at(times, 0.5), "ms"),
+        Row("publish", f"{said}: pair to published, p99", _at(times, 0.99), "ms", aims[0]),
+        Row("publish", f"{said}: the loop's lag, p99", _at(late, 0.99), "ms", aims[1]),
+        Row("publish", f"{said}: lag of an idle loop, p99", _at(idle, 0.99), "ms"),
+        Row("publish", f"{said}: longest collection of garbage", max(pauses, default=0), "ms"),
+        Row("publish", f"{said}: CPU", spent[0] / len(times), "ms/frame"),
+    ]
 
 
 async def lags(work: Coroutine[Any, Any, None]) -> list[float]:
@@ -252,34 +234,24 @@ def collections() -> list[float]:
     return pauses
 
 
-def _percentiles(values: list[float]) -> str:
-    at = [values[min(len(values) - 1, int(p * len(values)))] for p in (0.5, 0.99, 1)]
-    return "p50 {:.1f}, p99 {:.1f}, max {:.1f}".format(*at)
+def _at(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
 
 
-async def measure(quick: bool, only: str) -> None:  # noqa: FBT001  # the option's value
-    """Everything."""
+async def _measure(*, quick: bool) -> list[Row]:
     async with embedded_broker("mosquitto") as (url, _):
         port = urlsplit(url).port or 0
-        if only != "latency":
-            await cpu(port, *((2, 20) if quick else (15, 100)))
-        if only != "cpu":
-            for qos in (0, 1):
-                await latency(port, qos, 2 if quick else 20)
+        rows = await cpu(port, *((2, 20) if quick else (15, 100)))
+        for qos in (0, 1):
+            rows += await latency(port, qos, 2 if quick else 20, load=False)
+        # In one go with a load, which nobody may take for the node's own time.
+        burn = (sys.executable, "-c", "while True: pass")
+        async with AsyncExitStack() as stack:
+            for _ in range(os.cpu_count() or 1):
+                await stack.enter_async_context(running(*burn))
+            return rows + await latency(port, 0, 2 if quick else 20, load=True)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few runs, to see that it works")
-    parser.add_argument("--only", choices=["cpu", "latency"], default="")
-    parser.add_argument("--detector", nargs=2, type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.detector:
-        detect(*arguments.detector)
-    else:
-        asyncio.run(measure(arguments.quick, arguments.only))
-
-
-if __name__ == "__main__":
-    main()
+def measure(_: Path, *, quick: bool) -> list[Row]:
+    """CPU, then latency, without and with others on the machine's cores."""
+    return asyncio.run(_measure(quick=quick))
