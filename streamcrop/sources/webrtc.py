@@ -7,6 +7,7 @@ import asyncio
 import queue
 import random
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
@@ -47,7 +48,7 @@ def _take_more_profiles() -> None:
     h264 = next(codec for codec in known if codec.name == "H264")
     rtx = next(codec for codec in known if codec.name == "rtx")
     for profile in _MORE_PROFILES:
-        number = known[-1].payloadType + 1
+        number = 1 + max(codec.payloadType or 0 for codec in known)
         parameters = {**h264.parameters, "profile-level-id": profile}
         known.append(replace(h264, payloadType=number, parameters=parameters))
         known.append(replace(rtx, payloadType=number + 1, parameters={"apt": number}))
@@ -132,8 +133,8 @@ class _Session:
         """
         try:
             wanted = _video_in(offer)
-            # A browser that hides its addresses (mDNS) names none that we can reach, but reaches us:
-            # so what is listed is never all, where aioice would give up.
+            # A browser that hides its addresses (mDNS) lists none that we can reach, but reaches
+            # us: the list is never all there is, or aioice would give up.
             open_end = offer.replace("a=end-of-candidates\r\n", "")
             await self._peer.setRemoteDescription(RTCSessionDescription(open_end, "offer"))
             for transceiver in self._peer.getTransceivers():
@@ -345,6 +346,7 @@ class WhepSource(_Sessions):
 
     Args:
         url: The server's, ``http`` or ``https``; may hold a name and a password.
+        tls: By what the server is believed; False: by nothing.
         token: What the server wants to be shown.
         connect_timeout: For a request to the server, in seconds.
         stall_timeout: A connection without a picture for so many seconds is given up.
@@ -353,10 +355,16 @@ class WhepSource(_Sessions):
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, connect_timeout: float = 5.0, **how: Any
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | bool = True,
+        token: str | None = None,
+        connect_timeout: float = 5.0,
+        **how: Any,
     ) -> None:
         super().__init__(**how)
-        self._client = WhepClient(url, token, connect_timeout)
+        self._client = WhepClient(url, token, connect_timeout, tls=tls)
 
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""

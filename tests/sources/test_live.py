@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 from accuracy import pattern
 from peers import Camera, numbered_clip, wait_until
 from peers import number_in as cells_of
@@ -244,6 +245,52 @@ def test_nobody_there(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with reading(url) as read:
         wait_until(lambda: len(read.changes) > 2, 60)
     assert all(c.reason.startswith("no connection to the camera: ") for c in read.changes)
+    assert "s3cret" not in str(read.items) + caplog.text
+
+
+@pytest.mark.parametrize("method", ["basic", "digest"])
+def test_a_password(tmp_path: Path, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera that wants one gets it; a wrong or missing one is said, and none is repeated."""
+    caplog.set_level(logging.DEBUG)
+    with camera(tmp_path, "--login", f"{method}:user:s3cret") as cam:
+        with reading(cam.url.replace("//", "//user:s3cret@")) as read:
+            wait_until(lambda: len(read.frames) > 5, 30)
+        for login in ("", "user:wr0ng@"):
+            with reading(cam.url.replace("//", f"//{login}")) as refused:
+                wait_until(lambda: bool(refused.changes), 30)
+            assert "refuses the name or password in source.url" in refused.changes[0].reason
+            assert "wr0ng" not in str(refused.items) + caplog.text
+        assert "s3cret" not in str(read.changes) + caplog.text
+
+
+def test_a_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera is believed by its certificate's issuer, for its host; else it gets no password."""
+    caplog.set_level(logging.DEBUG)
+    authority, stranger = tmp_path / "authority.pem", tmp_path / "stranger.pem"
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(authority)
+    trustme.CA().cert_pem.write_to_path(stranger)
+    pem = tmp_path / "camera.pem"
+    # Not for localhost, by which it can be reached as well.
+    issuer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    with camera(tmp_path, "--certificate", str(pem), "--login", "digest:user:s3cret") as cam:
+        url = cam.url.replace("//", "//user:s3cret@")
+        # By default as encrypted TCP even where UDP is asked for; None believes anybody.
+        for ca, transport in ((str(authority), "tcp"), (str(authority), "udp"), (None, "tcp")):
+            with reading(url, ca=ca, transport=transport) as read:
+                wait_until(lambda: len(read.frames) > 5, 30)
+        for ca, host in ((stranger, "127.0.0.1"), (authority, "localhost")):
+            with reading(url.replace("127.0.0.1", host), ca=str(ca)) as refused:
+                wait_until(lambda: len(refused.changes) > 1, 30)
+            assert {c.state for c in refused.changes} == {"reconnecting"}
+            for change in refused.changes:
+                assert "certificate" in change.reason
+                assert "set source.ca" in change.reason
+    with camera(tmp_path) as plain:
+        url = plain.url.replace("rtsp", "rtsps").replace("//", "//user:s3cret@")
+        with reading(url, ca=str(authority)) as read:
+            wait_until(lambda: bool(read.changes), 30)
+        assert "certificate" not in read.changes[0].reason
     assert "s3cret" not in str(read.items) + caplog.text
 
 
