@@ -1,5 +1,6 @@
 """Cameras: RTSP and devices, connected again for as long as the stream runs."""
 
+import errno
 import gc
 import logging
 import random
@@ -177,6 +178,8 @@ class LiveSource:
             why = aside[-1] if aside else text_of(error)
             why = f"no answer within {self._connect_timeout:g} s" if late else why
             cure = f"; {UNTRUSTED}" if "certificate" in why else ""
+            if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+                cure = ": it does not send by this source.transport, try the other"
             name = self._url if self._format else "the camera"
             msg = f"no connection to {name}: {why}{cure}"
             raise SourceError(msg) from None

@@ -26,6 +26,7 @@ from streamcrop.sources.live import LiveSource
 
 pytestmark = pytest.mark.e2e
 AUDIO = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n"
+VIDEO = AUDIO.replace("audio 0 RTP/AVP 0", "video 0 RTP/AVP 26")
 DECODINGS = [Decoding(mode, 1 << 28) for mode in ("eager", "lazy", "auto")]
 Reply = Callable[[bytes, str], bytes]
 
@@ -136,6 +137,13 @@ def describes(sdp: str) -> Reply:
     return reply
 
 
+def sends_by_udp_alone(request: bytes, cseq: str) -> bytes:
+    """Refuses to be set up for any other transport (RFC 2326, 11.3.14)."""
+    if request.startswith(b"SETUP"):
+        return status("461 Unsupported Transport")(request, cseq)
+    return describes(VIDEO)(request, cseq)
+
+
 @pytest.mark.parametrize("decoding", DECODINGS, ids=str)
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_every_frame_knows_what_it_is(shared: Camera, transport: str, decoding: Decoding) -> None:
@@ -221,10 +229,11 @@ def test_a_camera_that_hangs(tmp_path: Path) -> None:
         (status("404 Not Found"), "no connection to the camera: Server returned 404 Not Found"),
         (describes("hello"), "no video"),
         (describes(AUDIO), "no video"),
+        (sends_by_udp_alone, "does not send by this source.transport"),
         (lambda _, __: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(999), "no connection to the"),
         (lambda _, __: b"", "no answer within 1 s"),
     ],
-    ids=["401", "403", "404", "no-sdp", "audio", "http", "silent"],
+    ids=["401", "403", "404", "no-sdp", "audio", "udp", "http", "silent"],
 )
 def test_what_is_no_camera(reply: Reply, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each of them is told apart in one line without the password, and tried again."""

@@ -125,10 +125,11 @@ def test_a_publisher_that_hides_its_addresses() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("profile", ["baseline", "main", "high"])
-@pytest.mark.parametrize("key", ["ec", "rsa"])
+@pytest.mark.parametrize(
+    ("profile", "key"), [("baseline", "ec"), ("baseline", "rsa"), ("main", "ec"), ("high", "ec")]
+)
 def test_ffmpeg_publishes(tmp_path: Path, profile: str, key: str) -> None:
-    """FFmpeg's WHIP muxer, which lists no address, in each profile, with each certificate."""
+    """FFmpeg's WHIP muxer, which lists no address, in each profile, with either certificate."""
     private = rsa.generate_private_key(65537, 2048) if key == "rsa" else None
     private = private or ec.generate_private_key(ec.SECP256R1())
     certificate = generate_certificate(private).public_bytes(Encoding.PEM)  # type: ignore[arg-type]  # signs with any
