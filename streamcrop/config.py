@@ -135,6 +135,8 @@ class Source(_Section):
     transport: Literal["tcp", "udp"] = "tcp"
     connect_timeout: Positive = 5.0
     stall_timeout: Positive = 3.0
+    ca: str | None = None
+    tls_verify: bool = True
     token: Text | None = None
     frame_id: Text | None = None
 

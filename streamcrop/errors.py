@@ -48,3 +48,10 @@ class SinkError(StreamcropError):
 
 class BrokerRefusedError(StreamcropError):
     """The broker will not have us, and asking again would not help."""
+
+
+# What to do about it; all that ask a server by TLS say it.
+UNTRUSTED = (
+    "set source.ca to a file with its certificate or its issuer's, use the host name it is made "
+    "out for, or set source.tls_verify: false"
+)

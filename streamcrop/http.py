@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from streamcrop.errors import ConfigError, FormatError, SourceError, StreamcropError
+from streamcrop.errors import UNTRUSTED, ConfigError, FormatError, SourceError, StreamcropError
 
 logger = logging.getLogger(__name__)
 
@@ -215,12 +215,16 @@ class WhepClient:
         url: The server's; may hold a name and a password, which nothing that is said repeats.
         token: What the server wants to be shown; None: nothing. It goes to no other host.
         timeout: For each request, in seconds.
+        tls: By what the server is believed; True: the system's authorities, False: nothing.
     """
 
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeout: float, *, tls: ssl.SSLContext | bool = True
+    ) -> None:
         given = URL(url)
         self._url = given.with_user(None)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._tls = tls
         self._session: URL | None = None
         self._auth = f"Bearer {token}" if token else None
         if not token and given.user:
@@ -238,7 +242,7 @@ class WhepClient:
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._timeout) as client,
-                client.post(self._url, data=offer, headers=headers) as reply,
+                client.post(self._url, data=offer, headers=headers, ssl=self._tls) as reply,
             ):
                 if reply.status in _REFUSED:
                     raise RefusedError(
@@ -268,7 +272,7 @@ class WhepClient:
             async with (
                 asyncio.timeout(_GOODBYE),
                 aiohttp.ClientSession(timeout=self._timeout) as client,
-                client.delete(session, headers=self._auth_for(session)),
+                client.delete(session, headers=self._auth_for(session), ssl=self._tls),
             ):
                 pass
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -281,6 +285,9 @@ class WhepClient:
 
 def _text_of(error: Exception) -> str:
     """What went wrong, without the URL."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        doubt = getattr(error.certificate_error, "verify_message", "it is not for this host")
+        return f"its certificate is not trusted: {doubt}; {UNTRUSTED}"
     cause = getattr(error, "os_error", error)
     if isinstance(cause, TimeoutError):
         return "it does not answer in time"

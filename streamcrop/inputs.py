@@ -1,10 +1,11 @@
 """What a stream reads from: a row a URL scheme, from its part of the configuration."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from streamcrop.broker import Broker
-from streamcrop.config import Stream
+from streamcrop.config import Source, Stream
 from streamcrop.core.capture import CaptureClock
 from streamcrop.errors import ConfigError
 from streamcrop.keys import KEYS
@@ -14,6 +15,20 @@ from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.live import LiveSource
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
+
+# Where Python was built without a place of its own for it: Debian's.
+_SYSTEM_CA = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+
+
+def _trust(source: Source) -> ssl.SSLContext | bool:
+    """By what a server is believed; False: by nothing."""
+    if not source.tls_verify:
+        return False
+    try:
+        return ssl.create_default_context(cafile=source.ca)
+    except OSError as error:  # of which ssl.SSLError is one
+        why = error.strerror or error
+        raise ConfigError(f"source.ca: {source.ca} cannot be used: {why}") from None
 
 
 def _decoding(stream: Stream) -> Decoding:
@@ -44,6 +59,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
         LiveSource(
             source.url,
             transport=source.transport,
+            ca=(source.ca or _SYSTEM_CA) if _trust(source) else None,
             connect_timeout=source.connect_timeout,
             stall_timeout=source.stall_timeout,
             clock=clock,
@@ -90,7 +106,7 @@ def _webrtc(stream: Stream, _: Broker) -> FrameSource:
     }
     if source.scheme == "whip":
         return WhipSource(**how)
-    return WhepSource(source.url.partition(":")[2], **how)
+    return WhepSource(source.url.partition(":")[2], tls=_trust(source), **how)
 
 
 # By scheme, as in `config.SOURCES`.

@@ -26,6 +26,8 @@ _LIVE_FRAMES = 32
 _LARGE_MESSAGE = 64 << 10
 # Microseconds, and the seconds after which a camera must have reported (RFC 3550, 6.2).
 _MUCH_SOONER, _DOUBT = 250_000, 7.5
+# What has expired is let go of so much later, in seconds, many at once; it is in no pair any more.
+_LEISURE = 0.25
 # So many pairs tell how soon a message may come.
 _TELLING = 50
 
@@ -270,7 +272,7 @@ class Matching:
         since, was_up = time.monotonic(), self._broker.connected
         self._work.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(deadline and max(0, deadline - self._clock())):
+            async with asyncio.timeout(deadline and max(0, deadline + _LEISURE - self._clock())):
                 await self._work.wait()
         if self._lossless and not (was_up and self._broker.connected):
             self._paused += time.monotonic() - since

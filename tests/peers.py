@@ -337,7 +337,8 @@ class Camera:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
-        self.url = f"rtsp://127.0.0.1:{self.port}/main"
+        scheme = "rtsps" if "--certificate" in options else "rtsp"
+        self.url = f"{scheme}://127.0.0.1:{self.port}/main"
         self._log = folder / f"camera-{self.port}.log"
         self._options = options
         self._first = 1

@@ -267,14 +267,16 @@ def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @asynccontextmanager
-async def server(handler: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+async def server(
+    handler: Callable[[web.Request], Awaitable[web.Response]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """An HTTP server of a test; its address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         yield f"127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
@@ -300,6 +302,35 @@ def test_whep_credentials() -> None:
     bearer, basic = "Bearer s3cret", "Basic bWU6cGFzcw=="
     paths = [("POST", "/a/b/whep"), ("DELETE", "/a/session/1")]
     assert seen == [(*path, auth) for auth in (bearer, basic, bearer) for path in paths]
+
+
+def test_a_whep_server_with_a_certificate() -> None:
+    """It is believed by what we were told to believe; else it is not told the token."""
+    authority = trustme.CA()
+    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    ours = ssl.create_default_context()
+    authority.configure_trust(ours)
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        return web.Response(status=201, text="answer", headers={"Location": "/session"})
+
+    async def main() -> None:
+        async with server(handler, theirs) as address:
+            for tls in (ours, False):
+                client = WhepClient(f"https://{address}/whep", "s3cret", 5, tls=tls)
+                assert await client.ask(OFFER) == "answer"
+                await client.leave()
+            host = address.replace("127.0.0.1", "localhost")
+            for there, tls in ((address, True), (host, ours)):
+                client = WhepClient(f"https://{there}/whep", "s3cret", 5, tls=tls)
+                with pytest.raises(SourceError, match=r"certificate is not trusted.*source\.ca"):
+                    await client.ask(OFFER)
+
+    asyncio.run(main())
+    assert seen == ["POST", "DELETE"] * 2
 
 
 def test_whep_redirects() -> None:

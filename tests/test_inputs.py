@@ -1,6 +1,7 @@
 """Which source a stream reads from."""
 
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -46,6 +47,17 @@ def test_sources(url: str, kind: type, key: str) -> None:
     source = SOURCES[settings.source.scheme](settings, broker)  # type: ignore[arg-type]  # a double
     assert isinstance(source, kind)
     assert set(broker.handlers) == ({"cameras/gate"} if kind is MqttSource else set())
+
+
+@pytest.mark.parametrize("url", ["rtsps://camera/main", "whep:https://server/whep"])
+def test_certificates_to_trust(url: str, tmp_path: Path) -> None:
+    """A file that is missing or holds none is named before anything is asked."""
+    settings = stream(url)
+    for settings.source.ca in (str(tmp_path / "none.pem"), __file__):
+        with pytest.raises(ConfigError, match=r"^source\.ca: \S+ cannot be used: "):
+            SOURCES[settings.source.scheme](settings, FakeBroker())  # type: ignore[arg-type]  # a double
+    settings.source.tls_verify = False
+    SOURCES[settings.source.scheme](settings, FakeBroker())  # type: ignore[arg-type]  # a double
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

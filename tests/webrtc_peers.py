@@ -1,6 +1,7 @@
 """Real WebRTC peers for the tests: a publisher and a WHEP server, made of aiortc."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -98,6 +99,7 @@ class Publisher:
         codec: str = "H264",
         packets: Iterator[av.Packet] | None = None,
         repairs: bool = True,
+        hidden: bool = False,
     ) -> None:
         self.url = url
         self.peer = peer()
@@ -105,17 +107,20 @@ class Publisher:
         transceiver.setCodecPreferences(codecs(codec, *(["rtx"] if repairs else [])))
         self.sender = transceiver.sender
         self.location = ""
+        self._hidden = hidden
         self._headers = {"Content-Type": "application/sdp"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
     async def __aenter__(self) -> Self:
         await self.peer.setLocalDescription()
+        offer = self.peer.localDescription.sdp
+        if self._hidden:
+            # As browsers do where no camera is allowed: by names that mDNS may or may not know.
+            offer = re.sub(r"(a=candidate:\S+ \d udp \d+) \S+", r"\1 no-such-peer.local", offer)
         async with aiohttp.ClientSession() as http:
             while True:
-                async with http.post(
-                    self.url, data=self.peer.localDescription.sdp, headers=self._headers
-                ) as reply:
+                async with http.post(self.url, data=offer, headers=self._headers) as reply:
                     answer = await reply.text()
                     if reply.status == 503:
                         await asyncio.sleep(0.1)

@@ -231,7 +231,8 @@ def _odd(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Of sorted positions those that stand an odd number of times: two changes are none."""
     ends = np.flatnonzero(np.diff(positions, append=-1))
     times = np.diff(ends, prepend=-1)
-    return positions[ends[(times & 1).astype(bool)]]
+    odd: npt.NDArray[np.int64] = positions[ends[(times & 1).astype(bool)]]
+    return odd
 
 
 def decode_counts(text: bytes) -> npt.NDArray[np.int64]:

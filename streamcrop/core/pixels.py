@@ -169,8 +169,10 @@ class YuvPixels:
         return cast("Bgr", cv2.merge(channels))
 
     def jfif(self) -> Planes:
-        """See `Pixels`. Chroma that lies between the picture's pairs of pixels becomes the mean of
-        its neighbours, as it does when BGR is encoded.
+        """See `Pixels`.
+
+        Chroma that lies between the picture's pairs of pixels becomes the mean of its neighbours,
+        as it does when BGR is encoded.
         """
         # Copied first: a few rows of a large frame come from memory, and a copy waits for many of
         # them at once. It saves a third of all this (2026-11-22).
@@ -202,7 +204,7 @@ class YuvPixels:
         return YuvPixels(y, u, v, (0, 0), self.matrix, self.full_range)
 
     def _whole_pairs(self, plane: Plane) -> Plane:
-        """A copy of chroma in which each sample has a neighbour: the last one may serve one pixel."""
+        """A copy of chroma whose last sample has a neighbour where it serves one pixel only."""
         height, width = self.y.shape
         return padded(plane, self.phase[1] & height, self.phase[0] & width)
 

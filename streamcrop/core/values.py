@@ -65,8 +65,8 @@ class Pixels(Protocol):
     def jfif(self) -> Planes | None:
         """The picture as a JPEG stores it, 4:2:0; None if it is not in such planes.
 
-        JFIF knows one colour space: BT.601, full range. Luma has an even number of rows and columns,
-        so its last ones may lie outside the picture. The planes are copies.
+        JFIF knows one colour space: BT.601, full range. Luma has an even number of rows and of
+        columns, so the last ones may lie outside the picture. The planes are copies.
         """
         ...
 

@@ -9,7 +9,9 @@ bit-equal to those of eager decoding. A group that nobody asks for is never deco
 
 import re
 import threading
+import time
 from collections import deque
+from math import inf
 from typing import Any, Literal, NamedTuple, cast
 from weakref import WeakValueDictionary
 
@@ -28,6 +30,7 @@ _MAX_PACKETS, _MAX_BYTES = 600, 32 << 20
 # `auto` decodes so many pictures beyond the last that somebody looked at: in a burst they are there
 # when they are asked for, and what is decoded in vain at its end is little.
 _AHEAD = 8
+_LATELY = 5.0
 # So many packets for each that comes: it catches up, and never holds up the reader for long.
 _STEPS = 2
 # What FFmpeg says when packets are missing.
@@ -110,6 +113,11 @@ class LazyPixels:
             self._resolution_wh = known or self._pixels().resolution_wh
         return self._resolution_wh
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has looked at a picture of its stream lately."""
+        return self._decoder.is_idle
+
     def region(self, box: Corners) -> Pixels:
         """See `Pixels`."""
         return self._pixels().region(box)
@@ -158,7 +166,7 @@ class Decoder:
         self._groups: deque[_Group] = deque()
         self._count = 0
         # The last packet whose picture somebody looked at.
-        self._looked = -_AHEAD - 1
+        self._looked, self._looked_at = -_AHEAD - 1, -inf
         # Parameter sets in the stream: those that the last group began with, and whether others
         # came elsewhere, after which no packet is known to have all.
         self._parameters: tuple[bytes, ...] = ()
@@ -203,6 +211,11 @@ class Decoder:
             self._decode_ahead()
         return pixels
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has looked at a picture lately."""
+        return time.monotonic() > self._looked_at + _LATELY
+
     def resolution_wh_of(self, group: _Group) -> tuple[int, int] | None:
         """``(width, height)`` of the last picture with a group's parameter sets, if that is it."""
         return None if self._scattered else self._sizes.get(group.parameters)
@@ -215,6 +228,7 @@ class Decoder:
         """
         with self._lock:
             self._looked = max(self._looked, wanted.group.first + wanted.index)
+            self._looked_at = time.monotonic()
             if not wanted.decoded and not wanted.corrupt:
                 self._decode(wanted)
             if wanted.decoded:

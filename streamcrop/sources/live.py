@@ -1,5 +1,6 @@
 """Cameras: RTSP and devices, connected again for as long as the stream runs."""
 
+import errno
 import gc
 import logging
 import random
@@ -18,7 +19,7 @@ import av.logging
 
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change, Frame, Pixels, Reason
-from streamcrop.errors import SourceError
+from streamcrop.errors import UNTRUSTED, SourceError
 from streamcrop.sources import Item, hardware
 from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
 from streamcrop.sources.decoding import EAGER, MISSED, Decoder, Decoding, tells_loss
@@ -63,7 +64,8 @@ class LiveSource:
     Args:
         url: What FFmpeg opens; may hold a name and a password, which nothing that is said repeats.
         container: FFmpeg's name of the input format; None: by the URL.
-        transport: ``tcp`` or ``udp``, for RTSP.
+        transport: ``tcp`` or ``udp``, for RTSP; with ``rtsps`` it is always ``tcp``.
+        ca: File of the certificates that a camera with ``rtsps`` is believed by; None: any is.
         connect_timeout: In seconds.
         stall_timeout: A connection without a packet for so many seconds is given up.
         clock: Believes capture times; None where nobody asks for them.
@@ -82,6 +84,7 @@ class LiveSource:
         *,
         container: str | None = None,
         transport: str = "tcp",
+        ca: str | None = None,
         connect_timeout: float = 5.0,
         stall_timeout: float = 3.0,
         clock: CaptureClock | None = None,
@@ -101,7 +104,9 @@ class LiveSource:
         # Only the video: with a second stream FFmpeg changes media times at the first report. And
         # little probing: nobody asks for the frame rate, and what is probed comes late.
         rtsp = {"rtsp_transport": transport, "allowed_media_types": "video", "fpsprobesize": "0"}
-        self._options = {} if container else rtsp
+        # Both: FFmpeg 9 verifies where nothing is said, FFmpeg 8 does not.
+        tls = {"tls_verify": "1", "ca_file": ca} if ca else {"tls_verify": "0"}
+        self._options = {} if container else rtsp | tls
 
     def stop(self) -> None:
         """End the iteration soon."""
@@ -136,7 +141,7 @@ class LiveSource:
 
     def _connection(self, log: list[Any]) -> Iterator[Item]:
         """All that comes by one connection."""
-        with self._open() as container:
+        with self._open(log) as container:
             stream = video_of(container, "the camera")
             self._device = hardware.kept(self._device, stream)
             # What the decoder misses is said in the thread that decodes: so in this one.
@@ -156,7 +161,7 @@ class LiveSource:
             else:
                 yield from _undecoded(packets, lost, decoder)
 
-    def _open(self) -> av.container.InputContainer:
+    def _open(self, log: list[Any]) -> av.container.InputContainer:
         since = time.monotonic()
         try:
             return av.open(
@@ -171,9 +176,15 @@ class LiveSource:
             raise _RefusedError(msg) from None
         except (av.FFmpegError, OSError, ValueError) as error:
             late = time.monotonic() - since >= self._connect_timeout
-            why = f"no answer within {self._connect_timeout:g} s" if late else text_of(error)
+            # FFmpeg's error is an input/output error then, and the reason is said aside.
+            aside = [line.strip() for _, part, line in log if part == "tls"]
+            why = aside[-1] if aside else text_of(error)
+            why = f"no answer within {self._connect_timeout:g} s" if late else why
+            cure = f"; {UNTRUSTED}" if "certificate" in why else ""
+            if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+                cure = ": it does not send by this source.transport, try the other"
             name = self._url if self._format else "the camera"
-            msg = f"no connection to {name}: {why}"
+            msg = f"no connection to {name}: {why}{cure}"
             raise SourceError(msg) from None
 
     def _packets(

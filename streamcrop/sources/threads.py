@@ -2,14 +2,21 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from typing import Protocol
 
+from streamcrop.core.values import Frame
 from streamcrop.sources import Item
+from streamcrop.sources.decoding import LazyPixels
 
-# Enough that decoding goes on while the loop is busy, and no more pictures in memory than that.
-_AHEAD = 2
+# Enough that decoding goes on while the loop is busy, and no more pictures in memory than that;
+# those that nobody has decoded yet are small.
+_AHEAD, _AHEAD_UNDECODED = 2, 32
+# While nobody looks at pictures, they are fetched so often, in seconds: to wake the loop for each
+# costs more than all else that is done with it.
+_POLL = 0.25
 # Longer than a library's call lasts as a rule; one that hangs is left behind.
 _GOODBYE = 0.8
 
@@ -33,14 +40,18 @@ class Threaded:
 
     def __init__(self, source: BlockingSource) -> None:
         self._source = source
-        self._items: asyncio.Queue[Item | BaseException | None] = asyncio.Queue()
+        self._items: deque[Item | BaseException | None] = deque()
+        self._more = asyncio.Event()
         self._room = threading.Semaphore(_AHEAD)
+        self._room_undecoded = threading.Semaphore(_AHEAD_UNDECODED)
+        self._polls = False
         self._left = False
 
     def stop(self) -> None:
         """See `FrameSource.stop`."""
         self._source.stop()
-        self._items.put_nowait(None)
+        self._items.append(None)
+        self._more.set()
 
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""
@@ -48,15 +59,27 @@ class Threaded:
         thread = threading.Thread(target=self._read, args=(loop,), daemon=True, name="source")
         thread.start()
         try:
-            while (item := await self._items.get()) is not None:
-                self._room.release()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            idle = False
+            while True:
+                while self._items:
+                    if (item := self._items.popleft()) is None:
+                        return
+                    self._room_for(item).release()
+                    if isinstance(item, BaseException):
+                        raise item
+                    idle = _is_idle(item)
+                    yield item
+                self._more.clear()
+                self._polls = idle
+                # Only now: what came before the thread could see that is not told of.
+                if not self._items:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._more.wait(), _POLL if idle else None)
         finally:
             self._left = True
             self._source.stop()
             self._room.release()
+            self._room_undecoded.release()
             await asyncio.to_thread(thread.join, _GOODBYE)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,10 +88,25 @@ class Threaded:
         with suppress(RuntimeError):
             try:
                 for item in self._source:
-                    self._room.acquire()
+                    self._room_for(item).acquire()
                     if self._left:
                         return
-                    loop.call_soon_threadsafe(self._items.put_nowait, item)
+                    self._items.append(item)
+                    if not (self._polls and _is_idle(item)):
+                        loop.call_soon_threadsafe(self._more.set)
             except Exception as error:  # noqa: BLE001  # raised again where the frames are read
                 end = error
-            loop.call_soon_threadsafe(self._items.put_nowait, end)
+            self._items.append(end)
+            loop.call_soon_threadsafe(self._more.set)
+
+    def _room_for(self, item: object) -> threading.Semaphore:
+        return self._room_undecoded if _is_undecoded(item) else self._room
+
+
+def _is_undecoded(item: object) -> bool:
+    return isinstance(item, Frame) and isinstance(item.pixels, LazyPixels)
+
+
+def _is_idle(item: object) -> bool:
+    """Whether nobody looks at the pictures of its stream."""
+    return isinstance(item, Frame) and isinstance(item.pixels, LazyPixels) and item.pixels.is_idle

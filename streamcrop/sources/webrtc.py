@@ -7,15 +7,19 @@ import asyncio
 import queue
 import random
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
 import av.logging
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.codecs import CODECS
+from aiortc.rtcdtlstransport import RTCCertificate
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import SessionDescription
 
@@ -34,6 +38,32 @@ _ASK_EVERY = 0.5
 _MAX_SECTIONS = 16
 _GIVE_UP_CHECKS = 0.5
 _REPLACED = "another publisher took its place"
+# Main, High and Constrained High (RFC 6184, 8.1), which encoders make unless they are told not to.
+_MORE_PROFILES = "4d001f", "64001f", "640c1f"
+
+
+def _take_more_profiles() -> None:
+    """Have aiortc negotiate what FFmpeg decodes: by itself it knows H.264's Baseline alone."""
+    known = CODECS["video"]
+    h264 = next(codec for codec in known if codec.name == "H264")
+    rtx = next(codec for codec in known if codec.name == "rtx")
+    for profile in _MORE_PROFILES:
+        number = 1 + max(codec.payloadType or 0 for codec in known)
+        parameters = {**h264.parameters, "profile-level-id": profile}
+        known.append(replace(h264, payloadType=number, parameters=parameters))
+        known.append(replace(rtx, payloadType=number + 1, parameters={"apt": number}))
+
+
+_take_more_profiles()
+
+
+class _Certificate(RTCCertificate):
+    """aiortc's, which talks with those whose own is RSA as well, as GStreamer's is."""
+
+    def _create_ssl_context(self, srtp_profiles: list[Any]) -> Any:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES")
+        return context
 
 
 class _Diverted(queue.Queue[Any]):
@@ -73,6 +103,8 @@ class _Session:
         self._stall_timeout = stall_timeout
         # Without servers: aiortc would ask Google's for our address.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        certificates = [_Certificate.generateCertificate()]
+        cast("Any", self._peer)._RTCPeerConnection__certificates = certificates  # noqa: SLF001  # no other way in
         self._peer.on("connectionstatechange", self._heed_state)
         self._asked = 0.0
 
@@ -101,7 +133,10 @@ class _Session:
         """
         try:
             wanted = _video_in(offer)
-            await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            # A browser that hides its addresses (mDNS) lists none that we can reach, but reaches
+            # us: the list is never all there is, or aioice would give up.
+            open_end = offer.replace("a=end-of-candidates\r\n", "")
+            await self._peer.setRemoteDescription(RTCSessionDescription(open_end, "offer"))
             for transceiver in self._peer.getTransceivers():
                 if transceiver.mid == wanted:
                     self._receive_by(transceiver.receiver)
@@ -311,6 +346,7 @@ class WhepSource(_Sessions):
 
     Args:
         url: The server's, ``http`` or ``https``; may hold a name and a password.
+        tls: By what the server is believed; False: by nothing.
         token: What the server wants to be shown.
         connect_timeout: For a request to the server, in seconds.
         stall_timeout: A connection without a picture for so many seconds is given up.
@@ -319,10 +355,16 @@ class WhepSource(_Sessions):
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, connect_timeout: float = 5.0, **how: Any
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | bool = True,
+        token: str | None = None,
+        connect_timeout: float = 5.0,
+        **how: Any,
     ) -> None:
         super().__init__(**how)
-        self._client = WhepClient(url, token, connect_timeout)
+        self._client = WhepClient(url, token, connect_timeout, tls=tls)
 
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""

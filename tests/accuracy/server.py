@@ -16,9 +16,10 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from accuracy import pattern  # noqa: E402  # as above
-from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401  # after their versions
+from gi.repository import Gio, GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402, F401  # as above
 
 # Neither it nor the text behind it has a zero byte, so nothing needs emulation prevention.
 UUID = b"picture-number:)"
@@ -116,6 +117,26 @@ def film(options: argparse.Namespace, mounts: list[Mount]) -> None:
         number += 1
 
 
+def guard(options: argparse.Namespace, server: GstRtspServer.RTSPServer) -> None:
+    """Speak TLS, and let only those in who know the password, if that is asked for."""
+    if not (options.certificate or options.login):
+        return
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if options.certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.certificate))
+    if options.login:
+        method, user, password = options.login.split(":")
+        if method == "digest":
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+            auth.add_digest(user, password, token)
+        else:
+            auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    else:
+        auth.set_default_token(token)
+    server.set_auth(auth)
+
+
 def main() -> None:
     """Serve until killed; says ``ready`` when it does."""
     parser = argparse.ArgumentParser()
@@ -127,6 +148,8 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=1, help="of which a picture consists")
     parser.add_argument("--rtcp-interval", type=float, default=1.0)
     parser.add_argument("--sub", action="store_true", help="serve /sub, half as large, too")
+    parser.add_argument("--certificate", help="PEM with its key: speaks TLS")
+    parser.add_argument("--login", help="METHOD:USER:PASSWORD, basic or digest")
     options = parser.parse_args()
     Gst.init(None)
     sizes = {"/main": (options.width, options.height)}
@@ -134,7 +157,12 @@ def main() -> None:
         sizes["/sub"] = options.width // 2, options.height // 2
     mounts = {path: Mount(options, *size) for path, size in sizes.items()}
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=options.port)
+    guard(options, server)
+    permissions = GstRtspServer.RTSPPermissions()
+    for right in ("access", "construct"):
+        permissions.add_permission_for_role("viewer", f"media.factory.{right}", True)  # noqa: FBT003  # GLib's
     for path, mount in mounts.items():
+        mount.factory.set_permissions(permissions)
         server.get_mount_points().add_factory(path, mount.factory)
     if not server.attach():
         parser.exit(1, f"the port {options.port} is taken\n")

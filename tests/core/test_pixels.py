@@ -327,7 +327,7 @@ def test_only_the_crops_are_mapped(monkeypatch: pytest.MonkeyPatch, kind: tuple[
     frame = picture((640, 480), 0, matrix=kind[0], full_range=kind[1])
     frame.region((101, 7, 118, 90)).jfif()
     assert max(sizes_seen, default=0) <= 18 * 84
-    # Luma twice; each of two chroma planes padded, averaged twice and mapped; what is added to luma.
+    # Luma twice; two chroma planes padded, averaged twice and mapped; what is added to luma.
     assert sum(sizes_seen) <= 2 * 18 * 84 + 11 * 10 * 44
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 from accuracy import pattern
 from peers import Camera, numbered_clip, wait_until
 from peers import number_in as cells_of
@@ -25,6 +26,7 @@ from streamcrop.sources.live import LiveSource
 
 pytestmark = pytest.mark.e2e
 AUDIO = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n"
+VIDEO = AUDIO.replace("audio 0 RTP/AVP 0", "video 0 RTP/AVP 26")
 DECODINGS = [Decoding(mode, 1 << 28) for mode in ("eager", "lazy", "auto")]
 Reply = Callable[[bytes, str], bytes]
 
@@ -135,6 +137,13 @@ def describes(sdp: str) -> Reply:
     return reply
 
 
+def sends_by_udp_alone(request: bytes, cseq: str) -> bytes:
+    """Refuses to be set up for any other transport (RFC 2326, 11.3.14)."""
+    if request.startswith(b"SETUP"):
+        return status("461 Unsupported Transport")(request, cseq)
+    return describes(VIDEO)(request, cseq)
+
+
 @pytest.mark.parametrize("decoding", DECODINGS, ids=str)
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_every_frame_knows_what_it_is(shared: Camera, transport: str, decoding: Decoding) -> None:
@@ -220,10 +229,11 @@ def test_a_camera_that_hangs(tmp_path: Path) -> None:
         (status("404 Not Found"), "no connection to the camera: Server returned 404 Not Found"),
         (describes("hello"), "no video"),
         (describes(AUDIO), "no video"),
+        (sends_by_udp_alone, "does not send by this source.transport"),
         (lambda _, __: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(999), "no connection to the"),
         (lambda _, __: b"", "no answer within 1 s"),
     ],
-    ids=["401", "403", "404", "no-sdp", "audio", "http", "silent"],
+    ids=["401", "403", "404", "no-sdp", "audio", "udp", "http", "silent"],
 )
 def test_what_is_no_camera(reply: Reply, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each of them is told apart in one line without the password, and tried again."""
@@ -244,6 +254,52 @@ def test_nobody_there(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with reading(url) as read:
         wait_until(lambda: len(read.changes) > 2, 60)
     assert all(c.reason.startswith("no connection to the camera: ") for c in read.changes)
+    assert "s3cret" not in str(read.items) + caplog.text
+
+
+@pytest.mark.parametrize("method", ["basic", "digest"])
+def test_a_password(tmp_path: Path, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera that wants one gets it; a wrong or missing one is said, and none is repeated."""
+    caplog.set_level(logging.DEBUG)
+    with camera(tmp_path, "--login", f"{method}:user:s3cret") as cam:
+        with reading(cam.url.replace("//", "//user:s3cret@")) as read:
+            wait_until(lambda: len(read.frames) > 5, 30)
+        for login in ("", "user:wr0ng@"):
+            with reading(cam.url.replace("//", f"//{login}")) as refused:
+                wait_until(lambda: bool(refused.changes), 30)
+            assert "refuses the name or password in source.url" in refused.changes[0].reason
+            assert "wr0ng" not in str(refused.items) + caplog.text
+        assert "s3cret" not in str(read.changes) + caplog.text
+
+
+def test_a_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera is believed by its certificate's issuer, for its host; else it gets no password."""
+    caplog.set_level(logging.DEBUG)
+    authority, stranger = tmp_path / "authority.pem", tmp_path / "stranger.pem"
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(authority)
+    trustme.CA().cert_pem.write_to_path(stranger)
+    pem = tmp_path / "camera.pem"
+    # Not for localhost, by which it can be reached as well.
+    issuer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    with camera(tmp_path, "--certificate", str(pem), "--login", "digest:user:s3cret") as cam:
+        url = cam.url.replace("//", "//user:s3cret@")
+        # By default as encrypted TCP even where UDP is asked for; None believes anybody.
+        for ca, transport in ((str(authority), "tcp"), (str(authority), "udp"), (None, "tcp")):
+            with reading(url, ca=ca, transport=transport) as read:
+                wait_until(lambda: len(read.frames) > 5, 30)
+        for ca, host in ((stranger, "127.0.0.1"), (authority, "localhost")):
+            with reading(url.replace("127.0.0.1", host), ca=str(ca)) as refused:
+                wait_until(lambda: len(refused.changes) > 1, 30)
+            assert {c.state for c in refused.changes} == {"reconnecting"}
+            for change in refused.changes:
+                assert "certificate" in change.reason
+                assert "set source.ca" in change.reason
+    with camera(tmp_path) as plain:
+        url = plain.url.replace("rtsp", "rtsps").replace("//", "//user:s3cret@")
+        with reading(url, ca=str(authority)) as read:
+            wait_until(lambda: bool(read.changes), 30)
+        assert "certificate" not in read.changes[0].reason
     assert "s3cret" not in str(read.items) + caplog.text
 
 

@@ -4,12 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fakes import ListSource, frame, until
 
 from streamcrop.core.values import Frame
 from streamcrop.errors import SourceError
+from streamcrop.sources.decoding import LazyPixels
 from streamcrop.sources.threads import Threaded
 
 
@@ -97,5 +99,80 @@ def test_stopped_before_it_began() -> None:
         source = Threaded(ListSource([frame(0)]))
         source.stop()
         assert [item async for item in source.frames()] == []
+
+    asyncio.run(main())
+
+
+class _Decoder:
+    """Knows whether anybody looks at its pictures."""
+
+    is_idle = True
+
+
+def undecoded(number: int, decoder: _Decoder) -> Frame:
+    """A frame whose picture nobody has decoded."""
+    pixels = LazyPixels(decoder, None, number, 1)  # type: ignore[arg-type]  # doubles
+    return replace(frame(number), pixels=pixels)
+
+
+def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
+    """While a stream is idle the loop is not woken for each; once it is not, it is."""
+    decoder, come = _Decoder(), threading.Semaphore(0)
+
+    class Camera(ListSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for number in range(40):
+                assert come.acquire(timeout=30)
+                yield undecoded(number, decoder)
+
+    async def main() -> None:
+        source = Threaded(Camera([]))
+        frames = source.frames()
+        wakes = 0
+        turns = source._more.set
+
+        def woken() -> None:
+            nonlocal wakes
+            wakes += 1
+            turns()
+
+        source._more.set = woken  # type: ignore[method-assign]  # counts
+        come.release()
+        await anext(frames)
+        waiting = asyncio.ensure_future(anext(frames))
+        await asyncio.sleep(0.05)
+        before = wakes
+        come.release(5)
+        await waiting
+        for _ in range(4):
+            await anext(frames)
+        assert wakes == before
+        decoder.is_idle = False
+        come.release(5)
+        for _ in range(5):
+            await anext(frames)
+        assert wakes > before
+        await frames.aclose()
+        come.release(40)
+
+    asyncio.run(main())
+
+
+def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
+    """A consumer that is busy holds a camera's packets up later than pictures in memory."""
+    decoder, read = _Decoder(), []
+
+    class Camera(ListSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for number in range(200):
+                read.append(number)
+                yield undecoded(number, decoder)
+
+    async def main() -> None:
+        frames = Threaded(Camera([])).frames()
+        await anext(frames)
+        await asyncio.sleep(0.2)
+        assert 20 < len(read) < 40
+        await frames.aclose()
 
     asyncio.run(main())

@@ -9,12 +9,17 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import imageio_ffmpeg
 import psutil
 import pytest
+from aiortc.rtcdtlstransport import generate_certificate
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakes import until
-from peers import free_port, number_in
+from peers import free_port, number_in, numbered_clip
 from webrtc_peers import UUID_OF_TESTS, Publisher, WhepServer, peer, pictures
 
 from streamcrop.core.values import Change, Frame, Reason
@@ -105,6 +110,54 @@ def test_what_a_publisher_sends_arrives(codec: str) -> None:
         assert reader.items[0] == CONNECTED
         assert reader.changes[1].state == "reconnecting"
         assert not reader.lost
+
+    asyncio.run(main())
+
+
+def test_a_publisher_that_hides_its_addresses() -> None:
+    """One whose offer lists, for good, only names that nobody resolves finds its way to us."""
+
+    async def main() -> None:
+        async with published() as (reader, url), Publisher(url, hidden=True) as publisher:
+            assert "a=end-of-candidates" in publisher.peer.localDescription.sdp
+            await reader.until_frames(10)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("profile", "key"), [("baseline", "ec"), ("baseline", "rsa"), ("main", "ec"), ("high", "ec")]
+)
+def test_ffmpeg_publishes(tmp_path: Path, profile: str, key: str) -> None:
+    """FFmpeg's WHIP muxer, which lists no address, in each profile, with either certificate."""
+    private = rsa.generate_private_key(65537, 2048) if key == "rsa" else None
+    private = private or ec.generate_private_key(ec.SECP256R1())
+    certificate = generate_certificate(private).public_bytes(Encoding.PEM)  # type: ignore[arg-type]  # signs with any
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(pem)
+    how = {"profile": profile, "bf": "0", "g": "25", "crf": "18"}
+    clip = numbered_clip(tmp_path / "clip.mp4", 500, options=how)
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+
+    async def main() -> None:
+        async with published(token=TOKEN) as (reader, url):
+            pushing = await asyncio.create_subprocess_exec(
+                *(program, "-v", "error", "-re", "-i", str(clip), "-c", "copy", "-f", "whip"),
+                *("-cert_file", str(tmp_path / "cert.pem"), "-key_file", str(tmp_path / "key.pem")),
+                *("-authorization", TOKEN, url),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                await reader.until_frames(60)
+            finally:
+                pushing.terminate()
+                await pushing.wait()
+            await until(lambda: len(reader.changes) == 2)
+            assert reader.changes[1].reason == "the publisher ended it"
+        numbers = [reader.numbers[frame.frame_id] for frame in reader.frames]
+        times = [(frame.pts or 0) // 3600 for frame in reader.frames]
+        assert [n - numbers[0] for n in numbers] == [t - times[0] for t in times]
 
     asyncio.run(main())
 
