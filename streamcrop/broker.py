@@ -124,11 +124,10 @@ class _Client(aiomqtt.Client):
         self._sent: dict[int, asyncio.Future[bool]] = {}
         self._client.on_log = self._on_log
 
-    async def send(self, message: Outgoing) -> bool:
+    def send(self, message: Outgoing) -> "asyncio.Future[bool]":
         """Send a message; false if the connection was lost before it was acknowledged.
 
-        Raises:
-            PacketRefusedError: If the broker says so.
+        The future may also hold a `PacketRefusedError`, if the broker says so.
         """
         # Not aiomqtt's own `publish`, which neither looks at the answer nor notices the end of
         # the connection, and costs as much as a crop's JPEG.
@@ -139,18 +138,23 @@ class _Client(aiomqtt.Client):
             message.retain,
             message,  # type: ignore[arg-type]  # paho packs it, and does nothing else with it
         )
-        if info.rc != MQTT_ERR_SUCCESS:
+        loop = asyncio.get_running_loop()
+        sent: asyncio.Future[bool] = loop.create_future()
+        if info.rc == MQTT_ERR_SUCCESS:
+            self._sent[info.mid] = sent
+        else:
             # The reader is about to notice that the connection is gone.
-            await asyncio.sleep(FIRST_DELAY)
-            return False
-        self._sent[info.mid] = sent = asyncio.Future[bool]()
-        return await sent
+            loop.call_later(FIRST_DELAY, _lost, sent)
+        return sent
+
+    def takes(self, message: Outgoing) -> bool:
+        """Whether the broker takes packets of this size."""
+        return self.max_packet is None or message.packet_bytes <= self.max_packet
 
     def give_up(self) -> None:
         """Let `send` say of all that is on its way that the connection was lost."""
         for sent in self._sent.values():
-            if not sent.done():
-                sent.set_result(False)
+            _lost(sent)
 
     def _on_publish(self, *answer: Any) -> None:
         _, _, mid, reason_code, _ = answer
@@ -179,6 +183,11 @@ class _Client(aiomqtt.Client):
         window = getattr(properties, "ReceiveMaximum", 65_535)
         self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
         super()._on_connect(*answer)
+
+
+def _lost(sent: "asyncio.Future[bool]") -> None:
+    if not sent.done():
+        sent.set_result(False)
 
 
 class Broker:
@@ -277,10 +286,27 @@ class Broker:
         async with self._alone:
             # Nobody begins to send while a message is tried alone, below.
             pass
-        if await self._attempt(message):
-            return
-        # The connection was lost with this message on its way. A broker that hangs up because of
-        # one message would do so for ever, so each is now tried alone: the guilty one shows.
+        if not await self._attempt(message):
+            await self.insist(message)
+
+    def begin(self, message: Outgoing) -> "asyncio.Future[bool | None]":
+        """`publish`, without a task of its own where nothing stands in its way.
+
+        Returns:
+            A future that ends as `publish` does; or with false if the connection was lost with the
+            message on its way: then `insist`.
+        """
+        client = self._client
+        if client is None or self._alone.locked() or not client.takes(message):
+            return asyncio.ensure_future(self.publish(message))
+        return client.send(message)  # type: ignore[return-value]  # a bool is one of the two
+
+    async def insist(self, message: Outgoing) -> None:
+        """Send a message again with which the connection was lost; as `publish`.
+
+        A broker that hangs up because of one message would do so for ever, so each is now tried
+        alone: the guilty one shows.
+        """
         async with self._alone:
             for _ in range(_TRIES_ALONE):
                 if await self._attempt(message):
@@ -292,7 +318,7 @@ class Broker:
         await self._up.wait()
         client = self._client
         assert client is not None  # noqa: S101  # up, and nothing was awaited since
-        if client.max_packet is not None and message.packet_bytes > client.max_packet:
+        if not client.takes(message):
             raise PacketTooLargeError(message.topic)
         return await client.send(message)
 

@@ -37,6 +37,9 @@ class FakeBroker:
         await self.flowing.wait()
         self.published.append(message)
 
+    def begin(self, message: Outgoing) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self.publish(message))
+
     def crops(self) -> list[Outgoing]:
         return [message for message in self.published if message.topic.endswith("/crops")]
 

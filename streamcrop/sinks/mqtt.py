@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Reason
@@ -35,7 +36,7 @@ class MqttSink:
         self._qos = qos
         self._max_inflight = max_inflight
         self._on_end = on_end
-        self._sending: dict[asyncio.Task[None], Event] = {}
+        self._sending: dict[asyncio.Future[Any], tuple[Event, Outgoing]] = {}
         self._bytes = 0
         self._room = asyncio.Event()
 
@@ -54,10 +55,9 @@ class MqttSink:
         ):
             self._room.clear()
             await self._room.wait()
-        task = asyncio.create_task(self._broker.publish(self._outgoing(event)))
-        self._sending[task] = event
         self._bytes += event.nbytes
-        task.add_done_callback(self._sent)
+        outgoing = self._outgoing(event)
+        self._send(self._broker.begin(outgoing), event, outgoing)
 
     async def drain(self) -> None:
         """Wait until everything is acknowledged."""
@@ -66,8 +66,8 @@ class MqttSink:
 
     async def abort(self) -> None:
         """Give up what is not acknowledged."""
-        for task in self._sending:
-            task.cancel()
+        for sending in tuple(self._sending):
+            sending.cancel()
         await self.drain()
 
     def _outgoing(self, event: Event) -> Outgoing:
@@ -84,15 +84,20 @@ class MqttSink:
             user_properties=packet.user_properties,
         )
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        event = self._sending.pop(task)
+    def _send(self, sending: "asyncio.Future[Any]", event: Event, outgoing: Outgoing) -> None:
+        self._sending[sending] = event, outgoing
+        sending.add_done_callback(self._sent)
+
+    def _sent(self, sending: "asyncio.Future[Any]") -> None:
+        event, outgoing = self._sending.pop(sending)
+        reason = None
+        if sending.cancelled() or isinstance(sending.exception(), PacketRefusedError):
+            reason = Reason.NOT_ACKNOWLEDGED
+        elif isinstance(sending.exception(), PacketTooLargeError):
+            reason = Reason.TOO_LARGE
+        elif sending.result() is False:
+            self._send(asyncio.ensure_future(self._broker.insist(outgoing)), event, outgoing)
+            return
         self._bytes -= event.nbytes
         self._room.set()
-        reason = None
-        if task.cancelled() or isinstance(task.exception(), PacketRefusedError):
-            reason = Reason.NOT_ACKNOWLEDGED
-        elif isinstance(task.exception(), PacketTooLargeError):
-            reason = Reason.TOO_LARGE
-        elif error := task.exception():
-            raise error
         self._on_end(event, reason)

@@ -1,6 +1,7 @@
 """The window of events to the broker: its bounds, its order, and how each event ends."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from fakes import FakeBroker, until
@@ -32,6 +33,33 @@ def make(
         on_end=lambda event, reason: ends.append((event.topic, reason)),
     )
     return sink, ends
+
+
+def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> None:
+    """It keeps its place in the window until it has arrived."""
+
+    class Losing(FakeBroker):
+        def begin(self, message: Outgoing) -> asyncio.Future[Any]:
+            lost = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(lost.set_result, not message.topic == "1")
+            return lost
+
+        async def insist(self, message: Outgoing) -> None:
+            await self.publish(message)
+
+    async def main() -> None:
+        broker = Losing()
+        broker.flowing.clear()
+        sink, ends = make(broker)
+        for number in range(3):
+            await sink.put(event(str(number)))
+        await until(lambda: ends == [("0", None), ("2", None)])
+        broker.flowing.set()
+        await sink.drain()
+        assert ends[-1] == ("1", None)
+        assert [message.topic for message in broker.published] == ["1"]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
