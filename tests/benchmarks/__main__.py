@@ -7,7 +7,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does
 
-from benchmarks import core, jpeg, lazy, node, pipeline, publish  # the path is known only now
+from benchmarks import (  # the path is known only now
+    core,
+    jpeg,
+    lazy,
+    node,
+    pipeline,
+    publish,
+    sizing,
+)
 from benchmarks.report import Row, machine, plot
 
 PARTS = {
@@ -18,7 +26,8 @@ PARTS = {
     "pipeline": pipeline.measure,
     "node": node.measure,
     "scaling": node.scaling,
-    "memory": node.memory,
+    "sizing": sizing.measure,
+    "many": sizing.many,
 }
 
 

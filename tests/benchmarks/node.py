@@ -19,7 +19,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import psutil
-from benchmarks.material import HD, KINDS, RATE, Kind, clip, message
+from benchmarks.material import HD, KINDS, Kind, clip, message
 from benchmarks.pipeline import Ways, taken
 from benchmarks.report import Row
 from peers import Mosquitto
@@ -225,52 +225,3 @@ def scaling(folder: Path, *, quick: bool) -> list[Row]:
             Row("scaling", f"{streams} streams: CPU", cpu[all_cores], "ms/frame"),
         ]
     return rows
-
-
-def memory(folder: Path, *, quick: bool) -> list[Row]:
-    """Of nodes whose cameras nobody asks about, each 1080p at 30 frames a second."""
-    path = clip(folder / "1080.mp4", 600)
-    seconds = 3 if quick else 12
-    found: dict[tuple[str, int], tuple[float, float, float]] = {}
-    for mode, streams in (("lazy", 1), ("lazy", 5), ("lazy", 17), ("eager", 1), ("eager", 2)):
-        if quick and streams > 5:
-            continue
-        broker = Mosquitto(folder)
-        source = {"url": str(path), "realtime": True, "loop": True, "decode": mode}
-        cameras = {
-            f"gate{n}": {"source": source, "pairing": {"key": "pts"}} for n in range(streams)
-        }
-        try:
-            with started(configured(folder, broker.port, cameras)) as process:
-                time.sleep(5)
-                before = process.cpu_times()
-                time.sleep(seconds)
-                after = process.cpu_times()
-                spent = after.user + after.system - before.user - before.system
-                info = process.memory_info()
-                peak = _peak(process)
-                found[mode, streams] = (info.rss / 1e6, peak, 1e3 * spent / seconds / RATE)
-        finally:
-            broker.kill()
-    rows = []
-    for (mode, streams), (held, peak, cpu) in found.items():
-        target = 200 if (mode, streams) == ("lazy", 1) else None
-        rows += [
-            Row("memory", f"{mode}, {streams} streams: resident", held, "MB", target=target),
-            Row("memory", f"{mode}, {streams} streams: peak", peak, "MB"),
-            Row("memory", f"{mode}, {streams} streams: CPU of one frame of each", cpu, "ms"),
-        ]
-    many = max(streams for mode, streams in found if mode == "lazy")
-    each = (found["lazy", many][0] - found["lazy", 1][0]) / (many - 1)
-    idle = found["lazy", 1][2] / found["eager", 1][2]
-    return [
-        *rows,
-        Row("memory", "each further stream, lazy", each, "MB", target=15),
-        Row("memory", "idle node, lazy, of the same eager: CPU", idle),
-    ]
-
-
-def _peak(process: psutil.Process) -> float:
-    """MB."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1e3

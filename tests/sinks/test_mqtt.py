@@ -41,7 +41,7 @@ def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> Non
     class Losing(FakeBroker):
         def begin(self, message: Outgoing) -> asyncio.Future[Any]:
             lost = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(lost.set_result, not message.topic == "1")
+            asyncio.get_running_loop().call_soon(lost.set_result, message.topic != "1")
             return lost
 
         async def insist(self, message: Outgoing) -> None:
