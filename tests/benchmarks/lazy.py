@@ -62,7 +62,7 @@ def run(path: Path, count: int, mode: Mode, wanted: Iterable[int]) -> tuple[floa
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """CPU of both modes relative to eager decoding, and what waits meanwhile."""
     count, rounds = (4 * GROUP, 1) if quick else (10 * GROUP, 3)
-    path = clip(folder / "1080.mp4", 600)
+    path = clip(folder, quick=quick)
     rows, cpu, held = [], {}, {}
     for name, wanted in patterns(count).items():
         found: dict[Mode, list[tuple[float, float, int]]] = {m: [] for m in MODES}

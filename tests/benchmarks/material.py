@@ -20,14 +20,16 @@ _BITS = {HD: 4_000_000, UHD: 14_000_000}
 CROPS, CROP = 10, (150, 300)
 
 
-def clip(path: Path, count: int, size: tuple[int, int] = HD) -> Path:
+def clip(folder: Path, size: tuple[int, int] = HD, *, quick: bool = False) -> Path:
     """The demo's street as an IP camera would send it: no B-frames, a key picture each 2 s.
 
     Args:
-        path: Where to; what is there already is taken.
-        count: Of its pictures; the street is walked to and fro.
-        size: `HD` at 4 Mb/s or `UHD` at 14 Mb/s.
+        folder: Where to; what is there already is taken.
+        size: `HD` at 4 Mb/s, 20 s of it, or `UHD` at 14 Mb/s, 4 s.
+        quick: Whether a shorter one will do.
     """
+    path = folder / f"{size[1]}{'-quick' if quick else ''}.mp4"
+    count = (240 if quick else 600) if size == HD else (60 if quick else 120)
     if path.exists():
         return path
     rate = str(_BITS[size])

@@ -167,7 +167,7 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
     rows = []
     subjects = {"QoS 0": Subject(), "QoS 1": Subject(qos=1), "naive": Subject(naive=True)}
     for kind in KINDS[:1] if quick else KINDS:
-        path = clip(folder / f"{kind.size[1]}.mp4", 600 if kind.size == HD else 120, kind.size)
+        path = clip(folder, kind.size, quick=quick)
         count = 60 if quick else (600 if kind.size == HD else 120)
         ways, messages = Ways(path, kind, 60), [message(n, kind) for n in range(count)]
         floors = taken([ways.decode, ways.jpeg], rounds)
@@ -206,10 +206,10 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
 
 def scaling(folder: Path, *, quick: bool) -> list[Row]:
     """From one core to two, by the number of streams."""
-    path, kind = clip(folder / "1080.mp4", 600), KINDS[0]
+    path, kind = clip(folder, quick=quick), KINDS[0]
     rows = []
     for streams in (1,) if quick else (1, 2, 4, 8, 16):
-        count = max(40, 480 // streams)
+        count = max(40, (120 if quick else 480) // streams)
         messages = [message(n, kind) for n in range(count)]
         clips = {f"gate{n}": path for n in range(streams)}
         found: dict[int, list[Found]] = {1: [], os.cpu_count() or 1: []}

@@ -14,7 +14,7 @@ import av
 import cv2
 import simplejpeg
 from benchmarks import naive
-from benchmarks.material import HD, KINDS, Kind, clip, message
+from benchmarks.material import KINDS, Kind, clip, message
 from benchmarks.report import Row
 
 from streamcrop.core.background import CropOptions
@@ -79,7 +79,7 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
     rows = []
     for kind in KINDS:
         count, rounds = (20, 1) if quick else (120 if kind.size[0] < 3000 else 60, 9)
-        path = clip(folder / f"{kind.size[1]}.mp4", 600 if kind.size == HD else 120, kind.size)
+        path = clip(folder, kind.size, quick=quick)
         ways = Ways(path, kind, count)
         found = taken([ways.decode, ways.jpeg, ways.streamcrop, ways.naive], rounds)
         decode, jpeg, ours, others = (1e3 * statistics.median(each) / count for each in found)
