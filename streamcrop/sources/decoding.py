@@ -98,7 +98,7 @@ class LazyPixels:
         self.group = group
         self.index = index
         self.decoded: Pixels | None = None
-        self.corrupt = False
+        self.corrupt = self.let_go = False
 
     @property
     def nbytes(self) -> int:
@@ -176,6 +176,9 @@ class Decoder:
         self._first = -1
         self._next = 0
         self._passed: set[int] = set()
+        # How many pictures it keeps that were decoded on the way to others; more where somebody
+        # asks for one that was let go of, as a detector does whose messages overtake each other.
+        self._keep = 2 * _AHEAD
         # The last key picture that came out, and where something is missing or broken.
         self._key = -1
         self._damage: list[int] = []
@@ -251,6 +254,8 @@ class Decoder:
         return False
 
     def _decode(self, wanted: LazyPixels) -> None:
+        if wanted.let_go:
+            self._keep *= 2
         if wanted.group is not self._group or wanted.index in self._passed:
             if not self._can_begin(wanted.group):
                 wanted.corrupt = True
@@ -366,14 +371,15 @@ class Decoder:
 
     def _make_room(self, wanted: LazyPixels | None = None) -> None:
         """Let go of decoded pictures, the oldest first; they can be decoded again."""
-        excess = self._held - self._max_bytes
+        excess, spare = self._held - self._max_bytes, len(self._kept) - self._keep
         for pixels in list(self._kept.values()):
-            if excess <= 0:
+            if excess <= 0 and spare <= 0:
                 break
-            if pixels is not wanted and pixels.decoded:
-                excess -= pixels.decoded.nbytes
-                pixels.decoded = None
-                del self._kept[pixels.group.first, pixels.index]
+            if pixels is wanted or not pixels.decoded or (excess <= 0 and _is_long(pixels.group)):
+                continue
+            excess, spare = excess - pixels.decoded.nbytes, spare - 1
+            pixels.decoded, pixels.let_go = None, True
+            del self._kept[pixels.group.first, pixels.index]
 
     @property
     def _held(self) -> int:

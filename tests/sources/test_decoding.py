@@ -256,6 +256,18 @@ def test_going_ahead_is_bounded(clips: dict[str, Path]) -> None:
         assert sum(bool(other.decoded) for other in pictures) <= 6
 
 
+def test_few_decoded_pictures_are_kept_until_one_more_is_asked_for(clips: dict[str, Path]) -> None:
+    """What is passed on the way is let go of; a detector that keeps no order has more kept."""
+    stream = Stream(clips["one group"])
+    pictures = [stream.decoder.add(packet) for packet in stream.packets]
+    for wanted, kept in ((30, 16), (29, 16), (3, 32), *((at, 32) for at in range(4, 31))):
+        assert number_in(pictures[wanted].bgr()) == wanted
+        assert sum(bool(picture.decoded) for picture in pictures) <= kept + 1
+    packets = stream.counting.packets
+    assert all(number_in(pictures[at].bgr()) == at for at in range(30, 3, -1))
+    assert stream.counting.packets == packets
+
+
 def test_a_group_that_does_not_end(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A group too long to hold is decoded as it comes, and its packets are let go of."""
     monkeypatch.setattr(decoding, "_MAX_PACKETS", 16)
