@@ -59,7 +59,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
         LiveSource(
             source.url,
             transport=source.transport,
-            ca=(source.ca or _SYSTEM_CA) if _trust(source) else None,
+            ca=(source.ca or _SYSTEM_CA) if source.scheme == "rtsps" and _trust(source) else None,
             connect_timeout=source.connect_timeout,
             stall_timeout=source.stall_timeout,
             clock=clock,
