@@ -163,7 +163,7 @@ def _mark(process: psutil.Process, detector: Detector, count: int) -> tuple[floa
 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """CPU and throughput, beside the naive node and beside the floor."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     rows = []
     subjects = {"QoS 0": Subject(), "QoS 1": Subject(qos=1), "naive": Subject(naive=True)}
     for kind in KINDS[:1] if quick else KINDS:

@@ -140,7 +140,7 @@ def play(folder: Path, path: Path, load: Load, streams: int, seconds: float) -> 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """CPU and memory of a camera, by what is asked of it."""
     path = clip(folder, quick=quick)
-    seconds, rounds = (3, 1) if quick else (12, 3)
+    seconds, rounds = (3, 1) if quick else (10, 2)
     rows = []
     shares: dict[str, float] = {}
     for load in LOADS[::2] if quick else LOADS:
