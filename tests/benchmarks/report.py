@@ -59,16 +59,21 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of its output
 
-    aimed = [row for row in rows if row.target is not None][::-1]
-    reached = [r.value / r.target if r.more else r.target / r.value for r in aimed]
+    # Nothing is so many times as far as 0.
+    aimed = [row for row in rows if row.target][::-1]
+    reached = [
+        row.value / (row.target or 1) if row.more else (row.target or 0) / row.value
+        for row in aimed
+    ]
     figure, axes = plt.subplots(figsize=(10, 0.32 * len(aimed) + 1.2))
     colors = ["#2a7f62" if row.met else "#c8553d" for row in aimed]
     axes.barh([f"{row.part}: {row.name}" for row in aimed], reached, color=colors)
     for at, row in enumerate(aimed):
         said = f" {row.value:.3g} {row.unit}, target {row.target:.3g}"
-        axes.text(reached[at], at, said, va="center", fontsize=8)
+        axes.text(max(1, reached[at]), at, said, va="center", fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlim(0, 1.35 * max(reached))
+    axes.margins(y=0.01)
     axes.set_xlabel("how far beyond the target (1: just met; more is better)")
     axes.tick_params(axis="y", labelsize=8)
     axes.set_title(machine(), fontsize=8)
