@@ -50,7 +50,9 @@ class Subject:
             return [sys.executable, str(_NAIVE), str(port), *streams]
         streams = {name: {"source": {"url": str(path)}} for name, path in clips.items()}
         crop = {"mask_opacity": kind.opacity}
-        return configured(folder, port, streams, crop=crop, output={"qos": self.qos})
+        # Of many streams on one core, one may stand still for longer than a detector would wait.
+        more = {"output": {"qos": self.qos}, "pairing": {"max_wait": 60}}
+        return configured(folder, port, streams, crop=crop, **more)
 
 
 def configured(
