@@ -19,7 +19,9 @@ from typing import Any
 
 import aiomqtt
 import tenacity
-from paho.mqtt.client import MQTT_ERR_SUCCESS
+from paho.mqtt import client as mqtt
+from paho.mqtt.client import DISCONNECT, MQTT_ERR_SUCCESS
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
@@ -35,6 +37,7 @@ KEEPALIVE = 8
 CONNECT_TIMEOUT = 10
 _TRIES_ALONE = 3
 _GOODBYE = 0.5
+_JOINED_BYTES = 1 << 20
 FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
@@ -122,7 +125,9 @@ class _Client(aiomqtt.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sent: dict[int, asyncio.Future[bool]] = {}
+        self._unwritten: list[asyncio.Future[bool]] = []
         self._client.on_log = self._on_log
+        self._client.loop_write = self._write  # type: ignore[method-assign]  # aiomqtt calls it
 
     def send(self, message: Outgoing) -> "asyncio.Future[bool]":
         """Send a message; false if the connection was lost before it was acknowledged.
@@ -140,8 +145,10 @@ class _Client(aiomqtt.Client):
         )
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[bool] = loop.create_future()
-        if info.rc == MQTT_ERR_SUCCESS:
+        if info.rc == MQTT_ERR_SUCCESS and message.qos:
             self._sent[info.mid] = sent
+        elif info.rc == MQTT_ERR_SUCCESS:
+            self._unwritten.append(sent)
         else:
             # The reader is about to notice that the connection is gone.
             loop.call_later(FIRST_DELAY, _lost, sent)
@@ -153,13 +160,40 @@ class _Client(aiomqtt.Client):
 
     def give_up(self) -> None:
         """Let `send` say of all that is on its way that the connection was lost."""
-        for sent in self._sent.values():
+        for sent in (*self._sent.values(), *self._unwritten):
             _lost(sent)
+
+    def _write(self) -> MQTTErrorCode:
+        """What paho's `loop_write` does, with one call of the system for many small packets.
+
+        paho makes one for each, and five objects more at QoS 0 to say that it is written: together
+        a third of what publishing a crop costs (2026-11-28).
+        """
+        waiting = self._client._out_packet  # noqa: SLF001  # there is no other way in
+        if len(waiting) > 1:
+            joined, nbytes = [], 0
+            # What follows a goodbye is another connection's.
+            while waiting and waiting[0]["command"] != DISCONNECT and nbytes < _JOINED_BYTES:
+                packet = waiting.popleft()
+                joined.append(memoryview(packet["packet"])[packet["pos"] :])
+                nbytes += packet["to_process"]
+            if joined:
+                data = b"".join(joined)
+                # Of no kind behind which paho would do anything.
+                whole = {"command": 0, "mid": 0, "qos": 0, "pos": 0, "info": None}
+                waiting.appendleft({**whole, "packet": data, "to_process": nbytes})  # type: ignore[typeddict-item]  # it is whole
+        done = mqtt.Client.loop_write(self._client)
+        if not waiting:
+            written, self._unwritten = self._unwritten, []
+            for sent in written:
+                if not sent.done():
+                    sent.set_result(True)
+        return done
 
     def _on_publish(self, *answer: Any) -> None:
         _, _, mid, reason_code, _ = answer
-        sent = self._sent.pop(mid)
-        if sent.done():
+        sent = self._sent.pop(mid, None)
+        if sent is None or sent.done():
             # Nobody waits for it any more.
             return
         if reason_code.is_failure:

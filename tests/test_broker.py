@@ -230,6 +230,51 @@ def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(main())
 
 
+def test_a_burst_is_written_at_once_and_in_order(broker: Mosquitto) -> None:
+    """Of every QoS and size, more than the system takes at a time: all arrive, each future ends."""
+    arrived: list[int] = []
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", broker.port), name="test", max_inflight=1000)
+        node.subscribe("here", lambda payload, _: arrived.append(int(payload.rstrip(b"."))))
+        async with running(node):
+            for begin in (0, 400):
+                numbers = range(begin, begin + 400)
+                payloads = [b"%d" % n + bytes([46]) * (n % 7 * 4_000) for n in numbers]
+                ends = [
+                    node.begin(Outgoing("here", text, qos=n % 2))
+                    for n, text in zip(numbers, payloads, strict=True)
+                ]
+                assert await asyncio.gather(*ends) == [True] * 400
+                await until(lambda: len(arrived) == begin + 400)  # noqa: B023  # awaited here
+
+    asyncio.run(main())
+    for qos in (0, 1):
+        assert [n for n in arrived if n % 2 == qos] == list(range(qos, 800, 2))
+
+
+def test_what_was_not_written_when_the_connection_was_lost(broker: Mosquitto) -> None:
+    """A message of QoS 0 that the system did not take is known to be lost, and sent again."""
+    arrived: list[bytes] = []
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", broker.port), name="test")
+        node.subscribe("here", lambda payload, _: arrived.append(payload[:5]))
+        async with running(node):
+            broker.freeze()
+            # More than the buffers of both sides hold.
+            ends = [node.begin(Outgoing("here", b"large" + bytes(8 << 20), qos=0)) for _ in "123"]
+            await asyncio.wait(ends, timeout=0.5)
+            assert not ends[-1].done()
+            broker.kill()
+            broker.start()
+            assert await ends[-1] is False
+            await node.insist(Outgoing("here", b"again", qos=0))
+            await until(lambda: arrived == [b"again"])
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_topics_may_overlap(broker: Mosquitto, protocol: str) -> None:
     """Each handler gets a message once, however many topics it was sent for."""

@@ -5,16 +5,18 @@ import itertools
 import logging
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
 import psutil
 import pytest
 import trustme
 from accuracy import pattern
-from peers import Camera, numbered_clip, wait_until
+from peers import Camera, free_port, numbered_clip, wait_until
 from peers import number_in as cells_of
 
 from streamcrop.core.capture import CaptureClock
@@ -372,3 +374,25 @@ def looked_at(item: Item) -> Item:
 def is_picture(item: Item) -> bool:
     """Whether it is a frame or one that was lost; the connection's begin counts as well."""
     return not isinstance(item, Change) or item.state == "running"
+
+
+def test_jpegs_of_one_table_are_whole() -> None:
+    """As FFmpeg's RTP muxer sends them, of which its reader says with each that it is invalid."""
+    url = f"rtsp://127.0.0.1:{free_port()}/main"
+    source = LiveSource(url)
+    # The source is who listens here: FFmpeg serves nobody, it only pushes.
+    source._options |= {"rtsp_flags": "listen", "listen_timeout": "10"}
+    found = Reading(source)
+    shown = "-re -f lavfi -i smptebars=size=320x240:rate=15 -c:v mjpeg -q:v 5 -pix_fmt yuvj420p"
+    pushed = f"{shown} -huffman default -f rtsp -rtsp_transport tcp {url}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", *pushed.split()]
+    with subprocess.Popen(command) as program:
+        try:
+            wait_until(lambda: len(found.frames) > 30 or program.poll() is not None, 20)
+        finally:
+            found.stop()
+            program.kill()
+    assert len(found.frames) > 30
+    assert not [item for _, item in found.items if isinstance(item, Reason)]
+    grey = found.frames[-1].pixels.bgr()[20, 20]
+    assert abs(grey.astype(int) - 191).max() < 4  # three quarters of white
