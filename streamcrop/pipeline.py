@@ -13,9 +13,12 @@ the loss happens where it is counted. A file's frames wait, too: it loses nothin
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
+from itertools import cycle
 from typing import Any, TypeVar
 
 from streamcrop import config
@@ -26,13 +29,19 @@ from streamcrop.formats.images import ENCODINGS
 from streamcrop.matching import STAGE_FRAMES, Matching, Pair
 from streamcrop.outcomes import Outcomes
 from streamcrop.queues import BoundedQueue
-from streamcrop.render import Style, render
+from streamcrop.render import Rendered, Style, render
 from streamcrop.sinks.files import FilesSink
 from streamcrop.sinks.mqtt import MqttSink
 from streamcrop.sources import FrameSource
 from streamcrop.tap import Tap
 
 T = TypeVar("T")
+
+# What encodes, for all streams: a thread a core. More would only take the interpreter from each
+# other, which cost eight streams on two cores a third of their frames (2026-11-28).
+_ENCODERS = cycle(
+    [ThreadPoolExecutor(1, thread_name_prefix="encode") for _ in os.sched_getaffinity(0)]
+)
 
 
 class Pipeline:
@@ -79,6 +88,7 @@ class Pipeline:
             output.quality,
         )
         self._threads = ThreadPoolExecutor(3, thread_name_prefix=name)
+        self._encoder = next(_ENCODERS)
         self._taps: BoundedQueue[Frame] = BoundedQueue(
             max_items=STAGE_FRAMES,
             overflow="block" if lossless else "drop_oldest",
@@ -191,11 +201,14 @@ class Pipeline:
     async def _render_pair(self, pair: Pair, files: FilesSink | None) -> None:
         frame: Frame = pair.frame.value
         limited = self._window.mode == "binary"
-        parts = render(frame, pair.detections.value, pair.residual, self._style, limited=limited)
+        message, residual = pair.detections.value, pair.residual
+        cut = partial(render, frame, message, residual, self._style, limited=limited)
         begun, left, last = False, 0, False
         try:
+            # To decode takes its time, which is no other stream's.
+            parts = _parts(cut) if frame.pixels.is_decoded else await self._in_thread(cut)
             while not last:
-                part = await self._in_thread(next, parts)
+                part = await self._in_thread(next, parts, threads=self._encoder)
                 last = part.last
                 if not begun:
                     begun, left = True, part.made
@@ -221,5 +234,13 @@ class Pipeline:
         else:
             self.tap.counts["dropped"] += 1
 
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+    async def _in_thread(
+        self, work: Callable[..., T], *args: Any, threads: Executor | None = None
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads or self._threads, work, *args)
+
+
+def _parts(cut: Callable[[], Iterator[Rendered]]) -> Iterator[Rendered]:
+    """As `render`, whose work begins when the first part is asked for."""
+    yield from cut()

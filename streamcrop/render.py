@@ -86,6 +86,9 @@ def render(
 ) -> Iterator[Rendered]:
     """Cut out what a message speaks of, and describe it.
 
+    The frame is decoded and cut when this is called, and its crops are encoded while the result is
+    iterated.
+
     Args:
         frame: The frame. Not modified.
         message: What was said of it.
@@ -93,12 +96,12 @@ def render(
         style: How.
         limited: Whether metadata has to fit into an MQTT property.
 
-    Yields:
+    Returns:
         The events, in one part as a rule; in several where a thousand large crops would not fit
         into memory.
 
     Raises:
-        CorruptError: Before anything else, if the frame turns out to be damaged.
+        CorruptError: If the frame turns out to be damaged.
     """
     head = {
         "stream": style.source[1],
@@ -109,27 +112,30 @@ def render(
     }
     crops, rows, refused = _cut(frame, message, style)
     reasons = Counter(reason for _, reason in refused)
-    part = Rendered([], len(crops) + len(refused), len(crops), reasons)
     limit = MAX_PROPERTY_BYTES if limited else None
-    for crop in crops:
-        row = rows[crop.index]
-        try:
-            data = encode(crop, style.encoding, style.quality)
-        except FormatError:
-            part.encoding_failed += 1
-            continue
-        part.add(
-            _crop_event(frame, crop, row, data, crop_metadata(head, row, crop, limit=limit), style)
-        )
-        if part.nbytes > PART_BYTES:
-            yield part
-            part = Rendered()
-    described = [(crop, rows[crop.index]) for crop in crops]
-    metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
-    topic = f"streamcrop/{style.source[1]}/metadata"
-    part.add(Event(topic, metadata, "application/json", {}))
-    part.last = True
-    yield part
+
+    def parts() -> Iterator[Rendered]:
+        part = Rendered([], len(crops) + len(refused), len(crops), reasons)
+        for crop in crops:
+            row = rows[crop.index]
+            try:
+                data = encode(crop, style.encoding, style.quality)
+            except FormatError:
+                part.encoding_failed += 1
+                continue
+            metadata = crop_metadata(head, row, crop, limit=limit)
+            part.add(_crop_event(frame, crop, row, data, metadata, style))
+            if part.nbytes > PART_BYTES:
+                yield part
+                part = Rendered()
+        described = [(crop, rows[crop.index]) for crop in crops]
+        metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
+        topic = f"streamcrop/{style.source[1]}/metadata"
+        part.add(Event(topic, metadata, "application/json", {}))
+        part.last = True
+        yield part
+
+    return parts()
 
 
 def _crop_event(

@@ -73,6 +73,11 @@ class ArrayPixels:
         """See `Pixels`."""
         return self.array.nbytes
 
+    @property
+    def is_decoded(self) -> bool:
+        """See `Pixels`."""
+        return True
+
     def region(self, box: Corners) -> "ArrayPixels":
         """See `Pixels`."""
         x_min, y_min, x_max, y_max = box
@@ -131,6 +136,11 @@ class YuvPixels:
     def nbytes(self) -> int:
         """See `Pixels`."""
         return self.y.nbytes + self.u.nbytes + self.v.nbytes
+
+    @property
+    def is_decoded(self) -> bool:
+        """See `Pixels`."""
+        return True
 
     def region(self, box: Corners) -> "YuvPixels":
         """See `Pixels`."""

@@ -54,6 +54,11 @@ class Pixels(Protocol):
         """What it holds in memory, in bytes."""
         ...
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether a look at it takes no decoding."""
+        ...
+
     def region(self, box: Corners) -> "Pixels":
         """The part of the picture in a half-open box inside it; a view."""
         ...

@@ -212,6 +212,9 @@ def video_of(container: av.container.InputContainer, name: str) -> av.VideoStrea
         msg = f"{name}: there is no video in it"
         raise SourceError(msg)
     stream.codec_context.flags |= Flags.copy_opaque
+    # The stream's own: FFmpeg's others win nothing where several streams share the cores, and what
+    # the decoder misses is said in the thread that decodes.
+    stream.codec_context.thread_count = 1
     return stream
 
 

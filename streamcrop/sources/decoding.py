@@ -117,6 +117,11 @@ class LazyPixels:
         return self._resolution_wh
 
     @property
+    def is_decoded(self) -> bool:
+        """See `Pixels`."""
+        return self.decoded is not None
+
+    @property
     def is_idle(self) -> bool:
         """Whether nobody has looked at a picture of its stream lately."""
         return self._decoder.is_idle

@@ -144,8 +144,6 @@ class LiveSource:
         with self._open(log) as container:
             stream = video_of(container, "the camera")
             self._device = hardware.kept(self._device, stream)
-            # What the decoder misses is said in the thread that decodes: so in this one.
-            stream.codec_context.thread_count = 1
             if self._clock:
                 self._clock.connect()
             self._epoch, self._first = new_epoch(), 1

@@ -43,12 +43,16 @@ class Subject:
     naive: bool = False
     qos: int = 0
 
-    def command(self, folder: Path, port: int, clips: dict[str, Path], kind: Kind) -> list[str]:
-        """How it is started."""
+    def command(
+        self, folder: Path, port: int, clips: dict[str, Path], kind: Kind, *, loop: bool = False
+    ) -> list[str]:
+        """How it is started; ``loop``: whether its clips begin again at their ends."""
         if self.naive:
             streams = (f"{name}={path}" for name, path in clips.items())
             return [sys.executable, str(_NAIVE), str(port), *streams]
-        streams = {name: {"source": {"url": str(path)}} for name, path in clips.items()}
+        streams = {
+            name: {"source": {"url": str(path), "loop": loop}} for name, path in clips.items()
+        }
         crop = {"mask_opacity": kind.opacity}
         # Of many streams on one core, one may stand still for longer than a detector would wait.
         more = {"output": {"qos": self.qos}, "pairing": {"max_wait": 60}}
@@ -100,10 +104,14 @@ class Detector:
         port: The broker's.
         names: Of the streams.
         messages: For each frame.
+        loop: Whether they go on from the first when all are sent.
     """
 
-    def __init__(self, port: int, names: Sequence[str], messages: Sequence[bytes]) -> None:
+    def __init__(
+        self, port: int, names: Sequence[str], messages: Sequence[bytes], *, loop: bool = False
+    ) -> None:
         self._messages = messages
+        self._loop = loop
         self._sent = dict.fromkeys(names, 0)
         self.done = dict.fromkeys(names, 0)
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
@@ -123,9 +131,12 @@ class Detector:
             self.done[name] += 1
         elif json.loads(message.payload)["state"] != "running":
             return
-        wanted = min(self.done[name] + _AHEAD, len(self._messages))
+        wanted = self.done[name] + _AHEAD
+        if not self._loop:
+            wanted = min(wanted, len(self._messages))
         for number in range(self._sent[name], wanted):
-            self._client.publish(f"detections/{name}", self._messages[number], 0)
+            _, _, what = self._messages[number % len(self._messages)].partition(b",")
+            self._client.publish(f"detections/{name}", b'{"frame_id": %d,%b' % (number, what), 0)
         self._sent[name] = max(wanted, self._sent[name])
 
 
@@ -136,14 +147,22 @@ def work(
     messages: list[bytes],
     kind: Kind,
     cores: int = 0,
+    *,
+    loop: bool = False,
 ) -> Found:
-    """Let a node work through clips as fast as it can."""
+    """Let a node work through clips as fast as it can; ``loop``: until there were enough frames.
+
+    Else, of many streams, those that are through would still decode what nobody speaks of.
+    """
     count = len(messages)
     broker = Mosquitto(folder)
-    detector = Detector(broker.port, list(clips), messages)
+    detector = Detector(broker.port, list(clips), messages, loop=loop)
+    command = subject.command(folder, broker.port, clips, kind, loop=loop)
     try:
-        with started(subject.command(folder, broker.port, clips, kind), cores) as process:
-            marks = [_mark(process, detector, share) for share in (_WARM, count)]
+        with started(command, cores) as process:
+            marks = [_mark(process, detector, _WARM)]
+            enough = marks[0][2] + count * len(clips) if loop else 0
+            marks.append(_mark(process, detector, _WARM if loop else count, enough))
     finally:
         detector.close()
         broker.kill()
@@ -152,10 +171,12 @@ def work(
     return Found(1e3 * (last_cpu - cpu) / frames, 1e3 * (last_wall - wall) / frames)
 
 
-def _mark(process: psutil.Process, detector: Detector, count: int) -> tuple[float, float, int]:
-    """CPU, time and frames when each stream has come so far."""
+def _mark(
+    process: psutil.Process, detector: Detector, count: int, total: int = 0
+) -> tuple[float, float, int]:
+    """CPU, time and frames when each stream has come so far, and all together."""
     limit = time.monotonic() + 120
-    while min(detector.done.values()) < count:
+    while min(detector.done.values()) < count or sum(detector.done.values()) < total:
         if time.monotonic() > limit or not process.is_running():
             raise RuntimeError(f"the node stopped at {detector.done}")
         time.sleep(0.002)
@@ -214,13 +235,13 @@ def scaling(folder: Path, *, quick: bool) -> list[Row]:
     path, kind = clip(folder, quick=quick), KINDS[0]
     rows = []
     for streams in (1,) if quick else (1, 2, 4, 8, 16):
-        count = max(40, (120 if quick else 480) // streams)
+        count = (120 if quick else 960) // streams
         messages = [message(n, kind) for n in range(count)]
         clips = {f"gate{n}": path for n in range(streams)}
         found: dict[int, list[Found]] = {1: [], os.cpu_count() or 1: []}
         for _ in range(1 if quick else 3):
             for cores, each in found.items():
-                each.append(work(folder, Subject(), clips, messages, kind, cores))
+                each.append(work(folder, Subject(), clips, messages, kind, cores, loop=True))
         wall = {k: statistics.median(each.wall for each in v) for k, v in found.items()}
         cpu = {k: statistics.median(each.cpu for each in v) for k, v in found.items()}
         (one, two), (_, all_cores) = wall.values(), wall
