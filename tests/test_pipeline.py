@@ -4,9 +4,11 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -471,5 +473,41 @@ def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
             run.broker.flowing.set()
             rows = await run.end()
             assert rows["frames"]["paired"] + rows["frames"]["dropped"].get("queue_full", 0) == 40
+
+    asyncio.run(main())
+
+
+def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Streams that share a thread to encode in decode each in their own."""
+    monkeypatch.setattr("streamcrop.pipeline._ENCODERS", repeat(ThreadPoolExecutor(1)))
+    looked, let = threading.Event(), threading.Event()
+
+    class Undecoded(ArrayPixels):
+        @property
+        def is_decoded(self) -> bool:
+            return False
+
+        def region(self, box: Any) -> ArrayPixels:
+            looked.set()
+            let.wait(20)
+            return ArrayPixels(self.array).region(box)
+
+    slow = replace(frame(0), pixels=Undecoded(np.zeros((64, 64, 3), np.uint8)))
+
+    async def main() -> None:
+        async with running(ListSource([slow]), stream()) as waiting:
+            waiting.broker.send(message(0, BOX))
+            await until(looked.is_set)
+            try:
+                async with running(ListSource(map(frame, range(5))), stream()) as run:
+                    for n in range(5):
+                        run.broker.send(message(n, BOX))
+                    assert (await run.end())["crops"]["published"] == 5
+                assert waiting.rows["crops"]["published"] == 0
+            finally:
+                let.set()
+            assert (await waiting.end())["crops"]["published"] == 1
 
     asyncio.run(main())
