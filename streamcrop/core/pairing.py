@@ -118,8 +118,14 @@ class _ByKey:
         """The entries with exactly this key."""
         return list(self._entries.get(key, ()))
 
-    # The messages for which a new frame at a key may be the answer, or end the last doubt.
-    decided_by = same
+    def decided_by(self, key: Any, before: Any) -> list[_Entry]:  # noqa: ARG002  # as _ByTime
+        """The messages for which a new frame at a key may be the answer, or end the last doubt.
+
+        Args:
+            key: Of the frame.
+            before: The latest frame's before it came, or None.
+        """
+        return self.same(key)
 
 
 class _ByTime:
@@ -147,9 +153,13 @@ class _ByTime:
     def same(self, key: Any) -> list[_Entry]:
         return [entry for distance, entry in self.near(key) if distance == 0]
 
-    def decided_by(self, key: Any) -> list[_Entry]:
+    def decided_by(self, key: Any, before: Any) -> list[_Entry]:
+        # Those further back were beyond doubt already, and are not near this frame. Twice the
+        # tolerance, for sums of floats are not exact.
+        since = (key if before is None else min(key, before)) - 2 * self._tolerance
+        begin = bisect_left(self._entries, (since,))
         end = bisect_right(self._entries, (key + self._tolerance, inf))
-        return [entry for _, _, entry in self._entries[:end]]
+        return [entry for _, _, entry in self._entries[begin:end]]
 
 
 _Index = _ByKey | _ByTime
@@ -290,10 +300,11 @@ class Pairer(Generic[F, D]):
             alike = [twin for twin in twins if twin.state == _WAITING]
             events += [self._drop(twin, Reason.AMBIGUOUS, now) for twin in (*alike, entry)]
             return events
-        if self._latest is None or entry.key > self._latest:
+        before = self._latest
+        if before is None or entry.key > before:
             self._latest = entry.key
         events += self._wait(entry, now)
-        events += self._decide(self._index["messages"].decided_by(entry.key), now)
+        events += self._decide(self._index["messages"].decided_by(entry.key, before), now)
         return events + list(self._expire(now))
 
     def add_detections(self, item: D, now: float) -> list[Paired[F, D] | Dropped[F, D]]:

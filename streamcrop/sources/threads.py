@@ -88,7 +88,11 @@ class Threaded:
         with suppress(RuntimeError):
             try:
                 for item in self._source:
-                    self._room_for(item).acquire()
+                    room = self._room_for(item)
+                    if not room.acquire(blocking=False):
+                        # A stream so fast cannot wait until it is fetched again.
+                        loop.call_soon_threadsafe(self._more.set)
+                        room.acquire()
                     if self._left:
                         return
                     self._items.append(item)

@@ -176,3 +176,15 @@ def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
         await frames.aclose()
 
     asyncio.run(main())
+
+
+def test_an_idle_stream_that_is_fast_is_not_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is no more room for pictures that nobody looks at, they are fetched at once."""
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
+    source = Threaded(ListSource(undecoded(number, _Decoder()) for number in range(400)))  # type: ignore[arg-type]
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            assert len([item async for item in source.frames()]) == 400
+
+    asyncio.run(main())
