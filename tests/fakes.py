@@ -71,7 +71,7 @@ class ListSource:
 def frame(frame_id: object, size: int = 64, **known: object) -> Frame:
     """A frame of one colour."""
     pixels = ArrayPixels(np.full((size, size, 3), 90, np.uint8))
-    return Frame(str(frame_id), pixels, **known)  # type: ignore[arg-type]
+    return Frame(str(frame_id), pixels, **known)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

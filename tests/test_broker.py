@@ -105,7 +105,7 @@ def test_wrong_credentials_are_final(tmp_path: Path, protocol: str) -> None:
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o644)
     peer = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}")
-    address = Address("127.0.0.1", peer.port, False, "me", "s3cret", protocol)  # noqa: FBT003  # tls
+    address = Address("127.0.0.1", peer.port, False, "me", "s3cret", protocol)
     try:
         with pytest.raises(BrokerRefusedError, match=f"127.0.0.1:{peer.port} refuses") as info:
             asyncio.run(asyncio.wait_for(Broker(address, name="test").run(), 30))

@@ -145,7 +145,7 @@ def test_what_the_endpoint_refuses(
         ("Bearer s3crêt", False),
     ],
 )
-def test_a_token_is_wanted(given: str | None, right: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_token_is_wanted(given: str | None, right: bool) -> None:
     """Without the right bearer token nothing is opened or closed, and 401 says what is wanted."""
 
     async def main() -> None:

@@ -44,7 +44,7 @@ def test_sources(url: str, kind: type, key: str) -> None:
     """Each scheme has its source, which opens nothing before it is read."""
     broker = FakeBroker()
     settings = stream(url, key)
-    source = SOURCES[settings.source.scheme](settings, broker)  # type: ignore[arg-type]  # a double
+    source = SOURCES[settings.source.scheme](settings, broker)
     assert isinstance(source, kind)
     assert set(broker.handlers) == ({"cameras/gate"} if kind is MqttSource else set())
 
@@ -55,9 +55,9 @@ def test_certificates_to_trust(url: str, tmp_path: Path) -> None:
     settings = stream(url)
     for settings.source.ca in (str(tmp_path / "none.pem"), __file__):
         with pytest.raises(ConfigError, match=r"^source\.ca: \S+ cannot be used: "):
-            SOURCES[settings.source.scheme](settings, FakeBroker())  # type: ignore[arg-type]  # a double
+            SOURCES[settings.source.scheme](settings, FakeBroker())
     settings.source.tls_verify = False
-    SOURCES[settings.source.scheme](settings, FakeBroker())  # type: ignore[arg-type]  # a double
+    SOURCES[settings.source.scheme](settings, FakeBroker())
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +65,4 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "streamcrop.sources.webrtc")
     monkeypatch.setitem(sys.modules, "aiortc", None)
     with pytest.raises(ConfigError, match=r"pip install 'streamcrop\[webrtc\]'"):
-        SOURCES["whip"](stream("whip:"), FakeBroker())  # type: ignore[arg-type]  # a double
+        SOURCES["whip"](stream("whip:"), FakeBroker())

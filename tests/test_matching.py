@@ -32,7 +32,7 @@ def stage(**pairing: Any) -> tuple[Matching, Outcomes]:
     }
     settings = msgspec.convert(tree, config.Stream, dec_hook=lambda kind, value: kind(value))
     outcomes = Outcomes("utc", settings.pairing.max_wait)
-    return Matching(settings, FakeBroker(), outcomes, ThreadPoolExecutor(1)), outcomes  # type: ignore[arg-type]  # a double
+    return Matching(settings, FakeBroker(), outcomes, ThreadPoolExecutor(1)), outcomes
 
 
 def captured(name: str, time: float | None, epoch: str = "a", **known: Any) -> Frame:

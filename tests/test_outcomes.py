@@ -71,7 +71,7 @@ def test_waiting_ends_with_the_stream() -> None:
         outcomes = Outcomes("utc", 2.0)
         never = asyncio.ensure_future(asyncio.Event().wait())
         asyncio.get_running_loop().call_later(0.05, outcomes.ending.set)
-        await outcomes.unless_ending(never)  # type: ignore[arg-type]  # its result is not used
+        await outcomes.unless_ending(never)
         await asyncio.sleep(0)
         assert never.cancelled()
 

@@ -46,7 +46,7 @@ class Run:
     def __init__(self, source: ListSource, settings: config.Stream) -> None:
         self.broker = FakeBroker()
         self.source = source
-        self.pipeline = Pipeline("node", "gate", settings, Threaded(source), self.broker)  # type: ignore[arg-type]
+        self.pipeline = Pipeline("node", "gate", settings, Threaded(source), self.broker)
         self.pipeline.subscribe()
         self.ready: Awaitable[None] = asyncio.sleep(0)
 
@@ -66,13 +66,13 @@ class Run:
 async def running(source: ListSource, settings: config.Stream) -> AsyncIterator[Run]:
     """Run a pipeline."""
     run = Run(source, settings)
-    run.task = asyncio.create_task(run.pipeline.run(run.ready))  # type: ignore[attr-defined]
+    run.task = asyncio.create_task(run.pipeline.run(run.ready))
     try:
         yield run
     finally:
-        run.task.cancel()  # type: ignore[attr-defined]
+        run.task.cancel()
         with suppress(asyncio.CancelledError):
-            await run.task  # type: ignore[attr-defined]
+            await run.task
         assert run.pipeline.outcomes.ledger.errors() == []
 
 
@@ -102,7 +102,7 @@ def test_message_reasons() -> None:
         async with running(source, settings) as run:
             run.broker.send(b"x" * 501)
             run.broker.send(b"{")
-            run.broker.send(message(True))  # noqa: FBT003  # an ID that is none
+            run.broker.send(message(True))
             run.broker.send(b'{"predictions": []}')
             await until(lambda: run.rows["frames"]["received"] == 1)
             await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1}, 5)
@@ -302,7 +302,7 @@ def test_crops_that_cannot_be_encoded_or_sent() -> None:
 
     async def main() -> None:
         wide = frame(0)
-        wide = type(wide)("0", type(wide.pixels)(wide.pixels.array.repeat(300, axis=1)))  # type: ignore[attr-defined, call-arg]
+        wide = type(wide)("0", type(wide.pixels)(wide.pixels.array.repeat(300, axis=1)))
         settings = stream(output={"encoding": "webp"})
         async with running(ListSource([wide]), settings) as run:
             run.broker.max_packet = 4000
@@ -325,7 +325,7 @@ class Damaged(ArrayPixels):
     def region(self, *_: object) -> NoReturn:
         raise CorruptError("damaged")
 
-    bgr = jfif = resized = region  # type: ignore[assignment]
+    bgr = jfif = resized = region
 
 
 def damaged(frame_id: object) -> Frame:
@@ -383,9 +383,9 @@ def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
             await asyncio.sleep(0.2)
             run.pipeline.stop()
             await asyncio.sleep(0.1)
-            run.task.cancel()  # type: ignore[attr-defined]
+            run.task.cancel()
             with suppress(asyncio.CancelledError):
-                await run.task  # type: ignore[attr-defined]
+                await run.task
             assert run.pipeline.outcomes.ledger.errors() == []
             assert run.rows["crops"]["dropped"] == {"not_acknowledged": 2, "closed": 1}
             assert set(run.rows["messages"]["dropped"]) == {"closed"}

@@ -23,7 +23,7 @@ def test_the_library_example_runs() -> None:
     [example] = [text for text in blocks("python") if "crop_and_translate" in text]
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)  # noqa: S102  # our own README
-    assert len(names["inner"].lineage) == 3  # type: ignore[attr-defined]
+    assert len(names["inner"].lineage) == 3
 
 
 def test_the_consumer_compiles_and_is_short() -> None:

@@ -137,12 +137,14 @@ def remove_background_of_planes(
     """
     opacity, (blue, green, red) = options.mask_opacity, options.bgr
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    background = luma, 128 + (blue - luma) / 1.772, 128 + (red - luma) / 1.402
+    differences = 128 + (blue - luma) / 1.772, 128 + (red - luma) / 1.402
     height, width = mask.shape
     inside = cv2.threshold(mask, 0, _FULL_SCALE, cv2.THRESH_BINARY)[1]
     inside = cv2.copyMakeBorder(inside, 0, height & 1, 0, width & 1, cv2.BORDER_REPLICATE)
     y, *chroma = planes
-    outside = cv2.addWeighted(y, 1 - opacity, y, 0, opacity * background[0])
+    outside: npt.NDArray[Any] = np.full_like(y, round(luma))
+    if opacity < 1:
+        outside = cv2.addWeighted(y, 1 - opacity, y, 0, opacity * luma)
     # What is left of two by two pixels, in 1/255.
     covered = cv2.resize(inside, chroma[0].shape[::-1], interpolation=cv2.INTER_AREA)
     share = cv2.convertScaleAbs(covered, alpha=opacity, beta=_FULL_SCALE * (1 - opacity))
@@ -150,6 +152,6 @@ def remove_background_of_planes(
         cv2.addWeighted(
             cv2.multiply(plane, share, scale=1 / _FULL_SCALE), 1, share, -value / _FULL_SCALE, value
         )
-        for plane, value in zip(chroma, background[1:], strict=True)
+        for plane, value in zip(chroma, differences, strict=True)
     )
     return cast("Planes", (cv2.copyTo(y, inside, outside), *blended))

@@ -160,7 +160,7 @@ def main() -> None:
     guard(options, server)
     permissions = GstRtspServer.RTSPPermissions()
     for right in ("access", "construct"):
-        permissions.add_permission_for_role("viewer", f"media.factory.{right}", True)  # noqa: FBT003  # GLib's
+        permissions.add_permission_for_role("viewer", f"media.factory.{right}", True)
     for path, mount in mounts.items():
         mount.factory.set_permissions(permissions)
         server.get_mount_points().add_factory(path, mount.factory)

@@ -18,6 +18,7 @@ PARTS = {
     "lazy": "lazy:measure",
     "publish": "publish:measure",
     "pipeline": "pipeline:measure",
+    "stages": "stages:measure",
     "node": "node:measure",
     "scaling": "node:scaling",
     "sizing": "sizing:measure",

@@ -90,8 +90,8 @@ def reference(image: npt.NDArray[np.uint8]) -> dict[str, Callable[..., Any]]:
     """The block's own functions, where they are installed."""
     try:
         from inference.core.workflows.core_steps.common import deserializers, serializers  # noqa: PLC0415  # optional
-        from inference.core.workflows.core_steps.transformations.dynamic_crop.v1 import crop_image  # noqa: PLC0415
-        from inference.core.workflows.execution_engine.entities.base import (  # noqa: PLC0415
+        from inference.core.workflows.core_steps.transformations.dynamic_crop.v1 import crop_image  # noqa: PLC0415  # installed by hand
+        from inference.core.workflows.execution_engine.entities.base import (  # noqa: PLC0415  # the same
             ImageParentMetadata,
             WorkflowImageData,
         )

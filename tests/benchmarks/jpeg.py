@@ -162,7 +162,7 @@ def quality(scenes: list[YuvPixels], frames: list[av.VideoFrame], label: str) ->
         for pixels, bgr in zip(scenes, full, strict=True):
             for size in SIZES:
                 for crop in crops_of(pixels, size, ORIGINS[origin], *mask):
-                    exact = in_floats(crop.pixels).clip(0, 255)  # type: ignore[arg-type]  # planes they are
+                    exact = in_floats(crop.pixels).clip(0, 255)
                     if mask:
                         alpha = np.where(crop.mask, 0, mask[0])[..., None]
                         exact = exact * (1 - alpha) + np.array(crop.original.options.bgr) * alpha
@@ -178,7 +178,7 @@ def quality(scenes: list[YuvPixels], frames: list[av.VideoFrame], label: str) ->
         target = 1.0 if (origin, mask) == ("even", ()) else 0.0
         gain = db["planes"] - db["imencode"]
         rows.append(
-            Row("jpeg", f"{said}: PSNR gained on {db['imencode']:.1f} dB", gain, "dB", target, True)  # noqa: FBT003  # more is better
+            Row("jpeg", f"{said}: PSNR gained on {db['imencode']:.1f} dB", gain, "dB", target, True)
         )
     return rows
 

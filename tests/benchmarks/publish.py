@@ -173,7 +173,7 @@ async def latency(port: int, qos: int, seconds: int, *, load: bool) -> list[Row]
             published[event.name[0]] = time.monotonic()
 
     pairs = pipeline._matching.pairs
-    pairs.put_nowait = noted(pairs.put_nowait, on_pair)  # type: ignore[method-assign]
+    pairs.put_nowait = noted(pairs.put_nowait, on_pair)
     pipeline._window._on_end = noted(pipeline._window._on_end, on_end)
     idle = await lags(asyncio.sleep(min(2, seconds)))
     pauses = collections()

@@ -108,10 +108,7 @@ def test_cutting_a_clipped_box_is_cutting_the_box(
 
 @given(seeds, st.integers(4, 7), st.booleans(), st.data())
 def test_nested_crops_lead_back_to_the_root(
-    seed: int,
-    depth: int,
-    yuv: bool,  # noqa: FBT001  # drawn
-    data: st.DataObject,
+    seed: int, depth: int, yuv: bool, data: st.DataObject
 ) -> None:
     """However deep, a crop is a slice of the root and `Lineage.transform` leads there."""
     size = (61, 47)

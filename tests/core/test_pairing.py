@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
             nbytes = sum(thing.nbytes for thing in things.values())
             assert len(things) <= self.max_items
             assert nbytes <= self.max_bytes
-            assert self.pairer._bytes[side] == nbytes  # type: ignore[index]
+            assert self.pairer._bytes[side] == nbytes
         assert len(self.pairer._finished) <= self.max_items
         frames, messages = (indexed(self.pairer, side) for side in ("frames", "messages"))
         assert frames == len(self.inside["frames"]) + len(self.pairer._finished)
@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
 
 def indexed(pairer: Pairer[Thing, Thing], side: str) -> int:
     """How many entries an index holds."""
-    entries: Any = pairer._index[side]._entries  # type: ignore[index,attr-defined]
+    entries: Any = pairer._index[side]._entries
     return sum(map(len, entries.values())) if isinstance(entries, dict) else len(entries)
 
 
@@ -204,10 +204,7 @@ TestMachine.settings = settings(max_examples=200, stateful_step_count=40, deadli
     st.data(),
 )
 def test_order_does_not_matter(
-    slots: list[int],
-    tolerance: int | None,
-    lossless: bool,  # noqa: FBT001  # drawn
-    data: st.DataObject,
+    slots: list[int], tolerance: int | None, lossless: bool, data: st.DataObject
 ) -> None:
     """With distinct keys, no ties, room and time, any interleaving pairs everything."""
     frames = {slot: Thing(slot * (2 * (tolerance or 0) + 1)) for slot in slots}
@@ -510,7 +507,7 @@ def test_a_tolerance_is_not_negative(tolerance: float) -> None:
 def test_bounds_are_positive(bound: str, value: int) -> None:
     """A pairer without room or time could pair nothing."""
     with pytest.raises(ValueError, match="must be above 0"):
-        make(**{bound: value})  # type: ignore[arg-type]
+        make(**{bound: value})
 
 
 @pytest.mark.parametrize(
@@ -542,7 +539,7 @@ def test_the_oldest_makes_room(side: str) -> None:
     assert other(Thing("x"), 0) == []
     assert [add(Thing(key), 0) for key in "ab"] == [[], []]
     assert told(add(Thing("c"), 0)) == [(side, "a", "pairing_full")]
-    assert pairer.waiting(side) == 2  # type: ignore[arg-type]
+    assert pairer.waiting(side) == 2
 
 
 @pytest.mark.parametrize("side", ["frames", "messages"])
@@ -566,7 +563,7 @@ def test_what_is_too_large_for_all_room_goes_alone(side: str, *, lossless: bool)
     add = pairer.add_frame if side == "frames" else pairer.add_detections
     assert add(Thing("a", 100), 0) == []
     assert told(add(Thing("b", 101), 0)) == [(side, "b", "pairing_full")]
-    assert pairer.waiting(side) == 1  # type: ignore[arg-type]
+    assert pairer.waiting(side) == 1
 
 
 def test_a_full_side_does_not_stop_a_pair() -> None:
@@ -693,7 +690,7 @@ def test_lossless_a_frame_that_was_not_asked_about_makes_its_own_room() -> None:
 @pytest.mark.parametrize("bounds", [{"max_items": 2}, {"max_bytes": 2}])
 def test_lossless_messages_are_refused_when_full(bounds: dict[str, int]) -> None:
     """A message that finds no room is refused; those before it have the older claim."""
-    pairer = make(**bounds, lossless=True)  # type: ignore[arg-type]
+    pairer = make(**bounds, lossless=True)
     play(pairer, [("message", key, 0.0, []) for key in "ab"])
     play(
         pairer,

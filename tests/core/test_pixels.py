@@ -159,7 +159,7 @@ def test_a_part_is_converted_as_in_the_whole(
     size: tuple[int, int],
     seed: int,
     matrix: str,
-    full_range: bool,  # noqa: FBT001  # drawn
+    full_range: bool,
     orientation: tuple[int, int, int, int],
     data: st.DataObject,
 ) -> None:
@@ -276,7 +276,7 @@ def test_a_part_as_a_jpeg_stores_it(
     size: tuple[int, int],
     seed: int,
     matrix: str,
-    full_range: bool,  # noqa: FBT001  # drawn
+    full_range: bool,
     orientation: tuple[int, int, int, int],
     data: st.DataObject,
 ) -> None:
@@ -433,10 +433,7 @@ def test_a_picture_is_made_smaller_and_never_larger(
 
 @given(sizes, seeds, st.booleans(), st.data())
 def test_a_smaller_picture_is_the_mean_of_what_it_covers(
-    size: tuple[int, int],
-    seed: int,
-    full_range: bool,  # noqa: FBT001  # drawn
-    data: st.DataObject,
+    size: tuple[int, int], seed: int, full_range: bool, data: st.DataObject
 ) -> None:
     """Planes are made smaller one by one, chroma in its place also where it began between pairs."""
     width, height = 4 * size[0] + 4, 4 * size[1] + 4

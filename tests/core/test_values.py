@@ -46,7 +46,7 @@ def test_values_are_frozen() -> None:
     """A value that travels through a node is not changed on its way."""
     message = Message(b"{}", "7")
     with pytest.raises(FrozenInstanceError):
-        message.frame_id = "8"  # type: ignore[misc]
+        message.frame_id = "8"
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

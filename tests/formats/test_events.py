@@ -301,7 +301,7 @@ def test_rle_is_that_of_the_crop(key: str, factor: int, *, compressed: bool) -> 
     mask[22:28, 21:50] = 1
     small = mask[::factor, ::factor]
     rle = {**Rle.of(small).as_json(compressed=compressed), "note": "kept"}
-    scaled = {name: ROW[name] / factor for name in ("x", "y", "width", "height")}  # type: ignore[operator]
+    scaled = {name: ROW[name] / factor for name in ("x", "y", "width", "height")}
     row = {**ROW, **scaled, key: rle, "rle" if key != "rle" else "rle_mask": None}
     found = metadata(row, image=(80 // factor, 60 // factor))["predictions"][0]
     assert isinstance(found[key]["counts"], str if compressed else list)

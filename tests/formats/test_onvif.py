@@ -320,7 +320,7 @@ BAD: list[tuple[Any, str]] = [
     (human("Shape/BoundingBox", None), "malformed"),
     (human("Shape/BoundingBox", {"@left": 0, "@top": 0, "@right": 0}), "malformed"),
     (at("left", 0, 1, -1), "malformed"),
-    (at(True, 0, 1, -1), "malformed"),  # noqa: FBT003
+    (at(True, 0, 1, -1), "malformed"),
     (at(0, None, 1, -1), "malformed"),
     (at("", 0, 1, -1), "malformed"),
     (at("1e400", 0, 1, -1), "malformed"),

@@ -119,7 +119,7 @@ def test_float_seconds_keep_a_microsecond(time: int) -> None:
 @given(st.datetimes(timezones=st.timezones()))
 def test_the_same_as_datetime(time: datetime) -> None:
     """Offsets are read as Python reads them."""
-    if time.utcoffset() is not None and not time.utcoffset().seconds % 60:  # type: ignore[union-attr]
+    if time.utcoffset() is not None and not time.utcoffset().seconds % 60:
         whole = (time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
         assert microseconds(time.isoformat()) == pytest.approx(whole * 1e6, abs=100)
 

@@ -26,7 +26,7 @@ def make(
     """A sink, and the ends it tells of."""
     ends: Ends = []
     sink = MqttSink(
-        broker,  # type: ignore[arg-type]  # a double
+        broker,
         envelope=envelope,
         qos=1,
         max_inflight=max_inflight,

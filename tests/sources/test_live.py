@@ -67,7 +67,7 @@ class Reading:
 def reading(url: str, **how: object) -> Iterator[Reading]:
     """Read a camera for the length of the block."""
     clock = CaptureClock(8000, 0.5)
-    found = Reading(LiveSource(url, clock=clock, read_sei=True, **how))  # type: ignore[arg-type]
+    found = Reading(LiveSource(url, clock=clock, read_sei=True, **how))
     try:
         yield found
     finally:

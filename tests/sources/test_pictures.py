@@ -37,11 +37,7 @@ def _chart() -> tuple[Image, Image, Image]:
     return np.tile(luma, (72, 1)), np.tile(chroma, (36, 1)), np.tile(chroma[:, None], (1, 36))
 
 
-def _float_reference(
-    planes: tuple[Image, ...],
-    matrix: str,
-    full: bool,  # noqa: FBT001
-) -> npt.NDArray[np.float64]:
+def _float_reference(planes: tuple[Image, ...], matrix: str, full: bool) -> npt.NDArray[np.float64]:
     """ITU-T H.273 in floating point, chroma repeated."""
     y, u, v = (plane.astype(np.float64) for plane in planes)
     height, width = y.shape
@@ -61,7 +57,7 @@ def _float_reference(
     ("tag", "matrix"), [(1, "bt709"), (5, "bt601"), (6, "bt601"), (2, "bt601"), (9, "bt2020")]
 )
 @pytest.mark.parametrize("layout", ["yuv420p", "nv12"])
-def test_colours_follow_the_tags(tag: int, matrix: str, layout: str, full: bool) -> None:  # noqa: FBT001
+def test_colours_follow_the_tags(tag: int, matrix: str, layout: str, full: bool) -> None:
     """Matrix and range are those of the stream; untagged is BT.601, limited."""
     y, u, v = _chart()
     picture = av.VideoFrame(72, 72, "yuv420p")
@@ -221,7 +217,7 @@ def test_what_is_no_still_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("source", "exact"), [("L", True), ("LA", True), ("RGBA", True), ("P", True), ("1", True)]
 )
-def test_every_colour_type_becomes_bgr(source: str, exact: bool) -> None:  # noqa: FBT001
+def test_every_colour_type_becomes_bgr(source: str, exact: bool) -> None:
     """Grey is repeated, alpha left out, palettes looked up: as OpenCV reads them."""
     image = Pillow.fromarray(soft_picture()[:, :, ::-1].copy()).convert("RGBA")
     data = io.BytesIO()

@@ -59,7 +59,7 @@ def _packets(chance: random.Random) -> Iterator[tuple[int, RtpPacket]]:
     for picture in range(150):
         for part in range(size := chance.choice([1, 1, 3, 10, 40])):
             packet = RtpPacket(sequence_number=number, timestamp=timestamp)
-            packet._data = b"%d/%d/%d " % (picture, part, size)  # type: ignore[attr-defined]
+            packet._data = b"%d/%d/%d " % (picture, part, size)
             number = (number + 1) % 2**16
             yield picture, packet
         timestamp = (timestamp + 3000) % 2**32

@@ -111,7 +111,7 @@ class _Decoder:
 
 def undecoded(number: int, decoder: _Decoder) -> Frame:
     """A frame whose picture nobody has decoded."""
-    pixels = LazyPixels(decoder, None, number, 1)  # type: ignore[arg-type]  # doubles
+    pixels = LazyPixels(decoder, None, number, 1)
     return replace(frame(number), pixels=pixels)
 
 
@@ -136,7 +136,7 @@ def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
             wakes += 1
             turns()
 
-        source._more.set = woken  # type: ignore[method-assign]  # counts
+        source._more.set = woken
         come.release()
         await anext(frames)
         waiting = asyncio.ensure_future(anext(frames))
@@ -181,7 +181,7 @@ def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
 def test_an_idle_stream_that_is_fast_is_not_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """When there is no more room for pictures that nobody looks at, they are fetched at once."""
     monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
-    source = Threaded(ListSource(undecoded(number, _Decoder()) for number in range(400)))  # type: ignore[arg-type]
+    source = Threaded(ListSource(undecoded(number, _Decoder()) for number in range(400)))
 
     async def main() -> None:
         async with asyncio.timeout(20):

@@ -132,7 +132,7 @@ def test_ffmpeg_publishes(tmp_path: Path, profile: str, key: str) -> None:
     """FFmpeg's WHIP muxer, which lists no address, in each profile, with either certificate."""
     private = rsa.generate_private_key(65537, 2048) if key == "rsa" else None
     private = private or ec.generate_private_key(ec.SECP256R1())
-    certificate = generate_certificate(private).public_bytes(Encoding.PEM)  # type: ignore[arg-type]  # signs with any
+    certificate = generate_certificate(private).public_bytes(Encoding.PEM)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "cert.pem").write_bytes(certificate)
     (tmp_path / "key.pem").write_bytes(pem)
@@ -170,10 +170,7 @@ def test_ffmpeg_publishes(tmp_path: Path, profile: str, key: str) -> None:
         ({"read_sei": True, "sei_uuid": "00000000-0000-0000-0000-000000000001"}, False),
     ],
 )
-def test_ids_in_the_bitstream_are_read_when_asked_for(
-    how: dict[str, Any],
-    found: bool,  # noqa: FBT001  # a parameter
-) -> None:
+def test_ids_in_the_bitstream_are_read_when_asked_for(how: dict[str, Any], found: bool) -> None:
     """Not by default, and nobody else's."""
 
     async def main() -> None:
@@ -247,13 +244,13 @@ def test_who_never_sends_is_given_up() -> None:
         before = sockets()
         async with published(stall_timeout=0.5) as (reader, url):
             open_sockets = sockets()
-            await until(lambda: reader.source._reading)  # type: ignore[union-attr]
-            name, _ = await reader.source.open(silent.localDescription.sdp)  # type: ignore[union-attr]
+            await until(lambda: reader.source._reading)
+            name, _ = await reader.source.open(silent.localDescription.sdp)
             assert sockets() > open_sockets
             await until(lambda: reader.changes)
             assert reader.changes == [Change("reconnecting", "no video came for 0.5 s")]
             await until(lambda: sockets() == open_sockets)
-            assert not await reader.source.close(name)  # type: ignore[union-attr]
+            assert not await reader.source.close(name)
             async with Publisher(url):
                 await reader.until_frames(3)
         await silent.close()
@@ -319,9 +316,9 @@ def test_an_offer_that_cannot_be_answered(
     async def main() -> None:
         async with published() as (reader, _):
             before = sockets()
-            await until(lambda: reader.source._reading)  # type: ignore[union-attr]
+            await until(lambda: reader.source._reading)
             with pytest.raises(FormatError, match=text):
-                await reader.source.open(change(await offer(*kinds, direction=direction)))  # type: ignore[union-attr]
+                await reader.source.open(change(await offer(*kinds, direction=direction)))
             assert sockets() == before
             assert not reader.items
         await no_tasks()
