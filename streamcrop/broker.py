@@ -1,4 +1,4 @@
-"""The connection to the MQTT broker; the only place that knows the MQTT client library.
+"""The connection to the MQTT broker, kept up.
 
 `Broker.run` connects, subscribes, hands incoming messages to their handlers, and does so again
 whenever the connection is lost. `Broker.publish` returns once the broker has taken a message
@@ -9,22 +9,18 @@ delivered at least once.
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
 import tenacity
-from paho.mqtt import client as mqtt
-from paho.mqtt.client import DISCONNECT, MQTT_ERR_SUCCESS
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 
+from streamcrop.client import CERTIFICATE, Client, Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.errors import BrokerRefusedError
 
 logger = logging.getLogger(__name__)
@@ -37,13 +33,10 @@ KEEPALIVE = 8
 CONNECT_TIMEOUT = 10
 _TRIES_ALONE = 3
 _GOODBYE = 0.5
-_JOINED_BYTES = 1 << 20
 FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
 _REFUSED = {134, 135, 138, 140, 4, 5}
-# As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
-_CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 # Unsupported protocol version, in both.
 _WRONG_VERSION = {132, 1}
 
@@ -77,153 +70,6 @@ class Will:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to publish."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-    content_type: str = ""
-    user_properties: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def packet_bytes(self) -> int:
-        """An upper bound of its MQTT packet's size."""
-        return len(self.payload) + len(self.topic.encode()) + len(self.pack()) + 16
-
-    def pack(self) -> bytes:
-        """Its properties (MQTT 5, 3.3.2.3); what paho asks of them, whose own class is slow."""
-        packed = b"\x03" + _text(self.content_type) if self.content_type else b""
-        for key, value in self.user_properties:
-            packed += b"\x26" + _text(key) + _text(value)
-        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]  # paho's
-        return length + packed
-
-
-def _text(value: str) -> bytes:
-    """A UTF-8 encoded string (MQTT 5, 1.5.4)."""
-    encoded = value.encode()
-    return len(encoded).to_bytes(2, "big") + encoded
-
-
-class PacketTooLargeError(Exception):
-    """The broker announced that it takes no packet of this size."""
-
-
-class PacketRefusedError(Exception):
-    """The broker will not take this message: it says so, or hangs up whenever it gets it."""
-
-
-class _Client(aiomqtt.Client):
-    """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
-
-    max_packet: int | None = None
-    numbers = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sent: dict[int, asyncio.Future[bool]] = {}
-        self._unwritten: list[asyncio.Future[bool]] = []
-        self._client.on_log = self._on_log
-        self._client.loop_write = self._write  # type: ignore[method-assign]  # aiomqtt calls it
-
-    def send(self, message: Outgoing) -> "asyncio.Future[bool]":
-        """Send a message; false if the connection was lost before it was acknowledged.
-
-        The future may also hold a `PacketRefusedError`, if the broker says so.
-        """
-        # Not aiomqtt's own `publish`, which neither looks at the answer nor notices the end of
-        # the connection, and costs as much as a crop's JPEG.
-        info = self._client.publish(
-            message.topic,
-            message.payload,
-            message.qos,
-            message.retain,
-            message,  # type: ignore[arg-type]  # paho packs it, and does nothing else with it
-        )
-        loop = asyncio.get_running_loop()
-        sent: asyncio.Future[bool] = loop.create_future()
-        if info.rc == MQTT_ERR_SUCCESS and message.qos:
-            self._sent[info.mid] = sent
-        elif info.rc == MQTT_ERR_SUCCESS:
-            self._unwritten.append(sent)
-        else:
-            # The reader is about to notice that the connection is gone.
-            loop.call_later(FIRST_DELAY, _lost, sent)
-        return sent
-
-    def takes(self, message: Outgoing) -> bool:
-        """Whether the broker takes packets of this size."""
-        return self.max_packet is None or message.packet_bytes <= self.max_packet
-
-    def give_up(self) -> None:
-        """Let `send` say of all that is on its way that the connection was lost."""
-        for sent in (*self._sent.values(), *self._unwritten):
-            _lost(sent)
-
-    def _write(self) -> MQTTErrorCode:
-        """What paho's `loop_write` does, with one call of the system for many small packets.
-
-        paho makes one for each, and five objects more at QoS 0 to say that it is written: together
-        a third of what publishing a crop costs (2026-11-28).
-        """
-        waiting = self._client._out_packet  # noqa: SLF001  # there is no other way in
-        if len(waiting) > 1:
-            joined, nbytes = [], 0
-            # What follows a goodbye is another connection's.
-            while waiting and waiting[0]["command"] != DISCONNECT and nbytes < _JOINED_BYTES:
-                packet = waiting.popleft()
-                joined.append(memoryview(packet["packet"])[packet["pos"] :])
-                nbytes += packet["to_process"]
-            if joined:
-                data = b"".join(joined)
-                # Of no kind behind which paho would do anything.
-                whole = {"command": 0, "mid": 0, "qos": 0, "pos": 0, "info": None}
-                waiting.appendleft({**whole, "packet": data, "to_process": nbytes})  # type: ignore[typeddict-item]  # it is whole
-        done = mqtt.Client.loop_write(self._client)
-        if not waiting:
-            written, self._unwritten = self._unwritten, []
-            for sent in written:
-                if not sent.done():
-                    sent.set_result(True)
-        return done
-
-    def _on_publish(self, *answer: Any) -> None:
-        _, _, mid, reason_code, _ = answer
-        sent = self._sent.pop(mid, None)
-        if sent is None or sent.done():
-            # Nobody waits for it any more.
-            return
-        if reason_code.is_failure:
-            sent.set_exception(PacketRefusedError(str(reason_code)))
-        else:
-            sent.set_result(True)
-
-    def _on_log(self, *log: Any) -> None:
-        # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.
-        if _CERTIFICATE.search(log[-1]) and not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError(log[-1]))
-
-    def _on_connect(self, *answer: Any) -> None:
-        # Each packet would be formatted for it, with its properties.
-        self._client.on_log = None
-        properties = answer[-1]
-        self.max_packet = getattr(properties, "MaximumPacketSize", None)
-        self.numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", True))
-        # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
-        # has no public way to change that once connected.
-        window = getattr(properties, "ReceiveMaximum", 65_535)
-        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
-        super()._on_connect(*answer)
-
-
-def _lost(sent: "asyncio.Future[bool]") -> None:
-    if not sent.done():
-        sent.set_result(False)
-
-
 class Broker:
     """A connection that is kept up.
 
@@ -250,7 +96,7 @@ class Broker:
         self._max_inflight = max_inflight
         self._on_change = on_change
         self._handlers: dict[str, list[Handler]] = {}
-        self._client: _Client | None = None
+        self._client: Client | None = None
         self._up = asyncio.Event()
         self._version = "3.1.1" if address.protocol == "3.1.1" else "5"
         self._proved = False
@@ -356,7 +202,7 @@ class Broker:
             raise PacketTooLargeError(message.topic)
         return await client.send(message)
 
-    async def _serve(self, client: _Client) -> None:
+    async def _serve(self, client: Client) -> None:
         await self._subscribe(client)
         self._client, self._proved = client, True
         self._up.set()
@@ -372,7 +218,7 @@ class Broker:
             # The reader of the next message must not keep this one.
             del message, payload
 
-    async def _subscribe(self, client: _Client) -> None:
+    async def _subscribe(self, client: Client) -> None:
         """Subscribe to each topic by a number of its own.
 
         Where topics overlap, a broker may send a message once for each (MQTT 5, 3.3.4); without
@@ -386,14 +232,14 @@ class Broker:
             await client.subscribe(topic, 1, properties=properties)
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_Client]:
+    async def _connection(self) -> AsyncIterator[Client]:
         """Connect, again and again with growing delays, and disconnect at the end."""
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(aiomqtt.MqttError),
             wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
             + tenacity.wait_random(0, FIRST_DELAY),
         )
-        client: _Client = await attempts(self._connect)
+        client: Client = await attempts(self._connect)
         logger.info("%s: connected to the broker with MQTT %s", self._name, self._version)
         try:
             yield client
@@ -403,7 +249,7 @@ class Broker:
                 async with asyncio.timeout(_GOODBYE):
                     await client.__aexit__(None, None, None)
 
-    async def _connect(self) -> _Client:
+    async def _connect(self) -> Client:
         client = self._new_client()
         try:
             await client.__aenter__()
@@ -416,7 +262,7 @@ class Broker:
         """Give up, try the other version, or say that we try again."""
         code = getattr(error, "rc", None)
         code = getattr(code, "value", code)
-        if code in _REFUSED or _CERTIFICATE.search(str(error)):
+        if code in _REFUSED or CERTIFICATE.search(str(error)):
             raise _refused(self.address, error)
         host = f"{self.address.host}:{self.address.port}"
         logger.warning("%s: no connection to %s: %s; trying again", self._name, host, error)
@@ -425,13 +271,13 @@ class Broker:
         if self.address.protocol == "auto" and (silent or code in _WRONG_VERSION):
             self._version = "3.1.1" if self._version == "5" else "5"
 
-    def _new_client(self) -> _Client:
+    def _new_client(self) -> Client:
         """A new one for each connection: an old one would send its old messages again itself."""
         address = self.address
         will = None
         if self._will:
             will = aiomqtt.Will(self._will.topic, self._will.payload, 1, retain=True)
-        client = _Client(
+        client = Client(
             address.host,
             address.port,
             username=address.username,

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import msgspec
 
-from streamcrop.broker import Broker, Outgoing
+from streamcrop.broker import Broker
+from streamcrop.client import Outgoing
 from streamcrop.core.values import Frame, Message
 from streamcrop.formats.times import rfc3339
 

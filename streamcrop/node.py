@@ -13,14 +13,8 @@ from typing import Any
 import cv2
 import msgspec
 
-from streamcrop.broker import (
-    Address,
-    Broker,
-    Outgoing,
-    PacketRefusedError,
-    PacketTooLargeError,
-    Will,
-)
+from streamcrop.broker import Address, Broker, Will
+from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.config import Config
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from streamcrop import config
-from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
+from streamcrop.broker import Broker
+from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Frame
 from streamcrop.formats.events import MODES, Event
 from streamcrop.keys import media_time

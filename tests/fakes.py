@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from streamcrop.broker import Handler, Outgoing, PacketTooLargeError
+from streamcrop.broker import Handler
+from streamcrop.client import Outgoing, PacketTooLargeError
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
 

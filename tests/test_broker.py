@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 from fakes import until
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from peers import Mosquitto
 
-from streamcrop.broker import (
-    Address,
-    Broker,
-    Outgoing,
-    PacketRefusedError,
-    PacketTooLargeError,
-    tls_context,
-)
+from streamcrop.broker import Address, Broker, tls_context
+from streamcrop.client import Outgoing
 from streamcrop.demo.brokers import embedded_broker
 from streamcrop.errors import BrokerRefusedError
 
@@ -169,53 +161,6 @@ def test_a_message_whose_answer_does_not_come(broker: Mosquitto) -> None:
     assert changes == [True, False, True, False]
 
 
-@pytest.mark.parametrize(
-    ("content_type", "user_properties"),
-    [
-        ("", []),
-        ("image/jpeg", []),
-        ("", [("key", "")]),
-        ("image/jpeg", [("key", "one"), ("key", "zwölf 😀"), ("long", "x" * 65_535)]),
-    ],
-)
-def test_properties_are_packed_as_paho_does(
-    content_type: str, user_properties: list[tuple[str, str]]
-) -> None:
-    """Their bytes are those of paho's own class, and the packet's bound lies above its size."""
-    theirs = Properties(PacketTypes.PUBLISH)
-    if content_type:
-        theirs.ContentType = content_type
-    if user_properties:
-        theirs.UserProperty = user_properties
-    message = Outgoing("a", b"data", content_type=content_type, user_properties=user_properties)
-    assert message.pack() == theirs.pack()
-    # Fixed header, topic with its length, packet ID, properties, payload.
-    assert message.packet_bytes >= 5 + 3 + 2 + len(theirs.pack()) + 4
-
-
-def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
-    """A refusal and a packet beyond the announced size are errors; the connection stays up."""
-    rules = tmp_path / "acl"
-    rules.write_text("topic readwrite open/#\n")
-    peer = Mosquitto(tmp_path, "max_packet_size 2000", f"acl_file {rules}")
-    changes: list[bool] = []
-
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", peer.port), name="test", on_change=changes.append)
-        async with running(node):
-            with pytest.raises(PacketRefusedError):
-                await node.publish(Outgoing("closed/a", b""))
-            with pytest.raises(PacketTooLargeError):
-                await node.publish(Outgoing("open/a", bytes(2000)))
-            await node.publish(Outgoing("open/a", bytes(1000), user_properties=[("key", "value")]))
-
-    try:
-        asyncio.run(main())
-    finally:
-        peer.kill()
-    assert changes == [True, False]
-
-
 def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that does not know MQTT 5 is met with 3.1.1, unless 5 is asked for."""
     monkeypatch.setattr("streamcrop.broker.CONNECT_TIMEOUT", 2)
@@ -226,51 +171,6 @@ def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
             async with running(node):
                 assert node.version == "3.1.1"
                 await node.publish(Outgoing("a", b"", content_type="text/plain"))
-
-    asyncio.run(main())
-
-
-def test_a_burst_is_written_at_once_and_in_order(broker: Mosquitto) -> None:
-    """Of every QoS and size, more than the system takes at a time: all arrive, each future ends."""
-    arrived: list[int] = []
-
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test", max_inflight=1000)
-        node.subscribe("here", lambda payload, _: arrived.append(int(payload.rstrip(b"."))))
-        async with running(node):
-            for begin in (0, 400):
-                numbers = range(begin, begin + 400)
-                payloads = [b"%d" % n + bytes([46]) * (n % 7 * 4_000) for n in numbers]
-                ends = [
-                    node.begin(Outgoing("here", text, qos=n % 2))
-                    for n, text in zip(numbers, payloads, strict=True)
-                ]
-                assert await asyncio.gather(*ends) == [True] * 400
-                await until(lambda: len(arrived) == begin + 400)  # noqa: B023  # awaited here
-
-    asyncio.run(main())
-    for qos in (0, 1):
-        assert [n for n in arrived if n % 2 == qos] == list(range(qos, 800, 2))
-
-
-def test_what_was_not_written_when_the_connection_was_lost(broker: Mosquitto) -> None:
-    """A message of QoS 0 that the system did not take is known to be lost, and sent again."""
-    arrived: list[bytes] = []
-
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test")
-        node.subscribe("here", lambda payload, _: arrived.append(payload[:5]))
-        async with running(node):
-            broker.freeze()
-            # More than the buffers of both sides hold.
-            ends = [node.begin(Outgoing("here", b"large" + bytes(8 << 20), qos=0)) for _ in "123"]
-            await asyncio.wait(ends, timeout=0.5)
-            assert not ends[-1].done()
-            broker.kill()
-            broker.start()
-            assert await ends[-1] is False
-            await node.insist(Outgoing("here", b"again", qos=0))
-            await until(lambda: arrived == [b"again"])
 
     asyncio.run(main())
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop import config
-from streamcrop.broker import Broker, Outgoing
+from streamcrop.broker import Broker
+from streamcrop.client import Outgoing
 from streamcrop.formats.events import Received, read
 from streamcrop.node import address_of
 from streamcrop.queues import BoundedQueue

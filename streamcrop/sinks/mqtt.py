@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streamcrop.broker import Broker, Outgoing, PacketRefusedError, PacketTooLargeError
+from streamcrop.broker import Broker
+from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Reason
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fakes import FakeBroker, until
 
-from streamcrop.broker import Outgoing, PacketRefusedError
+from streamcrop.client import Outgoing, PacketRefusedError
 from streamcrop.core.values import Reason
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
 from streamcrop.sinks import mqtt
