@@ -29,8 +29,9 @@ from streamcrop.formats.events import (
 )
 from streamcrop.formats.images import ENCODINGS, encode
 
-# A part of a frame's events that is handed on before the rest is made.
-PART_BYTES = 16 << 20
+# A part of a frame's events that is handed on before the rest is made: so much is held in memory,
+# and for so long other streams wait that encode in the same thread.
+PART_BYTES, PART_CROPS = 16 << 20, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,7 @@ def render(
         limited: Whether metadata has to fit into an MQTT property.
 
     Returns:
-        The events, in one part as a rule; in several where a thousand large crops would not fit
-        into memory.
+        The events, in one part as a rule; in several where crops are many or large.
 
     Raises:
         CorruptError: If the frame turns out to be damaged.
@@ -125,7 +125,7 @@ def render(
                 continue
             metadata = crop_metadata(head, row, crop, limit=limit)
             part.add(_crop_event(frame, crop, row, data, metadata, style))
-            if part.nbytes > PART_BYTES:
+            if part.nbytes > PART_BYTES or len(part.events) >= PART_CROPS:
                 yield part
                 part = Rendered()
         described = [(crop, rows[crop.index]) for crop in crops]

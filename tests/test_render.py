@@ -171,10 +171,11 @@ def test_crops_that_cannot_be_encoded() -> None:
     assert len(json.loads(part.events[-1].data)["crops"]) == 2
 
 
-def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many large crops come in parts, so that they need not be in memory together."""
+@pytest.mark.parametrize(("limit", "value"), [("PART_BYTES", 10_000), ("PART_CROPS", 1)])
+def test_parts(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    """Large crops and many come in parts: they need not be in memory together, nor others wait."""
     module = sys.modules["streamcrop.render"]
-    monkeypatch.setattr(module, "PART_BYTES", 10_000)
+    monkeypatch.setattr(module, limit, value)
     image = picture((200, 100))
     box = {"x": 100, "y": 50, "width": 150, "height": 80}
     style = Style(("edge", "gate"), CropOptions(), encoding="png")
@@ -186,9 +187,10 @@ def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [part.last for part in parts] == [False] * 7 + [True]
     for part in parts:
         assert part.nbytes == sum(event.nbytes for event in part.events)
-    whole = rendered(*[box] * 7, 7, image=image, style=STYLE)
+    monkeypatch.undo()
+    (whole,) = rendered(*[box] * 7, 7, image=image, style=STYLE)
     assert [part.refused.total() for part in parts] == [1] + [0] * 7
-    assert json.loads(whole[-1].events[-1].data) == json.loads(parts[-1].events[-1].data)
+    assert json.loads(whole.events[-1].data) == json.loads(parts[-1].events[-1].data)
 
 
 @pytest.mark.parametrize("limited", [True, False])
