@@ -6,6 +6,7 @@ This module and `streamcrop.broker` alone know the MQTT client library.
 import asyncio
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import aiomqtt
@@ -40,9 +41,10 @@ class Outgoing:
 
     def pack(self) -> bytes:
         """Its properties (MQTT 5, 3.3.2.3); what paho asks of them, whose own class is slow."""
-        packed = b"\x03" + _text(self.content_type) if self.content_type else b""
+        parts = [b"\x03", _name(self.content_type)] if self.content_type else []
         for key, value in self.user_properties:
-            packed += b"\x26" + _text(key) + _text(value)
+            parts += b"\x26", _name(key), _text(value)
+        packed = b"".join(parts)
         length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]  # paho's
         return length + packed
 
@@ -51,6 +53,10 @@ def _text(value: str) -> bytes:
     """A UTF-8 encoded string (MQTT 5, 1.5.4)."""
     encoded = value.encode()
     return len(encoded).to_bytes(2, "big") + encoded
+
+
+# Of what we write ourselves, and again and again.
+_name = cache(_text)
 
 
 class PacketTooLargeError(Exception):
