@@ -1,7 +1,7 @@
 """`cut`: one frame and its instances become crops."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +39,13 @@ class Original:
 
     Attributes:
         pixels: The image.
+        xyxy: ``(n, 4)``, the boxes of all detections in it.
         lineage: The chain of images that ends with this one.
         describe: Builds `Crop.detections`.
     """
 
     pixels: Pixels
+    xyxy: npt.NDArray[Any]
     lineage: Lineage
     options: CropOptions
     describe: "Callable[[Crop], sv.Detections] | None" = None
@@ -71,14 +73,12 @@ class Crop:
         detection_id: Of the detection it was cut for.
         index: The row of the detections it came from.
         box: The half-open integer box ``(x_min, y_min, x_max, y_max)`` in the image.
-        xyxy: ``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped.
         original: The image it was cut from.
     """
 
     detection_id: str
     index: int
     box: Corners
-    xyxy: npt.NDArray[Any]
     original: Original
     _mask: Mask | None = None  # a Patch is already cut to the box
 
@@ -103,6 +103,12 @@ class Crop:
         """All images from the root to this crop, root first; the crop's entry has its ID."""
         entry = LineageEntry(self.detection_id, self.origin, *self.resolution_wh)
         return Lineage((*self.original.lineage, entry))
+
+    @_lazy
+    def xyxy(self) -> npt.NDArray[Any]:
+        """``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped."""
+        [moved] = move_xyxy(self.original.xyxy[self.index, None], [self.origin])
+        return cast("npt.NDArray[Any]", moved)
 
     @_lazy
     def pixels(self) -> Pixels:
@@ -214,20 +220,18 @@ def cut(
         lineage = Lineage([LineageEntry("image", None, *resolution_wh)])
     boxes, refused = slices(instances.xyxy, resolution_wh)
     refused |= instances.refused
-    moved = move_xyxy(instances.xyxy, [box[:2] for box in boxes])
     masks = instances.masks or [None] * len(boxes)
-    original = Original(pixels, lineage, options, describe)
+    original = Original(pixels, instances.xyxy.copy(), lineage, options, describe)
     crops = [
         Crop(
             instances.detection_id[index],
             index,
             box,
-            xyxy,
             original,
             # A crop must not hold the whole frame's mask.
             mask.cut(box) if isinstance(mask, Patch) else mask,
         )
-        for index, (box, xyxy, mask) in enumerate(zip(boxes, moved, masks, strict=True))
+        for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
         if index not in refused
     ]
     return crops, sorted(refused.items())
