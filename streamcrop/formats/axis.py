@@ -8,6 +8,7 @@ Two forms, by the vendor's documentation of AXIS Scene Metadata (Analytics Data 
 * Boxes: ``bounding_box`` with ``left top right bottom`` from 0 to 1, from the top left corner.
 * Image size: none is needed.
 
+The beta form also stands inside ``data``, as the documentation of the metadata broker shows it.
 Object tracks and object snapshots are no frames. An observation of the beta form has a time of its
 own; one that is not the frame's speaks of another picture, from which nothing can be cut here.
 """
@@ -75,6 +76,8 @@ def decode(payload: bytes) -> Message:
 
 def _frame(found: Any) -> tuple[str, list[Any]]:
     """Its time and its objects; of version 1, one without objects has no list of them."""
+    if isinstance(found, dict) and "data" in found:
+        found = found["data"]
     if isinstance(found, dict) and "frame" in found:
         beta = msgspec.convert(found["frame"], _Beta)
         return beta.timestamp, beta.observations

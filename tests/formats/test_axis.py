@@ -71,6 +71,12 @@ def test_beta() -> None:
     }
 
 
+def test_an_envelope() -> None:
+    """As the documentation of the cameras' metadata broker shows a frame of the beta form."""
+    enveloped = b'{"data": %b}' % beta(CAR)
+    assert read(enveloped).rows == read(beta(CAR)).rows
+
+
 def test_version_1() -> None:
     """The same with the names of version 1."""
     found = read(frame(PERSON, track_events=[{"type": "TrackEnded", "object_track_id": "a"}]))
