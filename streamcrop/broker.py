@@ -21,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from streamcrop.client import CERTIFICATE, Client, Outgoing, PacketRefusedError, PacketTooLargeError
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,9 @@ class Broker:
         max_inflight: int = 64,
         on_change: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        if address.tls:
+            # Now, not when the node runs already.
+            tls_context(address)
         self.address = address
         self._name = name
         self._will = will
@@ -305,7 +308,7 @@ def tls_context(address: Address) -> ssl.SSLContext:
     """What to trust and what to show.
 
     Raises:
-        BrokerRefusedError: If a file cannot be read or is no certificate.
+        ConfigError: If a file cannot be read or is no certificate.
     """
     what = f"broker.ca {address.ca}"
     try:
@@ -317,7 +320,7 @@ def tls_context(address: Address) -> ssl.SSLContext:
             # With a password OpenSSL does not ask for one at the terminal.
             context.load_cert_chain(address.cert, address.key, "")
     except OSError as error:
-        raise BrokerRefusedError(f"{what} cannot be used: {error}") from None
+        raise ConfigError(f"{what} cannot be used: {error}") from None
     return context
 
 

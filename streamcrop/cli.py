@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,6 +99,11 @@ def check(path: str) -> None:
         mode, why = stream.decoding
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
         click.echo(f"{name}: decodes {mode}: {why}")
+        if stream.caveat:
+            click.echo(f"{name}: warning: {stream.caveat}")
+        if stream.source.scheme in {"whip", "whep"} and not find_spec("aiortc"):
+            cure = "pip install 'streamcrop[webrtc]'"
+            click.echo(f"{name}: warning: WebRTC is not installed here: {cure}")
         if hwaccel := stream.source.hwaccel:
             without = lacking(hwaccel)
             where = f"in software: {without}" if without else f"on {hwaccel} if it can be opened"

@@ -5,7 +5,7 @@ import re
 import socket
 import string
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from streamcrop.formats import DETECTION_FORMATS
 
 TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
 # By scheme: what a source is called, and the keys that it provides without a tap.
+# Those that are to be trusted first.
+PairingKey = Literal["frame_id", "sei", "utc", "pts", "arrival"]
 SOURCES = {
     "": ("file", {"frame_id", "sei", "pts"}),
     "file": ("file", {"frame_id", "sei", "pts"}),
@@ -228,7 +230,7 @@ class Detections(_Section):
 class Pairing(_Section):
     """How frame and message agree on a frame."""
 
-    key: Literal["frame_id", "sei", "utc", "pts", "arrival"] = "frame_id"
+    key: PairingKey = "frame_id"
     tolerance: Positive | None = None
     sei_uuid: UUID | None = None
     max_wait: Positive = 2.0
@@ -282,6 +284,18 @@ class Stream(_Section):
     def lossless(self) -> bool:
         """Whether frames wait for room rather than being dropped."""
         return self.source.is_file and not self.source.realtime
+
+    @property
+    def caveat(self) -> str | None:
+        """What is to be known of the pairing key; None: it is to be trusted."""
+        if self.pairing.key == "arrival":
+            return "arrival is a guess: a crop may be of a neighbouring frame"
+        if self.pairing.key == "pts" and not self.source.is_file:
+            return (
+                "two readers of a camera count media time each from its own beginning: with pts "
+                "crops will be of other frames, unless one reader hands its frames on to the other"
+            )
+        return None
 
     @property
     def decoding(self) -> tuple[Literal["auto", "eager", "lazy"], str]:
@@ -372,6 +386,9 @@ def parse(text: str) -> Config:
             raise ConfigError(f"$.streams: {name!r:.80} is not 1 to 256 letters, digits, _ or -")
         config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
         _check_stream(config.streams[name], f"$.streams.{name}")
+        if (config.streams[name].output.envelope, config.broker.protocol) == ("binary", "3.1.1"):
+            what = "binary needs MQTT 5, and broker.protocol is 3.1.1: use auto"
+            raise ConfigError(f"$.streams.{name}.output.envelope: {what}")
     _at("$.broker.url", config.broker.address)
     for name, part in (("broker", config.broker), ("http", config.http)):
         if (part.cert is None) != (part.key is None):
@@ -449,14 +466,18 @@ def check_key(stream: Stream) -> None:
     has = has | ({"frame_id"} if stream.tap else set())
     if key not in has:
         tap = "" if stream.tap else ", or add a tap, whose frames carry a frame_id"
-        msg = f"a {what} has no {key}: use {' or '.join(sorted(has & says) or has)}{tap}"
+        msg = f"a {what} has no {key}: use {_either(has & says or has)}{tap}"
         raise ValueError(msg)
     if key not in says:
         msg = (
             f"{stream.detections.format} messages say no {key}: use "
-            f"{' or '.join(sorted(has & says)) or 'another format'}"
+            f"{_either(has & says) or 'another format'}"
         )
         raise ValueError(msg)
+
+
+def _either(keys: set[str]) -> str:
+    return " or ".join(key for key in get_args(PairingKey) if key in keys)
 
 
 def check_decoding(stream: Stream) -> None:

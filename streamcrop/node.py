@@ -17,10 +17,11 @@ from streamcrop.broker import Address, Broker, Will
 from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.config import Config
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, ConfigError
 from streamcrop.explain import Question, topic_of
 from streamcrop.inputs import SOURCES
 from streamcrop.pipeline import Pipeline
+from streamcrop.sources import FrameSource
 from streamcrop.stats import LossReport
 
 logger = logging.getLogger(__name__)
@@ -70,10 +71,7 @@ class Node:
             max_inflight=sum(stream.output.max_inflight for stream in config.streams.values()) + 8,
             on_change=self._connection_changed,
         )
-        self._sources = {
-            name: SOURCES[stream.source.scheme](stream, self._broker)
-            for name, stream in config.streams.items()
-        }
+        self._sources = {name: self._source(name) for name in config.streams}
         self.pipelines = {
             name: Pipeline(
                 config.node,
@@ -89,6 +87,13 @@ class Node:
         self._stop = asyncio.Event()
         self._side_tasks: set[asyncio.Task[None]] = set()
         self.refused: BrokerRefusedError | None = None
+
+    def _source(self, name: str) -> FrameSource:
+        stream = self._config.streams[name]
+        try:
+            return SOURCES[stream.source.scheme](stream, self._broker)
+        except ConfigError as error:
+            raise ConfigError(f"$.streams.{name}.{error}") from None
 
     @property
     def ledger(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
 from streamcrop.core.values import Frame, Reason
@@ -11,6 +11,8 @@ from streamcrop.explain import History
 from streamcrop.formats.events import Event
 from streamcrop.render import Rendered
 from streamcrop.stats import Ledger
+
+T = TypeVar("T")
 
 # What is lost for these reasons while a stream ends is lost because it ends.
 _ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
@@ -36,13 +38,12 @@ class Outcomes:
         self._paired = f"paired by {paired_by}"
         self._expired = f"expired after {max_wait:g} s"
 
-    async def unless_ending(self, work: Awaitable[None]) -> None:
+    async def unless_ending(self, work: Awaitable[T]) -> T | None:
         """Wait for something that may never come, as long as the stream is not to end."""
         task, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
         try:
             await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
+            return await task if task.done() else None
         finally:
             task.cancel()
             ending.cancel()

@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
-from itertools import cycle
 from typing import Any, TypeVar
 
 from streamcrop import config
@@ -37,11 +36,9 @@ from streamcrop.tap import Tap
 
 T = TypeVar("T")
 
-# What encodes, for all streams: a thread a core. More would only take the interpreter from each
-# other, which cost eight streams on two cores a third of their frames (2026-11-28).
-_ENCODERS = cycle(
-    [ThreadPoolExecutor(1, thread_name_prefix="encode") for _ in os.sched_getaffinity(0)]
-)
+# What encodes, for all streams: as many threads as cores. More would only take the interpreter from
+# each other, which cost eight streams on two cores a third of their frames (2026-11-28).
+_ENCODERS = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="encode")
 
 
 class Pipeline:
@@ -88,7 +85,6 @@ class Pipeline:
             output.quality,
         )
         self._threads = ThreadPoolExecutor(3, thread_name_prefix=name)
-        self._encoder = next(_ENCODERS)
         self._taps: BoundedQueue[Frame] = BoundedQueue(
             max_items=STAGE_FRAMES,
             overflow="block" if lossless else "drop_oldest",
@@ -178,9 +174,11 @@ class Pipeline:
             except CorruptError:
                 self._not_shown(frame, Reason.CORRUPT)
                 continue
-            await self.outcomes.unless_ending(self.tap.publish(event))
-            if self._taps_first:
-                # Only now: a frame that no detector was shown would wait for nothing.
+            shown = await self.outcomes.unless_ending(self.tap.publish(event))
+            # Only now: a frame that no detector was shown would wait for nothing.
+            if self._taps_first and shown is False:
+                self.outcomes.frame_lost(frame, Reason.NOT_TAPPED)
+            elif self._taps_first:
                 await self._matching.frames.put(frame)
         self._matching.frames.close()
 
@@ -208,7 +206,7 @@ class Pipeline:
             # To decode takes its time, which is no other stream's.
             parts = _parts(cut) if frame.pixels.is_decoded else await self._in_thread(cut)
             while not last:
-                part = await self._in_thread(next, parts, threads=self._encoder)
+                part = await self._in_thread(next, parts, threads=_ENCODERS)
                 last = part.last
                 if not begun:
                     begun, left = True, part.made

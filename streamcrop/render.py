@@ -1,5 +1,6 @@
 """One paired frame becomes events. Pure, and the node's heavy work: it runs in a thread."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,9 +30,9 @@ from streamcrop.formats.events import (
 )
 from streamcrop.formats.images import ENCODINGS, encode
 
-# A part of a frame's events that is handed on before the rest is made: so much is held in memory,
-# and for so long other streams wait that encode in the same thread.
-PART_BYTES, PART_CROPS = 16 << 20, 32
+# A part of a frame's crops that is handed on before the rest is made: so much is held in memory,
+# and so long other streams wait.
+PART_CROPS, PART_PIXELS = 32, 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,6 @@ class Rendered:
         made: The number of crops, also of later parts; in the first part, else 0.
         refused: Predictions by reason; in the first part.
         encoding_failed: The number of crops without an event.
-        nbytes: What the events hold.
         last: Whether no part follows.
     """
 
@@ -73,13 +73,7 @@ class Rendered:
     made: int = 0
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
-    nbytes: int = 0
     last: bool = False
-
-    def add(self, event: Event) -> None:
-        """Add an event."""
-        self.events.append(event)
-        self.nbytes += event.nbytes
 
 
 def render(
@@ -115,7 +109,7 @@ def render(
     limit = MAX_PROPERTY_BYTES if limited else None
 
     def parts() -> Iterator[Rendered]:
-        part = Rendered([], len(crops) + len(refused), len(crops), reasons)
+        part, pixels = Rendered([], len(crops) + len(refused), len(crops), reasons), 0
         for crop in crops:
             row = rows[crop.index]
             try:
@@ -124,14 +118,15 @@ def render(
                 part.encoding_failed += 1
                 continue
             metadata = crop_metadata(head, row, crop, limit=limit)
-            part.add(_crop_event(frame, crop, row, data, metadata, style))
-            if part.nbytes > PART_BYTES or len(part.events) >= PART_CROPS:
+            part.events.append(_crop_event(frame, crop, row, data, metadata, style))
+            pixels += math.prod(crop.resolution_wh)
+            if pixels > PART_PIXELS or len(part.events) >= PART_CROPS:
                 yield part
-                part = Rendered()
+                part, pixels = Rendered(), 0
         described = [(crop, rows[crop.index]) for crop in crops]
         metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
         topic = f"streamcrop/{style.source[1]}/metadata"
-        part.add(Event(topic, metadata, "application/json", {}))
+        part.events.append(Event(topic, metadata, "application/json", {}))
         part.last = True
         yield part
 

@@ -63,8 +63,8 @@ class Tap:
         """A frame as detectors get it; takes its time, and so belongs into a thread."""
         return render_tap(frame, self._source, self._settings.longest_side, self._settings.quality)
 
-    async def publish(self, event: Event) -> None:
-        """Show a frame; waits while the broker is down."""
+    async def publish(self, event: Event) -> bool:
+        """Show a frame; waits while the broker is down. False if the broker does not take it."""
         packet = MODES[self._mode()](event)
         outgoing = Outgoing(
             event.topic,
@@ -75,6 +75,8 @@ class Tap:
         )
         try:
             await self._broker.publish(outgoing)
-            self.counts["published"] += 1
         except (PacketRefusedError, PacketTooLargeError):
             self.counts["too_large"] += 1
+            return False
+        self.counts["published"] += 1
+        return True

@@ -14,7 +14,7 @@ from peers import Mosquitto
 from streamcrop.broker import Address, Broker, tls_context
 from streamcrop.client import Outgoing
 from streamcrop.demo.brokers import embedded_broker
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, ConfigError
 
 STRANGER = {"cert": "stranger-cert", "key": "stranger-key"}
 
@@ -59,8 +59,8 @@ def test_a_tls_file_that_cannot_be_used_is_named(
     wrong = tmp_path / "wrong.pem"
     if content:
         wrong.write_text(content)
-    with pytest.raises(BrokerRefusedError, match=f"broker.{key} {wrong}"):
-        tls_context(replace(address, **{key: str(wrong)}))
+    with pytest.raises(ConfigError, match=f"broker.{key} {wrong}"):
+        Broker(replace(address, **{key: str(wrong)}), name="test")
 
 
 @pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])

@@ -103,3 +103,22 @@ def test_what_was_not_written_when_the_connection_was_lost(broker: Mosquitto) ->
             await until(lambda: arrived == [b"again"])
 
     asyncio.run(main())
+
+
+def test_qos_0_is_through_although_others_still_wait(broker: Mosquitto) -> None:
+    """A message ends when it is written, whatever came behind it meanwhile."""
+
+    async def main() -> None:
+        node = Broker(Address("127.0.0.1", broker.port), name="test", max_inflight=64)
+        async with node.opened():
+            small = node.begin(Outgoing("here", b"small", qos=0))
+            await asyncio.sleep(0)
+            broker.freeze()
+            # More than the buffers of both sides hold.
+            large = [node.begin(Outgoing("there", bytes(8 << 20))) for _ in "123"]
+            assert await asyncio.wait_for(small, 5) is True
+            assert not any(each.done() for each in large)
+            broker.thaw()
+            assert await asyncio.gather(*large) == [True] * 3
+
+    asyncio.run(main())

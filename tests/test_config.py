@@ -469,7 +469,8 @@ def test_keys_of_sources(url: str, keys: set[str]) -> None:
             continue
         found = error_of(yaml.safe_dump(tree))
         assert found.startswith("$.streams.gate.pairing.key: a ")
-        assert f"has no {key}: use {' or '.join(sorted(keys))}, or add a tap" in found
+        trusted = [each for each in ("frame_id", "sei", "utc", "pts", "arrival") if each in keys]
+        assert f"has no {key}: use {' or '.join(trusted)}, or add a tap" in found
         tree["streams"]["gate"]["tap"] = {}
         if key == "frame_id":
             assert parse(yaml.safe_dump(tree)).streams["gate"].pairing.key == key
@@ -645,3 +646,29 @@ def test_hardware_that_is_none(source: str, hwaccel: object, expected: str) -> N
     """Kinds that FFmpeg does not know are refused, and any where FFmpeg does not decode."""
     with pytest.raises(ConfigError, match=rf"^\$\.streams\.gate\.source\.hwaccel: .*{expected}"):
         config.parse(gate("source", value={"url": source, "hwaccel": hwaccel}))
+
+
+def test_binary_needs_mqtt_5() -> None:
+    """The older protocol has no user properties; `auto` finds the way that there is."""
+    tree = yaml.safe_load(gate("output", "envelope", value="binary"))
+    tree["broker"]["protocol"] = "3.1.1"
+    assert error_of(yaml.safe_dump(tree)).startswith("$.streams.gate.output.envelope: binary needs")
+    tree["broker"]["protocol"] = "5"
+    parse(yaml.safe_dump(tree))
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "caveat"),
+    [
+        ("rtsp://cam/stream", "arrival", "arrival is a guess"),
+        ("rtsp://cam/stream", "pts", "two readers"),
+        ("rtsp://cam/stream", "utc", None),
+        ("clip.mp4", "pts", None),
+    ],
+)
+def test_a_key_that_may_pair_with_another_frame(url: str, key: str, caveat: str | None) -> None:
+    """What `check` warns of."""
+    tree = yaml.safe_load(gate("source", "url", value=url))
+    tree["streams"]["gate"]["pairing"] = {"key": key}
+    found = parse(yaml.safe_dump(tree)).streams["gate"].caveat
+    assert found is None if caveat is None else caveat in found

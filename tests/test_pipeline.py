@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
-from itertools import repeat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -477,11 +476,25 @@ def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
     asyncio.run(main())
 
 
+def test_a_frame_that_the_broker_does_not_show_is_not_tapped() -> None:
+    """No detector can answer it, so it does not wait for an answer."""
+
+    async def main() -> None:
+        settings = stream(live=True, tap={}, pairing={"max_wait": 30})
+        async with running(ListSource([frame(0)]), settings) as run:
+            run.broker.max_packet = 10
+            rows = await run.end()
+            assert rows["frames"] == {"received": 1, "paired": 0, "dropped": {"not_tapped": 1}}
+            assert run.pipeline.tap.counts == {"too_large": 1}
+
+    asyncio.run(main())
+
+
 def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Streams that share a thread to encode in decode each in their own."""
-    monkeypatch.setattr("streamcrop.pipeline._ENCODERS", repeat(ThreadPoolExecutor(1)))
+    monkeypatch.setattr("streamcrop.pipeline._ENCODERS", ThreadPoolExecutor(1))
     looked, let = threading.Event(), threading.Event()
 
     class Undecoded(ArrayPixels):

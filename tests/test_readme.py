@@ -26,11 +26,13 @@ def test_the_library_example_runs() -> None:
     assert len(names["inner"].lineage) == 3
 
 
-def test_the_consumer_compiles_and_is_short() -> None:
-    """The consumer is valid Python of at most 15 lines."""
-    [example] = [text for text in blocks("python") if "aiomqtt" in text]
-    compile(example, "README.md", "exec")
-    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+def test_consumer_and_detector_compile_and_are_short() -> None:
+    """Both are valid Python of at most 15 lines."""
+    examples = [text for text in blocks("python") if "aiomqtt" in text]
+    assert len(examples) == 2
+    for example in examples:
+        compile(example, "README.md", "exec")
+        assert len([line for line in example.splitlines() if line.strip()]) <= 15
 
 
 def test_the_configuration_loads() -> None:

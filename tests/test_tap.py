@@ -56,9 +56,9 @@ def test_what_is_shown() -> None:
     shown = tap(config.Tap(longest_side=16), broker)
 
     async def main() -> None:
-        await shown.publish(shown.render(replace(frame("a-1"), epoch="a")))
+        assert await shown.publish(shown.render(replace(frame("a-1"), epoch="a")))
         broker.max_packet = 10
-        await shown.publish(shown.render(frame("a-2")))
+        assert not await shown.publish(shown.render(frame("a-2")))
 
     asyncio.run(main())
     [message] = broker.published

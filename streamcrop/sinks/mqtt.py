@@ -40,6 +40,7 @@ class MqttSink:
         self._sending: dict[asyncio.Future[Any], tuple[Event, Outgoing]] = {}
         self._bytes = 0
         self._room = asyncio.Event()
+        self._given_up = False
 
     @property
     def mode(self) -> str:
@@ -67,6 +68,7 @@ class MqttSink:
 
     async def abort(self) -> None:
         """Give up what is not acknowledged."""
+        self._given_up = True
         for sending in tuple(self._sending):
             sending.cancel()
         await self.drain()
@@ -96,6 +98,8 @@ class MqttSink:
             reason = Reason.NOT_ACKNOWLEDGED
         elif isinstance(sending.exception(), PacketTooLargeError):
             reason = Reason.TOO_LARGE
+        elif sending.result() is False and self._given_up:
+            reason = Reason.NOT_ACKNOWLEDGED
         elif sending.result() is False:
             self._send(asyncio.ensure_future(self._broker.insist(outgoing)), event, outgoing)
             return

@@ -143,7 +143,9 @@ class LazyPixels:
         return self._pixels().resized(resolution_wh)
 
     def _pixels(self) -> Pixels:
-        pixels = self._decoder.pixels_of(self)
+        # Without waiting for what is decoded meanwhile, where that can be.
+        pixels = self.decoded or self._decoder.pixels_of(self)
+        self._decoder.look(self)
         if self._resolution_wh not in {None, pixels.resolution_wh}:
             raise CorruptError("the picture has another size than its parameter sets say")
         return pixels
@@ -231,15 +233,19 @@ class Decoder:
         """``(width, height)`` of the last picture with a group's parameter sets, if that is it."""
         return None if self._scattered else self._sizes.get(group.parameters)
 
+    def look(self, wanted: LazyPixels) -> None:
+        """Take note that somebody looks at a picture."""
+        self._looked = max(self._looked, wanted.group.first + wanted.index)
+        self._looked_at = time.monotonic()
+
     def pixels_of(self, wanted: LazyPixels) -> Pixels:
         """The picture.
 
         Raises:
             CorruptError: If it is damaged or cannot be decoded any more.
         """
+        self.look(wanted)
         with self._lock:
-            self._looked = max(self._looked, wanted.group.first + wanted.index)
-            self._looked_at = time.monotonic()
             if not wanted.decoded and not wanted.corrupt:
                 self._decode(wanted)
             if wanted.decoded:

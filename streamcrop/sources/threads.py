@@ -90,8 +90,9 @@ class Threaded:
                 for item in self._source:
                     room = self._room_for(item)
                     if not room.acquire(blocking=False):
-                        # A stream so fast cannot wait until it is fetched again.
-                        loop.call_soon_threadsafe(self._more.set)
+                        if self._polls:
+                            # A stream so fast cannot wait until it is fetched again.
+                            loop.call_soon_threadsafe(self._more.set)
                         room.acquire()
                     if self._left:
                         return

@@ -62,6 +62,31 @@ def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> Non
     asyncio.run(main())
 
 
+def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
+    """The end of the connection and of the stream may come together."""
+
+    class Losing(FakeBroker):
+        lost: asyncio.Future[Any]
+
+        def begin(self, _: Outgoing) -> asyncio.Future[Any]:
+            self.lost = asyncio.get_running_loop().create_future()
+            return self.lost
+
+        async def insist(self, message: Outgoing) -> None:
+            raise AssertionError(message)
+
+    async def main() -> None:
+        broker = Losing()
+        sink, ends = make(broker)
+        await sink.put(event("lost"))
+        broker.lost.set_result(False)
+        async with asyncio.timeout(5):
+            await sink.abort()
+        assert ends == [("lost", Reason.NOT_ACKNOWLEDGED)]
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("sizes", "fit"),
     [([1] * 5, 3), ([60, 60], 1), ([30, 60, 30], 2), ([500, 1], 1)],
