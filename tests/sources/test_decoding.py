@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from peers import number_in, numbered, numbered_clip, write_clip
 
 from streamcrop.core.pixels import YuvPixels
-from streamcrop.core.values import Pixels
+from streamcrop.core.values import Bgr, Pixels
 from streamcrop.errors import CorruptError
 from streamcrop.formats.nal import units
 from streamcrop.sources import decoding
@@ -214,6 +214,25 @@ def test_an_mjpeg_picture_needs_no_other(clips: dict[str, Path]) -> None:
     for at in (40, 3, 20):
         assert number_in(pictures[at].bgr()) == at
     assert stream.counting.packets == 3
+
+
+def test_a_picture_that_is_decoded_is_there_while_another_one_is_being_decoded(
+    clips: dict[str, Path],
+) -> None:
+    """Who looks at it does not wait, and is noted."""
+    stream = Stream(clips["camera"])
+    [first, *_] = stream.add_all()
+    assert not first.is_decoded
+    before = first.bgr()
+    assert first.is_decoded
+    stream.decoder._looked_at = 0
+    found: list[Bgr] = []
+    with stream.decoder._lock:
+        looking = threading.Thread(target=lambda: found.append(first.bgr()), daemon=True)
+        looking.start()
+        looking.join(10)
+    assert np.array_equal(found[0], before)
+    assert not first.is_idle
 
 
 def test_memory_is_what_packets_hold(clips: dict[str, Path]) -> None:
