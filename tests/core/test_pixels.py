@@ -454,3 +454,10 @@ def test_a_smaller_picture_is_the_mean_of_what_it_covers(
         plane = plane[: rows * block, : columns * block].astype(float)
         exact = plane.reshape(rows, block, columns, block).mean((1, 3))
         assert np.abs(getattr(small, name) - exact).max() <= bound
+
+
+def test_what_is_in_memory_takes_no_decoding() -> None:
+    """Neither kind has to be waited for."""
+    grey = np.full((2, 2), 128, np.uint8)
+    assert ArrayPixels(grey).is_decoded
+    assert YuvPixels(grey, grey[:1, :1], grey[:1, :1]).is_decoded
