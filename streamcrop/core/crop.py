@@ -1,7 +1,7 @@
 """`cut`: one frame and its instances become crops."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -107,8 +107,7 @@ class Crop:
     @_lazy
     def xyxy(self) -> npt.NDArray[Any]:
         """``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped."""
-        [moved] = move_xyxy(self.original.xyxy[self.index, None], [self.origin])
-        return cast("npt.NDArray[Any]", moved)
+        return move_xyxy(self.original.xyxy[self.index], self.origin)
 
     @_lazy
     def pixels(self) -> Pixels:

@@ -4,7 +4,6 @@ Everything moves by the same whole-pixel origin and is neither rounded nor clipp
 is exact: coordinates that are multiples of 1/1024 come back bit for bit.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,15 +34,15 @@ def move_xy(points: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[An
     return moved
 
 
-def move_xyxy(xyxy: npt.NDArray[Any], origins: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
-    """Move ``(n, 4)`` boxes, each into a crop that begins at its own origin; as `move_xy` else.
+def move_xyxy(xyxy: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[Any]:
+    """Move a box, shape ``(4,)``, into a crop that begins at ``origin``; as `move_xy` else.
 
     Example:
-        >>> move_xyxy(np.array([[3, 4, 9, 8]]), [(3, 5)]).tolist()
-        [[0, -1, 6, 3]]
+        >>> move_xyxy(np.array([3, 4, 9, 8]), (3, 5)).tolist()
+        [0, -1, 6, 3]
     """
-    corners: npt.NDArray[Any] = xyxy.reshape(-1, 2, 2) - np.array(origins, int).reshape(-1, 1, 2)
-    return corners.reshape(-1, 4)
+    moved: npt.NDArray[Any] = xyxy - np.array(origin * 2)
+    return moved
 
 
 def nearest(source: int, target: int, start: int, stop: int) -> npt.NDArray[np.intp]:
