@@ -102,6 +102,7 @@ class Client(aiomqtt.Client):
             self._sent[info.mid] = sent
         elif info.rc == MQTT_ERR_SUCCESS:
             self._unwritten.add(sent)
+            # The last one, for nothing is written before the loop's next turn.
             self._waiting[-1]["sent"] = sent
         else:
             # The reader is about to notice that the connection is gone.

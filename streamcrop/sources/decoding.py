@@ -143,9 +143,9 @@ class LazyPixels:
         return self._pixels().resized(resolution_wh)
 
     def _pixels(self) -> Pixels:
+        self._decoder.look(self)
         # Without waiting for what is decoded meanwhile, where that can be.
         pixels = self.decoded or self._decoder.pixels_of(self)
-        self._decoder.look(self)
         if self._resolution_wh not in {None, pixels.resolution_wh}:
             raise CorruptError("the picture has another size than its parameter sets say")
         return pixels
@@ -244,7 +244,6 @@ class Decoder:
         Raises:
             CorruptError: If it is damaged or cannot be decoded any more.
         """
-        self.look(wanted)
         with self._lock:
             if not wanted.decoded and not wanted.corrupt:
                 self._decode(wanted)
