@@ -274,6 +274,7 @@ class Node:
             "node": self._config.node,
             "ledger": pipeline.outcomes.ledger.as_json(),
             **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),
+            **({"notes": notes} if (notes := pipeline.outcomes.notes.as_json()) else {}),
         }
         return Outgoing(
             f"streamcrop/{name}/status",

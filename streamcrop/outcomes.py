@@ -9,6 +9,7 @@ from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import SinkError, SourceError
 from streamcrop.explain import History
 from streamcrop.formats.events import Event
+from streamcrop.notes import Notes
 from streamcrop.render import Rendered
 from streamcrop.stats import Ledger
 
@@ -24,15 +25,18 @@ class Outcomes:
     Args:
         paired_by: The pairing key's name.
         max_wait: For the story of a frame that expired.
+        stream: The stream's name, for the log.
 
     Attributes:
+        notes: What people ought to know of the stream.
         failure: Why the stream failed for good, or None.
         ending: Is set once the stream is to end.
     """
 
-    def __init__(self, paired_by: str, max_wait: float) -> None:
+    def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
         self.ledger = Ledger()
         self.history = History()
+        self.notes = Notes(stream)
         self.failure: SourceError | SinkError | None = None
         self.ending = asyncio.Event()
         self._paired = f"paired by {paired_by}"

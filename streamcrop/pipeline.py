@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from streamcrop import config
 from streamcrop.broker import Broker
-from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import CorruptError, SinkError, SourceError
 from streamcrop.formats.images import ENCODINGS
 from streamcrop.matching import STAGE_FRAMES, Matching, Pair
@@ -69,7 +69,7 @@ class Pipeline:
     ) -> None:
         output, lossless = settings.output, settings.lossless
         self.name = name
-        self.outcomes = Outcomes(settings.pairing.key, settings.pairing.max_wait)
+        self.outcomes = Outcomes(settings.pairing.key, settings.pairing.max_wait, stream=name)
         self._settings = settings
         self._source = source
         self._broker = broker
@@ -147,6 +147,9 @@ class Pipeline:
                 async for item in items:
                     if isinstance(item, Change):
                         self._on_change(item)
+                        continue
+                    if isinstance(item, Note):
+                        self.outcomes.notes.say(item.kind, item.text)
                         continue
                     self.outcomes.received(item)
                     if isinstance(item, Frame):

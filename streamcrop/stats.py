@@ -28,7 +28,7 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
         "received",
         "paired",
         _reasons(
-            "too_large malformed no_key queue_full duplicate late expired ambiguous "
+            "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
             "pairing_full closed failed"
         ),
     ),

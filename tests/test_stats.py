@@ -9,10 +9,10 @@ import pytest
 from streamcrop.core.values import Reason
 from streamcrop.stats import ROWS, Ledger, LossReport
 
-# design.md, section 5.
+# The README's table, held here a second time so that a new row is a decision.
 CLOSED_LIST = {
     "frames": "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed",
-    "messages": "too_large malformed no_key queue_full duplicate late expired ambiguous "
+    "messages": "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
     "pairing_full closed failed",
     "predictions": "malformed not_finite outside_frame bad_mask over_limit",
     "crops": "encoding_failed too_large not_acknowledged closed",

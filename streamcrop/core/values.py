@@ -38,6 +38,7 @@ class Reason(StrEnum):
     OVER_LIMIT = "over_limit"
     PAIRING_FULL = "pairing_full"
     QUEUE_FULL = "queue_full"
+    STALE = "stale"
     TOO_LARGE = "too_large"
 
 
@@ -132,6 +133,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a person ought to know of a stream; `streamcrop.notes` says it, seldom.
+
+    Attributes:
+        kind: What is alike has one kind, as ``malformed`` or ``no_sender_reports``.
+        text: A sentence for people; without passwords.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Instances:
     """The objects of one frame, as a struct of arrays.
 
@@ -164,6 +178,9 @@ class Message:
         strict: Whether the payload is valid JSON; false where it holds ``NaN`` or ``Infinity``.
         pts: Media time in ticks of ``time_base`` seconds, or None.
         captured_at: Microseconds since 1970 UTC, or None.
+        session: Names the detector's connection to the camera, or None.
+        reported_at: The time of the sender report by which ``captured_at`` was made, in
+            microseconds since 1970 UTC, or None.
     """
 
     payload: bytes
@@ -173,6 +190,8 @@ class Message:
     pts: int | None = None
     time_base: Fraction | None = None
     captured_at: int | None = None
+    session: str | None = None
+    reported_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """Where frames come from: thin adapters, one a kind.
 
 A source hands out what has become of the stream, in order: a `Frame`; a `Reason` for a frame that
-was lost before it was one; a `Change` when a live source's connection begins or ends.
+was lost before it was one; a `Change` when a live source's connection begins or ends; a `Note` for
+people.
 """
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.core.values import Change, Frame, Note, Reason
 
-Item = Frame | Reason | Change
+Item = Frame | Reason | Change | Note
 
 
 class FrameSource(Protocol):
