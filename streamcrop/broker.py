@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # MQTT 5, 2.4, and MQTT 3.1.1, 3.2.2.3: bad user name or password, not authorised, banned.
 _REFUSED = {134, 135, 138, 140, 4, 5}
+# Nagle's algorithm would hold a crop behind an acknowledgement of ours until the broker's system
+# acknowledges that: 40 ms between a message and its crop, 3 ms without (2026-11-28).
+_AT_ONCE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 # Unsupported protocol version, in both.
 _WRONG_VERSION = {132, 1}
 
@@ -291,6 +295,7 @@ class Broker:
             timeout=CONNECT_TIMEOUT,
             keepalive=KEEPALIVE,
             max_inflight_messages=self._max_inflight,
+            socket_options=_AT_ONCE,
             tls_context=tls_context(address) if address.tls else None,
         )
         client.pending_calls_threshold = 1 << 20

@@ -1,8 +1,10 @@
 """The connection: what is final, what is tried again, and how each message ends."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,17 @@ async def running(broker: Broker) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+def delays(port: int) -> list[int]:
+    """Of each socket of this process that leads to a port, the system's word on `TCP_NODELAY`."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        # One is the listing's own; others are no sockets, or lead nowhere.
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as each:
+            if each.getpeername()[1:2] == (port,):
+                found.append(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +96,7 @@ def test_a_broker_that_wants_another_certificate_is_final(
             await asyncio.wait_for(Broker(address, name="test").run(), 30)
         right = replace(address, cert=str(certificates / "cert"), key=str(certificates / "key"))
         async with running(Broker(right, name="test")):
-            pass
+            assert delays(peer.port) == [1]
 
     try:
         asyncio.run(main())
@@ -107,7 +120,10 @@ def test_wrong_credentials_are_final(tmp_path: Path, protocol: str) -> None:
 
 
 def test_across_a_lost_connection(broker: Mosquitto) -> None:
-    """Subscriptions stand again, a message that was begun without a broker arrives, in order."""
+    """Subscriptions stand again, a message that was begun without a broker arrives, in order.
+
+    Nothing waits for Nagle's algorithm, on either connection.
+    """
     changes: list[bool] = []
     arrived: list[bytes] = []
 
@@ -115,6 +131,7 @@ def test_across_a_lost_connection(broker: Mosquitto) -> None:
         node = Broker(Address("127.0.0.1", broker.port), name="test", on_change=changes.append)
         node.subscribe("here/#", lambda payload, _: arrived.append(payload))
         async with running(node):
+            assert delays(broker.port) == [1]
             await node.publish(Outgoing("here/1", b"before"))
             await until(lambda: arrived == [b"before"])
             broker.kill()
@@ -125,6 +142,7 @@ def test_across_a_lost_connection(broker: Mosquitto) -> None:
             broker.start()
             await sending
             await until(lambda: arrived == [b"before", b"meanwhile"])
+            assert delays(broker.port) == [1]
 
     asyncio.run(main())
     assert changes == [True, False, True, False]
