@@ -33,6 +33,10 @@ class CaptureClock:
         quiet: For how long no picture has a time after a jump, in seconds, at least; longer until
             another reader must have had a report of its own.
 
+    Attributes:
+        stepped: Whether the last packet began a new epoch.
+        reports: The number of sender reports that came, of all connections.
+
     Example:
         >>> clock = CaptureClock(tolerance=8000, quiet=2.0)
         >>> [clock.time_of(media, 10**15 + media, now=0) for media in (0, 40_000, 80_000)]
@@ -52,6 +56,7 @@ class CaptureClock:
         self._last_report: float | None = None
         self._longest = 0.0
         self.stepped = False
+        self.reports = 0
 
     def connect(self) -> None:
         """Forget the mapping: another connection has another media time."""
@@ -59,6 +64,7 @@ class CaptureClock:
 
     def report(self, now: float) -> None:
         """Note that a sender report came."""
+        self.reports += 1
         if self._last_report is not None:
             self._longest = max(self._longest, now - self._last_report)
         self._last_report = now

@@ -105,6 +105,9 @@ class Frame:
         epoch: Names the connection it came by; times of two epochs say nothing of each other.
         sei: The ID that the bitstream carries for it, or None.
         arrived: When it came, in microseconds since 1970 UTC by this machine's clock.
+        connection: Names the connection by which media time counts; an epoch of capture time may
+            begin within one. None where media time begins once.
+        reports: The number of sender reports that came before it, of all connections.
         lineage: Of a picture that is itself a crop: the chain of images that ends with it.
     """
 
@@ -117,6 +120,8 @@ class Frame:
     sei: str | None = None
     arrived: int | None = None
     lineage: "Lineage | None" = None
+    connection: str | None = None
+    reports: int = 0
 
 
 @dataclass(frozen=True, slots=True)

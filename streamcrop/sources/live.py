@@ -52,6 +52,8 @@ class _Tag(NamedTuple):
     arrived: int
     pts: int | None
     time_base: Fraction | None
+    connection: str
+    reports: int
 
 
 # With the number of the packet that is known to miss something, or 0.
@@ -147,6 +149,7 @@ class LiveSource:
             if self._clock:
                 self._clock.connect()
             self._epoch, self._first = new_epoch(), 1
+            self._connected = self._epoch
             yield Change("running", "connected")
             lost = _PROBED if any(MISSED.search(line) for _, _, line in log) else 0
             log.clear()
@@ -229,8 +232,18 @@ class LiveSource:
                 self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
-        media_time = packet.pts, packet.time_base
-        return _Tag(number, frame_id, self._epoch, captured_at, sei, arrived, *media_time)
+        return _Tag(
+            number,
+            frame_id,
+            self._epoch,
+            captured_at,
+            sei,
+            arrived,
+            packet.pts,
+            packet.time_base,
+            self._connected,
+            clock.reports if clock else 0,
+        )
 
 
 def _decoded(packets: Iterable[_Tagged], broken: int, log: list[Any]) -> Iterator[Item]:
@@ -276,6 +289,8 @@ def _frame(pixels: Pixels, tag: _Tag) -> Frame:
         tag.epoch,
         tag.sei,
         tag.arrived,
+        connection=tag.connection,
+        reports=tag.reports,
     )
 
 
