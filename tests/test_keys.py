@@ -10,6 +10,7 @@ from fakes import frame
 from streamcrop.config import SOURCES
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Message
+from streamcrop.errors import FormatError
 from streamcrop.keys import KEYS
 
 FRAME = replace(
@@ -45,6 +46,27 @@ def test_what_is_not_known_is_no_key(key: str) -> None:
     if key != "frame_id":
         assert KEYS[key].of_frame(frame("1")) is None
     assert KEYS[key].of_message(Message(b""), 5) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "needed"),
+    [
+        ("frame_id", {"frame_id"}),
+        ("sei", {"frame_id"}),
+        ("utc", {"captured_at"}),
+        ("pts", {"pts", "time_base"}),
+        ("arrival", {"captured_at"}),
+    ],
+)
+def test_a_fault_counts_where_it_is_needed(key: str, needed: set[str]) -> None:
+    """A key that is wrong is an error, with its reason; what the key does not use is none."""
+    for name in ("frame_id", "pts", "time_base", "captured_at", "session", "reported_at"):
+        message = replace(MESSAGE, faults={name: f"$.{name} is wrong"})
+        if name in needed:
+            with pytest.raises(FormatError, match=rf"\$.{name} is wrong"):
+                KEYS[key].of_message(message, 5)
+        else:
+            assert KEYS[key].of_message(message, 5) is not None
 
 
 def test_arrival_without_a_time_is_the_messages_own() -> None:

@@ -5,10 +5,8 @@ import json
 import string
 import tracemalloc
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,15 +15,8 @@ from hypothesis import strategies as st
 from streamcrop.core.masks import Polygon, Rle
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import (
-    MAX_VALUES,
-    between,
-    decode,
-    document,
-    moved,
-    predictions,
-    translated,
-)
+from streamcrop.formats.documents import convert
+from streamcrop.formats.inference import between, decode, moved, predictions, translated
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
 SQUARE = [{"x": 1, "y": 1}, {"x": 5, "y": 1}, {"x": 5, "y": 5}, {"x": 1, "y": 5}]
@@ -51,116 +42,7 @@ def refusal(payload: bytes) -> str:
     return info.value.reason
 
 
-# Which frame
-
-
-@pytest.mark.parametrize(
-    ("fields", "frame_id"),
-    [
-        ({}, None),
-        ({"frame_id": "1234"}, "1234"),
-        ({"frame_id": 7}, "7"),
-        ({"frame_id": "7"}, "7"),
-        ({"frame_id": -3}, "-3"),
-        ({"frame_id": 0}, "0"),
-        ({"frame_id": "gäte/1 x"}, "gäte/1 x"),
-        ({"frame_id": "x" * 1024}, "x" * 1024),
-        ({"frame_id": 10**30}, "1" + 30 * "0"),
-        ({"inference_metadata": {"frame_id": 42}}, "42"),
-        ({"video_metadata": {"frame_number": 43}}, "43"),
-        ({"inference_metadata": {"source_id": 0}, "video_metadata": {"frame_number": 43}}, "43"),
-        ({"inference_metadata": {"frame_id": 42}, "video_metadata": {"frame_number": 43}}, "42"),
-        ({"frame_id": 41, "inference_metadata": {"frame_id": 42}}, "41"),
-        ({"inference_metadata": None, "video_metadata": None}, None),
-        ({"inference_metadata": [1], "video_metadata": "frame_number"}, None),
-        ({"inference_metadata": {}, "video_metadata": {}}, None),
-        ({"id": "gate/1/a"}, None),
-        ({"id": "gate/1/a", "frame_id": 1, "lineage": []}, "gate/1/a"),
-        ({"id": "gate/1/a", "frame_id": 1, "lineage": None}, "gate/1/a"),
-        ({"frame_id": 1, "lineage": [{"id": "gate/1"}]}, None),
-    ],
-)
-def test_frame_id(fields: dict[str, Any], frame_id: str | None) -> None:
-    """The first place that has a frame ID wins; with `lineage` it is the message's `id`."""
-    assert decode(json.dumps({**fields, "predictions": []}).encode()).frame_id == frame_id
-
-
-BAD_IDS: list[object] = [True, False, None, 1.5, 7.0, "", "x" * 1025, "a\nb", "\x00", "a\u202eb"]
-BAD_IDS += [[], ["7"], {}, {"frame_id": 7}, 10**1024]
-
-
-@pytest.mark.parametrize("value", BAD_IDS, ids=range(len(BAD_IDS)))
-@pytest.mark.parametrize(
-    "place",
-    [
-        lambda value: {"frame_id": value, "inference_metadata": {"frame_id": 42}},
-        lambda value: {"inference_metadata": {"frame_id": value}},
-        lambda value: {"video_metadata": {"frame_number": value}},
-        lambda value: {"lineage": [], "id": value, "frame_id": "1"},
-    ],
-)
-def test_bad_frame_id(place: Callable[[object], dict[str, Any]], value: object) -> None:
-    """A frame ID that is none is an error wherever it stands, and no other is taken instead."""
-    assert refusal(json.dumps({**place(value), "predictions": []}).encode()) == "malformed"
-
-
-def test_bad_frame_id_is_quoted_shortly() -> None:
-    """The text of an error does not grow with what is wrong."""
-    with pytest.raises(FormatError) as info:
-        decode(json.dumps({"frame_id": "x" * 100_000, "predictions": []}).encode())
-    assert len(str(info.value)) < 300
-
-
-# The head
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"7",
-        b'"predictions"',
-        b"{}",
-        b'{"frame_id": 1}',
-        b'{"frame_id": 1, "predictions": []} x',
-        b'{"frame_id": 1, "predictions": [}',
-        b'{"frame_id": 1, "predictions": [1 2]}',
-        b'{"frame_id": "\xff\xfe", "predictions": []}',
-        b"\xff\xd8\xff\xe0 a picture",
-        b"\x00",
-    ],
-)
-def test_broken_json(payload: bytes) -> None:
-    """What is no JSON object with predictions is `malformed`, and nothing worse."""
-    assert refusal(payload) == "malformed"
-
-
-@pytest.mark.parametrize("value", [None, {}, {"0": BOX}, "[]", 7, True, float("nan")])
-def test_predictions_are_a_list(value: object) -> None:
-    """Predictions that are no list are `malformed`, also where the JSON is not strict."""
-    for extra in ({}, {"score": float("nan")}):
-        payload = json.dumps({"frame_id": 1, **extra, "predictions": value}).encode()
-        assert refusal(payload) == "malformed"
-
-
-@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '{"predictions":'])
-@pytest.mark.parametrize("depth", [20_000, 300_000])
-@pytest.mark.parametrize("nan", ["", "NaN,"])
-def test_deep_nesting(opening: str, depth: int, nan: str) -> None:
-    """Nesting that would exhaust the stack is `malformed`, in strict JSON and in other."""
-    closing = "".join("]" if sign == "[" else "}" for sign in reversed(opening) if sign in "[{")
-    nested = opening * depth + "1" + closing * depth
-    for payload in (nested, f'{{"frame_id": 1, "predictions": [{nan}{nested}]}}'):
-        assert refusal(payload.encode()) == "malformed"
-
-
-def test_more_values_than_any_message() -> None:
-    """A message whose values would take many times its bytes is `malformed` before it is read."""
-    assert refusal(b'{"predictions": [%b]}' % (b"0," * MAX_VALUES + b"0")) == "malformed"
-    assert decode(b'{"predictions": [%b]}' % (b"0," * (MAX_VALUES - 1) + b"0")).strict
+# Rows
 
 
 def deeper(frames: int, call: Callable[[], Any]) -> Any:
@@ -188,87 +70,6 @@ def test_nesting_that_is_read_can_be_read_again(nan: str) -> None:
         deeper(150, lambda rows=found.rows: json.dumps(rows))
     assert passed
 
-
-@pytest.mark.parametrize(
-    ("image", "resolution_wh"),
-    [
-        (None, None),
-        ({}, None),
-        ({"width": None, "height": None}, None),
-        ({"width": 1280, "height": None}, None),
-        ({"height": 720}, None),
-        ({"width": 1280, "height": 720}, (1280, 720)),
-        ({"width": 1280.0, "height": 720.0}, (1280, 720)),
-        ({"width": 65_535, "height": 1}, (65_535, 1)),
-    ],
-)
-def test_image_size(image: object, resolution_wh: tuple[int, int] | None) -> None:
-    """The message's image size is known, or null as inference writes it, or absent."""
-    assert decode(encoded(image=image)).resolution_wh == resolution_wh
-    assert decode(b'{"predictions": []}').resolution_wh is None
-
-
-BAD_SIDES: list[Any] = [0, -1, 65_536, 10**9, 10**400, 0.5, 1e-300, True, "1280", [1], {}]
-
-
-@pytest.mark.parametrize("side", [*BAD_SIDES, float("nan"), float("inf"), float("-inf")])
-def test_bad_image_size(side: object) -> None:
-    """A size that is that of no image is `malformed`: it would scale every number to nonsense."""
-    assert refusal(encoded(BOX, image={"width": side, "height": 720})) == "malformed"
-    assert refusal(encoded(BOX, image={"width": 1280, "height": side})) == "malformed"
-
-
-@pytest.mark.parametrize("image", [7, "1280x720", [1280, 720], True])
-def test_image_is_an_object(image: object) -> None:
-    """Anything but an object is `malformed`."""
-    assert refusal(encoded(image=image)) == "malformed"
-
-
-def test_times() -> None:
-    """Media time and capture time come along as they are."""
-    message = decode(encoded(pts=11106000, time_base="1/90000", captured_at="2026-11-22T10:00:00Z"))
-    assert message.pts == 11106000
-    assert message.time_base == Fraction(1, 90000)
-    assert message.captured_at == 1795341600_000000
-    assert decode(encoded(captured_at=1795341600.5)).captured_at == 1795341600_500000
-    with pytest.raises(FormatError, match="RFC 3339"):
-        decode(encoded(captured_at="yesterday"))
-    message = decode(encoded(pts=None, time_base=None, captured_at=None))
-    assert (message.pts, message.time_base, message.captured_at) == (None, None, None)
-    assert decode(encoded(time_base="1")).time_base == 1
-
-
-BAD_TIME_BASES: list[Any] = ["", "x", "1/0", "0/1", "-1/25", "1/", "/1", "nan", "1_0/3", "0.04"]
-BAD_TIME_BASES += [
-    "1e999999999",
-    "1e-999999999",
-    "9" * 100_000,
-    "1/90000\n",
-    "\u0661/\u0663",
-    0.04,
-    25,
-]
-
-
-@pytest.mark.parametrize("value", BAD_TIME_BASES, ids=range(len(BAD_TIME_BASES)))
-def test_bad_time_base(value: object) -> None:
-    """A time base is a positive fraction in text, and its reading costs nothing."""
-    assert refusal(encoded(time_base=value)) == "malformed"
-
-
-@pytest.mark.parametrize("value", ["7", 1.5, True, [], float("nan")])
-def test_bad_pts(value: object) -> None:
-    """Media time is an integer."""
-    assert refusal(encoded(pts=value)) == "malformed"
-
-
-def test_unknown_fields_of_the_head() -> None:
-    """What a detector adds to its message does not matter."""
-    message = decode(encoded(BOX, time=0.1, visualization=None, extra={"a": [1, {}]}))
-    assert (message.frame_id, message.strict) == ("1", True)
-
-
-# Rows
 
 FAR_ORIGIN = (
     '{"x":1,"y":1,"width":1,"height":1,"root_parent_origin":'
@@ -766,12 +567,6 @@ def test_at_once_and_one_by_one(rows: list[dict[str, Any]]) -> None:
     assert beside.instances.refused == {**alone.instances.refused, len(rows): Reason.MALFORMED}
 
 
-@given(st.binary(max_size=64))
-def test_bytes_of_any_kind(payload: bytes) -> None:
-    """Bytes that are no JSON are `malformed`."""
-    assert refusal(payload) == "malformed"
-
-
 # What other formats use
 
 
@@ -779,7 +574,7 @@ def test_another_format() -> None:
     """Objects that are made rows are read as rows are, from 0 to 1, each on its own."""
 
     def row_of(value: Any) -> dict[str, Any]:
-        found = msgspec.convert(value, dict[str, Any])
+        found = convert(value, dict[str, Any])
         place = between(found["left"], 0.5, found["right"], 1)
         return {**place, "class": found.get("class"), "x-found": found}
 
@@ -821,16 +616,3 @@ def test_edges_the_wrong_way_round(edges: tuple[float, float, float, float]) -> 
     """They say that something else was meant."""
     with pytest.raises(FormatError, match="right of its left"):
         between(*edges)
-
-
-@pytest.mark.parametrize("value", [None, 7, [], [1], [[1]], {}, {"a": 1}, {"a": [{}, None]}, "],["])
-def test_document(value: object) -> None:
-    """Any JSON is read, as it is."""
-    assert document(json.dumps(value).encode()) == value
-
-
-@pytest.mark.parametrize("text", ["", "1,2", "],[", "[1],[2]", "]", "[", "{", "1]2[", "[],", "nan"])
-def test_what_is_no_document(text: str) -> None:
-    """What only looks like JSON inside of brackets is none."""
-    with pytest.raises(FormatError, match="no JSON"):
-        document(text.encode())

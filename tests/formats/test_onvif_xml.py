@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import MAX_VALUES
+from streamcrop.formats.documents import MAX_VALUES
 from streamcrop.formats.onvif_xml import read_xml
 
 TT = 'xmlns:tt="http://www.onvif.org/ver10/schema"'
