@@ -14,7 +14,7 @@ the loss happens where it is counted. A file's frames wait, too: it loses nothin
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
@@ -106,8 +106,7 @@ class Pipeline:
 
     def subscribe(self) -> None:
         """Have the broker hand over this stream's messages; say so before it connects."""
-        topic = self._settings.detections.topic
-        self._broker.subscribe(topic, lambda payload, _: self._matching.arrive(payload))
+        self._broker.subscribe(self._settings.detections.topic, self._arrive)
 
     async def run(self, ready: Awaitable[None]) -> None:
         """Run until the source has ended and everything is published; cancel it to give up.
@@ -128,6 +127,11 @@ class Pipeline:
             self._matching.abort()
             await self._window.abort()
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _arrive(self, payload: bytes, _: Mapping[str, str]) -> None:
+        self._matching.arrive(payload)
+        # Its frame may have been read and not fetched yet.
+        self._source.attend()
 
     def finish(self) -> None:
         """Let the source end here, as a file does at its end."""

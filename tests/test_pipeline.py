@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,8 @@ from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.pipeline import Pipeline
+from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.threads import Threaded
 
 BOX = {"x": 30, "y": 30, "width": 20, "height": 20}
@@ -522,5 +525,27 @@ def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
             finally:
                 let.set()
             assert (await waiting.end())["crops"]["published"] == 1
+
+    asyncio.run(main())
+
+
+def test_a_message_fetches_the_picture_that_it_speaks_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was read while nobody looked, and would be fetched by and by, is at once."""
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
+    monkeypatch.setattr("streamcrop.sources.threads._AHEAD_UNDECODED", 10_000)
+    monkeypatch.setattr(Decoder, "is_idle", property(lambda _: True))
+    path = resources.files("streamcrop.demo") / "clip.mp4"
+    decoding = Decoding(mode="lazy")
+    source = FileSource(str(path), realtime=True, loop=True, decoding=decoding)
+
+    async def main() -> None:
+        async with running(source, stream(live=True, pairing={"max_wait": 60})) as run:
+            await until(lambda: run.rows["frames"]["received"])
+            # What came behind it waits in the reader's hand.
+            await asyncio.sleep(0.3)
+            run.broker.send(message(3, {**BOX, "x": 300, "y": 300}))
+            await until(lambda: run.rows["crops"]["published"] == 1)
+            run.pipeline.stop()
+            await run.end()
 
     asyncio.run(main())

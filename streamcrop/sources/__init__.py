@@ -20,6 +20,10 @@ class FrameSource(Protocol):
         """All that comes, until the source ends or `stop` is called."""
         ...
 
+    def attend(self) -> None:
+        """Hand frames out at once for a while: somebody speaks of them."""
+        ...
+
     def stop(self) -> None:
         """End `frames` soon; frames that are already there may be lost."""
         ...

@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
+from math import inf
 from typing import Protocol
 
 from streamcrop.core.values import Frame
@@ -14,9 +16,10 @@ from streamcrop.sources.decoding import LazyPixels
 # Enough that decoding goes on while the loop is busy, and no more pictures in memory than that;
 # those that nobody has decoded yet are small.
 _AHEAD, _AHEAD_UNDECODED = 2, 32
-# While nobody looks at pictures, they are fetched so often, in seconds: to wake the loop for each
-# costs more than all else that is done with it.
+# While nobody looks at pictures or speaks of them, they are fetched so often, in seconds: to wake
+# the loop for each costs more than all else that is done with it.
 _POLL = 0.25
+_LATELY = 5.0
 # Longer than a library's call lasts as a rule; one that hangs is left behind.
 _GOODBYE = 0.8
 
@@ -45,7 +48,15 @@ class Threaded:
         self._room = threading.Semaphore(_AHEAD)
         self._room_undecoded = threading.Semaphore(_AHEAD_UNDECODED)
         self._polls = False
+        self._attended = -inf
         self._left = False
+
+    def attend(self) -> None:
+        """See `FrameSource.attend`."""
+        self._attended = time.monotonic()
+        if self._polls:
+            self._polls = False
+            self._more.set()
 
     def stop(self) -> None:
         """See `FrameSource.stop`."""
@@ -67,7 +78,7 @@ class Threaded:
                     self._room_for(item).release()
                     if isinstance(item, BaseException):
                         raise item
-                    idle = _is_idle(item)
+                    idle = _is_idle(item) and time.monotonic() > self._attended + _LATELY
                     yield item
                 self._more.clear()
                 self._polls = idle

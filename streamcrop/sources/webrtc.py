@@ -249,6 +249,9 @@ class _Sessions:
         decoder = Decoder(read_sei=self._read_sei, sei_uuid=self._sei_uuid)
         return _Session(decoder, self._stall_timeout)
 
+    def attend(self) -> None:
+        """See `FrameSource.attend`; nothing waits here anyway."""
+
     def stop(self) -> None:
         """See `FrameSource.stop`."""
         self._stopped.set()

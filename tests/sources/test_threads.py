@@ -188,3 +188,39 @@ def test_an_idle_stream_that_is_fast_is_not_slowed_down(monkeypatch: pytest.Monk
             assert len([item async for item in source.frames()]) == 400
 
     asyncio.run(main())
+
+
+def test_somebody_speaks_of_a_picture_that_was_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then what waits is fetched at once, and each picture behind it as it comes."""
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
+    come = threading.Semaphore(0)
+
+    class Camera(ListSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for number in range(9):
+                assert come.acquire(timeout=30)
+                yield undecoded(number, _Decoder())
+
+    async def main() -> None:
+        source = Threaded(Camera([]))
+        frames = source.frames()
+        come.release()
+        await anext(frames)
+        waiting = asyncio.ensure_future(anext(frames))
+        come.release(3)
+        await until(lambda: len(source._items) == 3)
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        source.attend()
+        async with asyncio.timeout(20):
+            await waiting
+            for _ in range(2):
+                await anext(frames)
+            for _ in range(5):
+                waiting = asyncio.ensure_future(anext(frames))
+                await asyncio.sleep(0.01)
+                come.release()
+                await waiting
+        await frames.aclose()
+
+    asyncio.run(main())
