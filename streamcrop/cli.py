@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamcrop import __version__
+from streamcrop.addresses import redacted
 from streamcrop.errors import ConfigError, StreamcropError
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ T = TypeVar("T")
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Redacting(logging.Formatter):
+    """Writes no password, whoever let one come so far."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,10 +50,9 @@ def main(*, verbose: bool) -> None:
     Exit status: 0 done; 1 a stream or the broker failed for good, or the ledger does not add up;
     2 the configuration is wrong.
     """  # noqa: D301  # click's own sign, which must not be raw
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     for noisy in ("aioice", "aiortc", "asyncio", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # What FFmpeg says may hold a URL with its password; sources say in their words what counts.
@@ -76,7 +83,7 @@ def run(path: str, ledger: str | None, only: str | None) -> None:
                 # Now, not after a day's work.
                 Path(ledger).touch()
             except OSError as error:
-                click.echo(f"error: --ledger {ledger}: cannot be written: {error}", err=True)
+                _say_wrong(f"--ledger {ledger}: cannot be written: {error}")
                 sys.exit(EXIT_CONFIG)
         _report(_start(_until_signal(settings, part=only is not None)), ledger)
 
@@ -134,7 +141,7 @@ def explain(path: str, stream: str, frame_id: str) -> None:
     if said is None:
         host = settings.broker.address()[0]
         said = f"no node {settings.node!r} answers for {stream} by the broker {host}"
-        click.echo(f"error: {said}", err=True)
+        _say_wrong(said)
         sys.exit(EXIT_FAILED)
     click.echo(f"{stream}/{frame_id}: {said}")
 
@@ -177,7 +184,7 @@ def _report(node: "Node", ledger: str | None = None) -> None:
     if ledger:
         Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
     for problem in node.problems:
-        click.echo(f"error: {problem}", err=True)
+        _say_wrong(problem)
     code = EXIT_FAILED if node.problems else 0
     if any(thread.daemon for thread in threading.enumerate()):
         # A camera that hangs: its thread would come back to an interpreter that is gone.
@@ -187,20 +194,24 @@ def _report(node: "Node", ledger: str | None = None) -> None:
     sys.exit(code)
 
 
+def _say_wrong(text: str) -> None:
+    click.echo(f"error: {redacted(text)}", err=True)
+
+
 def _load(path: str) -> "Config":
     from streamcrop import config  # noqa: PLC0415  # half a second, in which signals are held
 
     try:
         return config.load(path)
     except ConfigError as error:
-        click.echo(f"error: {error}", err=True)
+        _say_wrong(str(error))
         sys.exit(EXIT_CONFIG)
 
 
 def _check_known(settings: "Config", option: str, names: set[str]) -> None:
     if unknown := names - settings.streams.keys():
         known = ", ".join(settings.streams)
-        click.echo(f"error: {option}: no stream {min(unknown)!r}: streams are {known}", err=True)
+        _say_wrong(f"{option}: no stream {min(unknown)!r}: streams are {known}")
         sys.exit(EXIT_CONFIG)
 
 
@@ -208,10 +219,10 @@ def _start(main_task: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main_task)
     except ConfigError as error:
-        click.echo(f"error: {error}", err=True)
+        _say_wrong(str(error))
         sys.exit(EXIT_CONFIG)
     except StreamcropError as error:
-        click.echo(f"error: {error}", err=True)
+        _say_wrong(str(error))
         sys.exit(EXIT_FAILED)
 
 

@@ -6,12 +6,13 @@ import socket
 import string
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
 import yaml
 
+from streamcrop import addresses
 from streamcrop.core.background import CropOptions
 from streamcrop.errors import ConfigError
 from streamcrop.formats import DETECTION_FORMATS
@@ -35,7 +36,10 @@ _PACKETS = {"", "file", "rtsp", "rtsps", "device"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_MAX_NAME, _MAX_HOST = 256, 253
+_NAME_OF_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+# An address with a password, or a password, is expected there, and is never repeated.
+_SECRET_KEYS = {"url", "username", "password", "token"}
+_MAX_NAME = 256
 _STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MAX_NAME}}}")
 _ID_PLACE = re.compile(r"property:.+|level:-?[0-9]{1,4}")
 # No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
@@ -106,24 +110,14 @@ class Broker(_Section):
         Raises:
             ValueError: If the URL is none of a broker; its text does not hold the password.
         """
-        msg = (
-            "Expected mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://...; signs like / # ? @ in a "
-            "name or password are written as %2F %23 %3F %40; a host has at most 253 characters, "
-            "and 63 between two dots"
-        )
-        try:
-            url = urlsplit(self.url)
-            host, port = url.hostname or "", url.port
-            too_long = len(host.encode("idna")) > _MAX_HOST
-        except ValueError:  # its text may hold the password
-            raise ValueError(msg) from None
-        beyond = url.path.strip("/") or url.query or url.fragment
-        if url.scheme not in {"mqtt", "mqtts"} or not host or too_long or beyond:
-            raise ValueError(msg)
+        form = "mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://..."
+        url = addresses.server(self.url, form)
+        if url.scheme not in {"mqtt", "mqtts"} or url.path.strip("/") or url.query or url.fragment:
+            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
         tls = url.scheme == "mqtts"
         username = self.username or (unquote(url.username) if url.username else None)
         password = self.password or (unquote(url.password) if url.password else None)
-        return host, port or (8883 if tls else 1883), tls, username, password
+        return url.hostname or "", url.port or (8883 if tls else 1883), tls, username, password
 
 
 class Source(_Section):
@@ -144,9 +138,9 @@ class Source(_Section):
 
     @property
     def scheme(self) -> str:
-        """The URL's scheme; empty for a path."""
-        head, colon, _ = self.url.partition(":")
-        return head.lower() if colon and head.isalnum() and len(head) > 1 else ""
+        """The URL's scheme if a source has it; empty for a path, which may hold colons."""
+        scheme = self.url.partition(":")[0].lower()
+        return scheme if ":" in self.url and scheme in SOURCES else ""
 
     def check(self) -> None:
         """Look at the URL.
@@ -155,29 +149,35 @@ class Source(_Section):
             ValueError: If no source has its scheme, or a part is missing; its text does not hold
                 the password.
         """
-        if self.scheme not in SOURCES:
-            msg = (
-                f"no source for the scheme {self.scheme!r}: expected a path, file://, rtsp://, "
-                "rtsps://, device:/dev/video0, whip:, whep:https://... or mqtt:TOPIC"
-            )
-            raise ValueError(msg)
         rest = self.url.partition(":")[2]
-        if self.scheme in {"rtsp", "rtsps"}:
-            try:
-                host = urlsplit(self.url).hostname
-            except ValueError:  # its text may hold the password
-                host = None
-            if not host:
-                msg = f"Expected {self.scheme}://[USER:PASSWORD@]HOST[:PORT]/PATH"
-                raise ValueError(msg)
-        elif self.scheme == "whep" and urlsplit(rest).scheme not in {"http", "https"}:
-            msg = "Expected whep:http://... or whep:https://..."
-            raise ValueError(msg)
-        elif self.scheme == "mqtt":
-            check_filter(rest)
-        elif self.scheme == "device" and not rest:
-            msg = "Expected a device like device:/dev/video0"
-            raise ValueError(msg)
+        match self.scheme:
+            case "":
+                self._check_path()
+            case "file":
+                addresses.file_path(self.url)
+            case "rtsp" | "rtsps":
+                addresses.server(self.url, f"{self.scheme}://[USER:PASSWORD@]HOST[:PORT]/PATH")
+            case "whep":
+                form = "whep:http://[USER:PASSWORD@]HOST[:PORT]/PATH or whep:https://..."
+                if addresses.server(rest, form).scheme not in {"http", "https"}:
+                    raise ValueError(f"Expected {form}")
+            case "mqtt":
+                if rest.startswith("//"):
+                    raise ValueError("Expected mqtt:TOPIC; the broker's address is broker.url")
+                check_filter(rest)
+            case "device" if not rest:
+                raise ValueError("Expected a device like device:/dev/video0")
+        if self.scheme in {"mqtt", "device", "whip"} and addresses.has_login(self.url):
+            raise ValueError("Expected no address with a password behind this scheme")
+
+    def _check_path(self) -> None:
+        try:
+            addresses.check_path(self.url)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: expected a path, file:///..., rtsp://[USER:PASSWORD@]HOST/..., "
+                "rtsps://, device:/dev/video0, whip:, whep:https://... or mqtt:TOPIC"
+            ) from None
 
     def check_hwaccel(self) -> None:
         """Look at whether there is anything to decode on hardware.
@@ -207,7 +207,7 @@ class Source(_Section):
     @property
     def path(self) -> str:
         """The path of a file."""
-        return unquote(urlsplit(self.url).path) if self.scheme == "file" else self.url
+        return addresses.file_path(self.url) if self.scheme == "file" else self.url
 
 
 class Tap(_Section):
@@ -369,7 +369,7 @@ def parse(text: str) -> Config:
         mark = getattr(error, "problem_mark", None)
         # What the parser quotes may be a password.
         problem = re.sub(r"(['\"]).*\1", "…", str(getattr(error, "problem", "")))
-        what = f"line {mark.line + 1}: {problem}" if mark else error
+        what = f"line {mark.line + 1}: {problem}" if mark else addresses.redacted(str(error))
         raise ConfigError(f"no YAML: {what}") from None
     if not isinstance(tree, dict):
         raise ConfigError("expected a mapping with the keys broker and streams")
@@ -397,10 +397,15 @@ def parse(text: str) -> Config:
 
 
 def _expanded(value: Any, path: str) -> Any:  # a YAML tree
-    """Replace ``${NAME}`` by the environment's value, and refuse what is no text."""
+    """Replace ``${NAME}`` by the environment's value, and refuse what no setting may be.
+
+    After it, nothing but what stands in an address or a credential is secret.
+    """
     if isinstance(value, dict):
         if not all(isinstance(key, str) and not _NO_TEXT.search(key) for key in value):
             raise ConfigError(f"{path}: expected keys that are text; put 1, yes or null in quotes")
+        if any(addresses.has_login(key) for key in value):
+            raise ConfigError(f"{path}: an address with a password stands where a key belongs")
         return {key: _expanded(part, f"{path}.{key}") for key, part in value.items()}
     if isinstance(value, list):
         return [_expanded(part, f"{path}[{at}]") for at, part in enumerate(value)]
@@ -409,10 +414,15 @@ def _expanded(value: Any, path: str) -> Any:  # a YAML tree
 
     try:
         text = _VARIABLE.sub(lambda match: os.environ[match[1]], value)
-    except KeyError as error:
-        raise ConfigError(f"{path}: the environment has no variable {error}: set it") from None
+    except (KeyError, ValueError) as error:
+        name = error.args[0]
+        if not _NAME_OF_VARIABLE.fullmatch(name):
+            raise ConfigError(f"{path}: ${{NAME}} holds no name of a variable") from None
+        raise ConfigError(f"{path}: the environment has no variable {name!r}: set it") from None
     if _NO_TEXT.search(text):
         raise ConfigError(f"{path}: expected text without NUL and lone surrogates")
+    if path.rpartition(".")[2] not in _SECRET_KEYS and addresses.has_login(text):
+        raise ConfigError(f"{path}: an address with a password belongs into a key `url` alone")
     return text
 
 

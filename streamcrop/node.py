@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import msgspec
 
+from streamcrop.addresses import redacted
 from streamcrop.broker import Address, Broker, Will
 from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.config import Config
@@ -226,6 +227,7 @@ class Node:
         self._set_state(name, change.state, change.reason)
 
     def _set_state(self, name: str, state: str, reason: str) -> None:
+        reason = redacted(reason)
         if self._states[name] == (state, reason):
             return
         self._states[name] = (state, reason)

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from streamcrop.addresses import redacted
+
 logger = logging.getLogger(__name__)
 
 # The status holds so many kinds, the newest; each kind is logged so often, in seconds.
@@ -40,9 +42,10 @@ class Notes:
 
         Args:
             kind: A word of the program's own, never one of a message's.
-            text: The sentence; it must hold no secret. Its end is cut where it is long.
+            text: The sentence; a login in it is not kept. Its end is cut where it is long.
             log: Where the line goes.
         """
+        text = redacted(text)
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         _, count = self._said.pop(kind, ("", 0))
         self._said[kind] = text, count + 1

@@ -310,6 +310,47 @@ def test_secrets_stay_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        gate("source", "url", value="rtsp//me:hunter2@cam/main"),
+        gate("source", "url", value="me:hunter2@cam/main"),
+        gate("source", "url", value="rtps://me:hunter2@cam/main"),
+        gate("source", "url", value="rtsp://me:hunter2#x@cam/main"),
+        gate("source", "url", value="rtsp://me:1/hunter2@cam/main"),
+        gate("source", "url", value="whep:https://me:hunter2?x@cam/main"),
+        gate("source", "url", value="device:rtsp://me:hunter2@cam/main"),
+        gate("source", "url", value="mqtt://me:hunter2@cam/main"),
+        gate("source", "url", value="mqtt:/me:hunter2@cam/main"),
+        gate("source", "url", value="whip://me:hunter2@cam/main"),
+        gate("source", "url", value="file://me:hunter2@cam/main"),
+        gate("source", value="rtsp://me:hunter2@cam/main"),
+        gate("source", value={"rtsp://me:hunter2@cam/main": None}),
+        gate("source", value=["rtsp://me:hunter2@cam/main"]),
+        gate("detections", "topic", value="mqtt://me:hunter2@broker/a"),
+        gate("detections", "format", value="mqtt://me:hunter2@broker/a"),
+        gate("pairing", "key", value="mqtt://me:hunter2@broker/a"),
+        gate("output", "topic", value="mqtt//me:hunter2@broker/a"),
+        gate("output", "files", value="s3://me:hunter2@bucket"),
+        gate("url", value="rtsp://me:hunter2@cam/main"),
+        gate("${rtsp://me:hunter2@cam}", value=1),
+        gate("output", "files", value="${rtsp://me:hunter2@cam}"),
+        gate("output", "files", value="${hunter2 }"),
+        changed("node", value="mqtt://me:hunter2@broker"),
+        changed("broker", value="mqtt://me:hunter2@broker"),
+        changed("broker", "protocol", value="mqtt://me:hunter2@broker"),
+        changed("broker", "ca", value="mqtt://me:hunter2@broker"),
+        changed("streams", "rtsp://me:hunter2@cam/main", value={}),
+        "broker: {rtsp://me:hunter2@h: 1, rtsp://me:hunter2@h: 2}",
+        "broker: {url: *hunter2}",
+        "broker: !hunter2 {}",
+    ],
+)
+def test_an_address_with_a_password_has_its_place(text: str) -> None:
+    """Anywhere but in a URL that is one it is refused, and not repeated."""
+    assert "hunter2" not in error_of(text)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "127.0.0.1",
@@ -497,7 +538,12 @@ def test_a_format_that_names_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://host/clip.mp4", "no source for the scheme 'https': expected a path, file://"),
         ("rtsp:/cam", "Expected rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH"),
         ("rtsps://user:s3cret@[cam/x", "Expected rtsps://[USER:PASSWORD@]HOST[:PORT]/PATH"),
-        ("whep:ftp://host", "Expected whep:http://... or whep:https://..."),
+        ("whep:ftp://host", "Expected whep:http://[USER:PASSWORD@]HOST[:PORT]/PATH or whep:"),
+        ("rtsp://cam:p#ss@127.0.0.1:554/a", "Expected rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH; si"),
+        ("whep:http://h:port/x", "Expected whep:http://[USER:PASSWORD@]HOST[:PORT]/PATH or whep:"),
+        ("file://data/clip.mp4", "Expected file:///PATH, with three slashes"),
+        ("rtsp//cam/main", "this looks like an address without its scheme; a path begins with ./"),
+        ("mqtt://broker/a", "Expected mqtt:TOPIC; the broker's address is broker.url"),
         ("mqtt:a/#/b", "Expected a topic filter; the level '#' is none"),
         ("device:", "Expected a device like device:/dev/video0"),
     ],
@@ -516,6 +562,11 @@ def test_urls_that_no_source_opens(url: str, expected: str) -> None:
         ("/data/a:b.mp4", "/data/a:b.mp4"),
         ("c:clip.mp4", "c:clip.mp4"),
         ("my clip%20.mp4", "my clip%20.mp4"),
+        ("cam:1.mp4", "cam:1.mp4"),
+        ("http:a#b?c.mp4", "http:a#b?c.mp4"),
+        ("./rtsp:1.mp4", "./rtsp:1.mp4"),
+        ("./me:x@cam.mp4", "./me:x@cam.mp4"),
+        ("file:///data/a#b%23c?d.mp4", "/data/a#b#c?d.mp4"),
         ("file:///data/my%20clip.mp4", "/data/my clip.mp4"),
         ("FILE:/data/clip.mp4", "/data/clip.mp4"),
     ],

@@ -103,6 +103,10 @@ def _settings(broker: config.Broker, video: str) -> config.Config:
         settings.broker.address()
     except ValueError as error:
         raise ConfigError(f"--broker: {error}") from None
+    try:
+        settings.streams[STREAM].source.check()
+    except ValueError as error:
+        raise ConfigError(f"--video: {error}") from None
     return settings
 
 

@@ -108,12 +108,16 @@ class FileSource:
 
     def _pictures(self) -> Iterator[_Picture | None]:
         """Read the file once; None for a packet that cannot be decoded."""
-        if Path(self._path).exists() and not Path(self._path).is_file():
+        exists = Path(self._path).exists()
+        if exists and not Path(self._path).is_file():
             # FFmpeg would wait for a pipe for ever, and nobody could stop it.
             msg = f"{self._path}: is no file"
             raise SourceError(msg)
         try:
-            container = av.open(self._path, hwaccel=self._device)
+            # Else FFmpeg takes `cam:1.mp4` for a protocol, and a picture's name that has `%d` for
+            # those of a sequence.
+            options = {"pattern_type": "none"} if exists else {}
+            container = av.open(f"file:{self._path}", options=options, hwaccel=self._device)
         except (av.FFmpegError, OSError) as error:
             msg = f"{self._path}: cannot be opened as a video: {text_of(error)}"
             raise SourceError(msg) from None

@@ -21,6 +21,7 @@ from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change, Frame, Pixels, Reason
 from streamcrop.errors import UNTRUSTED, SourceError
 from streamcrop.sources import Item, hardware
+from streamcrop.sources.challenge import unspoken
 from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
 from streamcrop.sources.decoding import EAGER, MISSED, Decoder, Decoding, tells_loss
 from streamcrop.sources.pictures import pixels_of
@@ -173,6 +174,11 @@ class LiveSource:
                 hwaccel=self._device,
             )
         except _REFUSED as error:
+            ca = self._options.get("ca_file")
+            if wanted := unspoken(self._url, ca, self._connect_timeout):
+                cure = "have it take Digest with MD5, or Basic"
+                msg = f"the camera asks for {wanted}, which FFmpeg does not speak: {cure}"
+                raise _RefusedError(msg) from None
             msg = f"the camera refuses the name or password in source.url: {text_of(error)}"
             raise _RefusedError(msg) from None
         except (av.FFmpegError, OSError, ValueError) as error:

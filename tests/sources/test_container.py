@@ -6,12 +6,15 @@ import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import av
 import numpy as np
 import pytest
 from peers import number_in, numbered, numbered_clip, write_clip
+from PIL import Image
 
+from streamcrop.config import Source
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.sources import Item
@@ -37,6 +40,32 @@ def looked_at(item: Item) -> Item:
     except CorruptError:
         return Reason.CORRUPT
     return item
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cam:1.mp4", "http:a.mp4", "a#b.mp4", "a?b.mp4", "50%20%d.mp4", "a b.mp4", "[1]*.mp4"),
+        *("concat:a|b.mp4", "subfile,,start,0,end,9,,:a.mp4", "pipe:0", "file:a.mp4", "-", "é.mp4"),
+        *("a\nb.mp4", "c:\\a.mp4", "a\udcff.mp4"),
+    ],
+)
+def test_a_path_has_any_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Relative, absolute or as a URL: no sign in a name is FFmpeg's to explain."""
+    path = numbered_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    url = "file://" + quote(os.fsencode(path))
+    for given in (name, str(path), Source(url=url).path):
+        assert [number_in(f.pixels.bgr()) for f in frames_of(Path(given))] == [0, 1, 2]
+
+
+def test_a_picture_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    """One that is there is read; where none is, the pictures of the sequence are."""
+    for name, number in (("a%d.png", 5), ("a1.png", 6), ("b1.png", 7), ("b2.png", 8)):
+        Image.fromarray(numbered(number, 320, 240)[:, :, ::-1]).save(tmp_path / name)
+    for name, numbers in (("a%d.png", [5]), ("b%d.png", [7, 8])):
+        found = [number_in(f.pixels.bgr()) for f in frames_of(tmp_path / name)]
+        assert found == numbers
 
 
 @each_decoding

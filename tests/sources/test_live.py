@@ -227,6 +227,10 @@ def test_a_camera_that_hangs(tmp_path: Path) -> None:
     ("reply", "expected"),
     [
         (status("401 Unauthorized", 'WWW-Authenticate: Basic realm="x"'), "refuses the name or"),
+        (
+            status("401 Unauthorized", 'WWW-Authenticate: Digest realm="x", algorithm=SHA-256'),
+            "the camera asks for Digest SHA-256, which FFmpeg does not speak: have it take",
+        ),
         (status("403 Forbidden"), "refuses the name or password in source.url"),
         (status("404 Not Found"), "no connection to the camera: Server returned 404 Not Found"),
         (describes("hello"), "no video"),
@@ -235,7 +239,7 @@ def test_a_camera_that_hangs(tmp_path: Path) -> None:
         (lambda _, __: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(999), "no connection to the"),
         (lambda _, __: b"", "no answer within 1 s"),
     ],
-    ids=["401", "403", "404", "no-sdp", "audio", "udp", "http", "silent"],
+    ids=["401", "sha-256", "403", "404", "no-sdp", "audio", "udp", "http", "silent"],
 )
 def test_what_is_no_camera(reply: Reply, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each of them is told apart in one line without the password, and tried again."""
