@@ -36,7 +36,8 @@ def redacted(text: str) -> str:
         'at 10:15 http://cam/?user=me&password=… answered'
     """
     if "@" in text:
-        text = _LOGIN_IN_TEXT.sub("…@", text)
+        # Our own errors say how a login is written.
+        text = _LOGIN_IN_TEXT.sub(lambda word: word[0] if "[USER" in word[0] else "…@", text)
     return _QUERY_IN_TEXT.sub(r"\1…", text) if "=" in text else text
 
 

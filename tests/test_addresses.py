@@ -105,6 +105,8 @@ def test_an_address(url: str, host: str) -> None:
         *((text, "") for text in MISTYPED),
         ("'rtsp://me:hunter2@cam/a': no", "'…@cam/a': no"),
         ('{"url": "rtsp://me:hunter2@cam/a"}', '{"url": "…@cam/a"}'),
+        ("Expected mqtt://[USER[:PASSWORD]@]HOST", "Expected mqtt://[USER[:PASSWORD]@]HOST"),
+        ("or rtsp://[USER:PASSWORD@]HOST/a", "or rtsp://[USER:PASSWORD@]HOST/a"),
         ("redis://:hunter2@cam", "…@cam"),
         ("(//:hunter2@cam)", "(//…@cam)"),
         ("http://cam/a?token=hunter2&x=1", "http://cam/a?token=…&x=1"),
