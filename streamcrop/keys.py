@@ -7,6 +7,7 @@ from typing import Any
 
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Frame, Message
+from streamcrop.errors import FormatError
 
 _SECOND = 1_000_000
 
@@ -17,7 +18,8 @@ class Key:
 
     Attributes:
         of_frame: A frame's key, or None where it has none.
-        of_message: The same of a message, which came at so many microseconds since 1970.
+        of_message: The same of a message, which came at so many microseconds since 1970; raises
+            `FormatError` where what it needs is among the message's faults.
         tolerance: By how many seconds the two may differ, unless the user says otherwise; None:
             they are equal. Half a frame interval at 60 frames a second, and far more than the
             0.25 ms by which two streams of one camera differ (measured 2026-11-22).
@@ -36,6 +38,14 @@ class Key:
         return Nearest(Fraction(tolerance or self.tolerance).limit_denominator(_SECOND))
 
 
+def _said(message: Message, *names: str) -> Message:
+    """A message, if what it says of these attributes can be used."""
+    for name in names:
+        if fault := message.faults.get(name):
+            raise FormatError(fault)
+    return message
+
+
 def media_time(item: Frame | Message) -> Fraction | None:
     """Media time in seconds."""
     return None if item.pts is None or item.time_base is None else item.pts * item.time_base
@@ -46,19 +56,23 @@ def _seconds(time: int | None) -> Fraction | None:
 
 
 KEYS = {
-    "frame_id": Key(lambda frame: frame.frame_id, lambda message, _: message.frame_id),
-    "sei": Key(lambda frame: frame.sei, lambda message, _: message.frame_id),
+    "frame_id": Key(
+        lambda frame: frame.frame_id, lambda message, _: _said(message, "frame_id").frame_id
+    ),
+    "sei": Key(lambda frame: frame.sei, lambda message, _: _said(message, "frame_id").frame_id),
     "utc": Key(
         lambda frame: _seconds(frame.captured_at),
-        lambda message, _: _seconds(message.captured_at),
+        lambda message, _: _seconds(_said(message, "captured_at").captured_at),
         tolerance=0.008,
         repeats=True,
     ),
-    "pts": Key(media_time, lambda message, _: media_time(message), repeats=True),
+    "pts": Key(
+        media_time, lambda message, _: media_time(_said(message, "pts", "time_base")), repeats=True
+    ),
     # A detector that says when it got its frame is believed; the message itself comes later.
     "arrival": Key(
         lambda frame: _seconds(frame.arrived),
-        lambda message, now: _seconds(message.captured_at or now),
+        lambda message, now: _seconds(_said(message, "captured_at").captured_at or now),
         tolerance=0.02,
     ),
 }

@@ -197,13 +197,14 @@ class Matching:
         payload, came = self._messages.get_nowait()
         try:
             message = await self._read(payload)
+            key = self._key.of_message(message, came)
         except FormatError as error:
             self._outcomes.message_lost(Reason(error.reason))
             return
         except asyncio.CancelledError:
             self._outcomes.message_lost(Reason.CLOSED)
             raise
-        if (key := self._key.of_message(message, came)) is None:
+        if key is None:
             self._outcomes.message_lost(Reason.NO_KEY)
         else:
             item = Waiting(key, len(payload), message, came)

@@ -186,6 +186,8 @@ class Message:
         session: Names the detector's connection to the camera, or None.
         reported_at: The time of the sender report by which ``captured_at`` was made, in
             microseconds since 1970 UTC, or None.
+        faults: What these say and cannot mean, by attribute, each with a sentence for people. It
+            costs the message only where the attribute is needed.
     """
 
     payload: bytes
@@ -197,6 +199,7 @@ class Message:
     captured_at: int | None = None
     session: str | None = None
     reported_at: int | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

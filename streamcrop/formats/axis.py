@@ -20,7 +20,8 @@ import msgspec
 
 from streamcrop.core.values import Message, Predictions
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import between, document, lax, translated
+from streamcrop.formats.documents import convert, document, lax
+from streamcrop.formats.inference import between, translated
 from streamcrop.formats.times import microseconds
 
 
@@ -68,8 +69,8 @@ def decode(payload: bytes) -> Message:
     """
     try:
         timestamp, _ = _frame(document(payload))
-    except msgspec.ValidationError as error:
-        msg = f"no frame of Axis scene metadata: {error!s:.200}"
+    except FormatError as error:
+        msg = f"no frame of Axis scene metadata: {error}"
         raise FormatError(msg) from None
     return Message(payload, captured_at=microseconds(timestamp))
 
@@ -79,9 +80,9 @@ def _frame(found: Any) -> tuple[str, list[Any]]:
     if isinstance(found, dict) and "data" in found:
         found = found["data"]
     if isinstance(found, dict) and "frame" in found:
-        beta = msgspec.convert(found["frame"], _Beta)
+        beta = convert(found["frame"], _Beta)
         return beta.timestamp, beta.observations
-    frame = msgspec.convert(found, _Frame)
+    frame = convert(found, _Frame)
     return frame.timestamp, frame.detections or []
 
 
@@ -98,7 +99,7 @@ def predictions(
 
 
 def _row(time: int | None, value: Any) -> dict[str, Any]:
-    found = msgspec.convert(value, _Object)
+    found = convert(value, _Object)
     box = found.bounding_box
     if found.timestamp is not None and microseconds(found.timestamp) != time:
         msg = "an observation of another time speaks of another picture"

@@ -7,9 +7,7 @@ not know.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fractions import Fraction
 from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
@@ -18,52 +16,20 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 import numpy as np
 
-from streamcrop.core.masks import MAX_SIDE, MIN_VERTICES, Polygon, Rle
+from streamcrop.core.masks import MIN_VERTICES, Polygon, Rle
 from streamcrop.core.values import Instances, Mask, Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.times import microseconds
+from streamcrop.formats.documents import lax
+from streamcrop.formats.heads import decode
 
-MAX_FRAME_ID = 1024
+__all__ = ["RLE_KEYS", "between", "decode", "moved", "predictions", "translated"]
+
 MAX_DETECTION_ID = 256
-# A value of Python takes up to 30 times its text: what 8 MiB of honest numbers do not reach.
-MAX_VALUES = 1_000_000
-# More digits than any number that a float tells apart from infinity.
-_MAX_DIGITS = 400
-# A message is read and written again in several places, under call stacks of any depth: what is
-# nested so deep that only some of them could is refused at the first.
-_HEADROOM = 250
-# As FFmpeg's: two 32-bit integers. `Fraction` alone would also compute 1e999999999.
-_TIME_BASE = re.compile(r"0*[1-9][0-9]{0,9}(?:/0*[1-9][0-9]{0,9})?")
 RLE_KEYS = ("rle", "rle_mask")
 _VERTEX_KEYS = ("points", "keypoints")
 _PAIR_KEYS = ("polygon", "rect", "xyxyxyxy")
 _ORIGIN_KEYS = ("parent_origin", "root_parent_origin")
-_UNSET = msgspec.UNSET
 N = TypeVar("N")
-
-
-class _Image(msgspec.Struct):
-    width: float | None = None
-    height: float | None = None
-
-
-class _Head(msgspec.Struct):
-    """All of a message but its rows."""
-
-    predictions: Any
-    frame_id: Any = _UNSET
-    id: Any = _UNSET
-    lineage: Any = _UNSET
-    inference_metadata: Any = None
-    video_metadata: Any = None
-    image: _Image | None = None
-    pts: int | None = None
-    time_base: str | None = None
-    captured_at: str | float | None = None
-
-
-class _RawHead(_Head):
-    predictions: msgspec.Raw
 
 
 class _XY(msgspec.Struct, Generic[N]):
@@ -107,134 +73,9 @@ _FiniteRow: TypeAlias = _Row[_Finite]
 _AnyRow: TypeAlias = _Row[float]
 _Read = tuple[dict[str, Any], _Row[float]]
 _get_x, _get_y = attrgetter("x"), attrgetter("y")
-_head = msgspec.json.Decoder(_RawHead)
 _texts = msgspec.json.Decoder(_Texts)
 _value = msgspec.json.Decoder()
 _finite_rows = msgspec.json.Decoder(list[_FiniteRow])
-_any = msgspec.json.Decoder(msgspec.Raw)
-
-
-def decode(payload: bytes) -> Message:
-    """Read which frame a message speaks of.
-
-    Args:
-        payload: JSON; ``NaN`` and ``Infinity``, which JSON does not know, cost their row only.
-
-    Raises:
-        FormatError: `malformed`, if it is no such message or its frame ID is none.
-
-    Example:
-        >>> text = b'{"frame_id": 7, "image": {"width": 8, "height": 6}, "predictions": []}'
-        >>> message = decode(text)
-        >>> message.frame_id, message.resolution_wh
-        ('7', (8.0, 6.0))
-    """
-    _check_count(payload)
-    strict = True
-    try:
-        _any.decode(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
-        head: _Head = _head.decode(payload)
-        is_list = bytes(head.predictions)[:1] == b"["
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        strict = False
-        try:
-            head = msgspec.convert(document(payload), _Head)
-        except (msgspec.ValidationError, OverflowError, ValueError) as error:
-            msg = f"no inference response: {error!s:.200}"
-            raise FormatError(msg) from None
-        is_list = isinstance(head.predictions, list)
-    if not is_list:
-        msg = "predictions must be a list"
-        raise FormatError(msg)
-    return Message(
-        payload,
-        _frame_id(head),
-        _resolution(head.image),
-        strict,
-        head.pts,
-        _time_base(head.time_base),
-        None if head.captured_at is None else microseconds(head.captured_at),
-    )
-
-
-def _check_count(payload: bytes) -> None:
-    if len(payload) > MAX_VALUES and payload.count(b",") >= MAX_VALUES:
-        msg = f"more than {MAX_VALUES:,} values"
-        raise FormatError(msg)
-
-
-def document(payload: bytes) -> Any:
-    """Read a whole message as JSON, as lax as `lax`, if it can be read anywhere and again.
-
-    Raises:
-        FormatError: `malformed`, if it is none, has too many values or is nested too deep.
-    """
-    _check_count(payload)
-    try:
-        found = lax(b"[" * _HEADROOM + payload + b"]" * _HEADROOM)
-        for _ in range(_HEADROOM):
-            [found] = found
-    except (RecursionError, ValueError) as error:
-        msg = f"no JSON: {error!s:.200}"
-        raise FormatError(msg) from None
-    return found
-
-
-def lax(text: bytes) -> Any:
-    """JSON with ``NaN``, ``Infinity`` and numbers of any length, which become infinite."""
-
-    def whole(digits: str) -> int | float:
-        return int(digits) if len(digits) < _MAX_DIGITS else float("inf")
-
-    return json.loads(text, parse_int=whole)
-
-
-def _frame_id(head: _Head) -> str | None:
-    """The first frame ID of the places where one may stand."""
-    if head.lineage is not _UNSET:
-        # The metadata of a crop: it speaks of the crop, whose key is its ID.
-        return as_frame_id(head.id) if head.id is not _UNSET else None
-    if head.frame_id is not _UNSET:
-        return as_frame_id(head.frame_id)
-    for place, key in (
-        (head.inference_metadata, "frame_id"),
-        (head.video_metadata, "frame_number"),
-    ):
-        if isinstance(place, Mapping) and key in place:
-            return as_frame_id(place[key])
-    return None
-
-
-def as_frame_id(value: object) -> str:
-    """Check a frame's ID, wherever it comes from.
-
-    Raises:
-        FormatError: `malformed`.
-    """
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and 0 < len(text) <= MAX_FRAME_ID and text.isprintable():
-        return text
-    msg = f"a frame ID is 1 to {MAX_FRAME_ID} printable characters or an integer, not {value!r:.80}"
-    raise FormatError(msg)
-
-
-def _resolution(image: _Image | None) -> tuple[float, float] | None:
-    # Without detections, inference itself writes null for both.
-    if image is None or image.width is None or image.height is None:
-        return None
-    if not (1 <= image.width <= MAX_SIDE and 1 <= image.height <= MAX_SIDE):
-        msg = f"an image's sides are from 1 to {MAX_SIDE}, not {image.width} x {image.height}"
-        raise FormatError(msg)
-    return image.width, image.height
-
-
-def _time_base(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    if not _TIME_BASE.fullmatch(text):
-        msg = f"time_base is a fraction like 1/90000, not {text!r:.80}"
-        raise FormatError(msg)
-    return Fraction(text)
 
 
 def predictions(
@@ -283,10 +124,7 @@ def translated(
     """
 
     def row(value: Any) -> dict[str, Any]:
-        try:
-            found = row_of(value)
-        except msgspec.ValidationError as error:
-            raise FormatError(str(error)) from None
+        found = row_of(value)
         return _lax_row({key: part for key, part in found.items() if part is not None})
 
     values = (partial(_read, row, value) for value in objects[:limit])

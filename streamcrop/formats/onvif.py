@@ -20,7 +20,8 @@ import msgspec
 
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import between, document, lax, translated
+from streamcrop.formats.documents import convert, document, lax
+from streamcrop.formats.inference import between, translated
 from streamcrop.formats.onvif_xml import read_xml
 from streamcrop.formats.times import microseconds
 
@@ -126,8 +127,8 @@ def decode(payload: bytes) -> Message:
     """
     try:
         frame = _frame(payload, document)
-    except msgspec.ValidationError as error:
-        msg = f"no frame of an ONVIF scene description: {error!s:.200}"
+    except FormatError as error:
+        msg = f"no frame of an ONVIF scene description: {error}"
         raise FormatError(msg) from None
     return Message(payload, captured_at=microseconds(frame.utc_time))
 
@@ -154,7 +155,7 @@ def _frame(payload: bytes, read_json: Callable[[bytes], Any]) -> _Frame:
     if len(frames) != 1:
         msg = f"a message speaks of one frame, not of {len(frames)}"
         raise FormatError(msg)
-    return msgspec.convert(frames[0], _Frame, strict=False)
+    return convert(frames[0], _Frame, strict=False)
 
 
 def _list(value: Any) -> list[Any]:
@@ -165,7 +166,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _row(outer: _Coordinates, value: Any) -> dict[str, Any]:
-    found = msgspec.convert(value, _Object, strict=False)
+    found = convert(value, _Object, strict=False)
     if found.appearance is None or (shape := found.appearance.shape) is None:
         msg = "an object that is not visible has no shape"
         raise FormatError(msg, reason=Reason.OUTSIDE_FRAME)
@@ -195,8 +196,8 @@ def _points(polygon: Any, coordinates: _Coordinates) -> list[dict[str, float]] |
     if len(points) == 1 and isinstance(polygon := points[0], dict) and "Point" in polygon:
         points = _list(polygon["Point"])
     try:
-        vertices = msgspec.convert(points, list[_Point], strict=False)
-    except msgspec.ValidationError as error:
+        vertices = convert(points, list[_Point], strict=False)
+    except FormatError as error:
         # Among them several polygons, whose union no prediction can say.
         raise FormatError(str(error), reason=Reason.BAD_MASK) from None
     places = [coordinates.in_picture(point.x, point.y) for point in vertices]
@@ -208,9 +209,9 @@ def _class(found: _Class | None) -> tuple[str | None, float | None]:
     if found is None:
         return None, None
     classes: list[_Likely | _Candidate] = [
-        _Likely(part) if isinstance(part, str) else msgspec.convert(part, _Likely, strict=False)
+        _Likely(part) if isinstance(part, str) else convert(part, _Likely, strict=False)
         for part in _list(found.type)
     ]
-    classes += msgspec.convert(_list(found.class_candidate), list[_Candidate], strict=False)
+    classes += convert(_list(found.class_candidate), list[_Candidate], strict=False)
     classes.sort(key=lambda one: 1.0 if one.likelihood is None else one.likelihood, reverse=True)
     return (classes[0].type, classes[0].likelihood) if classes else (None, None)

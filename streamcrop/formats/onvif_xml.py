@@ -4,7 +4,7 @@ from typing import Any
 from xml.parsers import expat
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import MAX_VALUES
+from streamcrop.formats.documents import MAX_VALUES
 
 _MAX_DEPTH = 100
 _ONVIF = "http://www.onvif.org/"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from streamcrop.formats.inference import MAX_FRAME_ID
+from streamcrop.formats.heads import MAX_FRAME_ID
 from streamcrop.formats.nal import sei_units
 
 _USER_DATA_UNREGISTERED = 5

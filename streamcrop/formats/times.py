@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from streamcrop.errors import FormatError
+from streamcrop.formats.documents import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -12,8 +13,12 @@ _MICROSECOND = timedelta(microseconds=1)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
 )
+# Seconds in text.
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,18})?", re.ASCII)
 # Before 3000-01-01: a larger number counts milliseconds or nanoseconds.
 _LAST_SECOND = 32_503_680_000
+# What `rfc3339` can write: an offset can name a time in the year 10000, or before the year 1.
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 def microseconds(value: object) -> int:
@@ -21,19 +26,16 @@ def microseconds(value: object) -> int:
 
     Args:
         value: RFC 3339 text, UTC where it names no offset, any number of digits behind the second
-            (cut, not rounded); or seconds since 1970 UTC.
+            (cut, not rounded); or seconds since 1970 UTC, as a number or in text.
 
     Raises:
-        FormatError: `malformed`, if it is neither.
+        FormatError: `malformed`, if it is neither, or `rfc3339` could not write it again.
 
     Example:
         >>> microseconds("2026-11-22T10:00:00.123456Z"), microseconds(1795341600.5)
         (1795341600123456, 1795341600500000)
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if 0 <= value < _LAST_SECOND:
-            return round(value * 1_000_000)
-    elif isinstance(value, str) and (match := _RFC3339.fullmatch(value)):
+    if isinstance(value, str) and (match := _RFC3339.fullmatch(value)):
         date, time, fraction, offset = match.groups("")
         # A leap second is no time that `datetime` knows; it is the first one of the next minute.
         leap = time.endswith(":60")
@@ -43,8 +45,15 @@ def microseconds(value: object) -> int:
         except (OverflowError, ValueError):
             pass
         else:
-            return whole // _MICROSECOND + int(fraction[:6].ljust(6, "0"))
-    msg = f"a time is RFC 3339 text or seconds since 1970, not {value!r:.80}"
+            found = whole // _MICROSECOND + int(fraction[:6].ljust(6, "0"))
+            if _FIRST <= found <= _LAST:
+                return found
+    else:
+        seconds = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+        is_bool = isinstance(seconds, bool)
+        if isinstance(seconds, int | float) and not is_bool and 0 <= seconds < _LAST_SECOND:
+            return round(seconds * 1_000_000)
+    msg = f"a time is RFC 3339 text or seconds since 1970, not {shown(value)}"
     raise FormatError(msg)
 
 

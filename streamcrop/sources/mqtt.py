@@ -12,7 +12,7 @@ from streamcrop.broker import Broker
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
-from streamcrop.formats.inference import as_frame_id
+from streamcrop.formats.heads import as_frame_id
 from streamcrop.formats.times import microseconds
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item

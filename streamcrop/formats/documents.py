@@ -1,0 +1,114 @@
+"""JSON of strangers: the one door by which it comes in.
+
+The reader of Python takes more than JSON has: ``NaN``, ``Infinity``, numbers of any length, halves
+of a surrogate pair. Whatever comes, here it becomes a value or a `FormatError`.
+"""
+
+import json
+from reprlib import Repr
+from typing import Any, TypeVar
+
+import msgspec
+
+from streamcrop.errors import FormatError
+
+# A value of Python takes up to 30 times its text: what 8 MiB of honest numbers do not reach.
+MAX_VALUES = 1_000_000
+# More digits than any number that a float tells apart from infinity.
+_MAX_DIGITS = 400
+# A message is read and written again in several places, under call stacks of any depth: what is
+# nested so deep that only some of them could is refused at the first.
+_HEADROOM = 250
+_OPENING, _CLOSING = b"[" * _HEADROOM, b"]" * _HEADROOM
+_repr = Repr()
+_repr.maxstring, _repr.maxlong = 80, 40
+T = TypeVar("T")
+
+
+def shown(value: object) -> str:
+    """A value as an error quotes it: short, whatever it is.
+
+    Example:
+        >>> shown({"a": [1, 2.5, "x" * 1000]})[:40]
+        "{'a': [1, 2.5, 'xxxxxxxxxxxxxxxxxxxxxxxx"
+    """
+    return f"{_repr.repr(value):.120}"
+
+
+def check_count(payload: bytes) -> None:
+    """Refuse what would take too much memory.
+
+    Raises:
+        FormatError: `malformed`, if it has too many values.
+    """
+    if len(payload) > MAX_VALUES and payload.count(b",") >= MAX_VALUES:
+        msg = f"more than {MAX_VALUES:,} values"
+        raise FormatError(msg)
+
+
+def padded(payload: bytes) -> bytes:
+    """A message deeper than it is: where this can be read, it can be read under any call stack."""
+    return _OPENING + payload + _CLOSING
+
+
+def document(payload: bytes) -> Any:
+    """Read a whole message as JSON, as lax as `lax`, if it can be read anywhere and again.
+
+    Raises:
+        FormatError: `malformed`, if it is none, has too many values or is nested too deep.
+
+    Example:
+        >>> document(b'{"a": [1, NaN]}')
+        {'a': [1, nan]}
+    """
+    check_count(payload)
+    try:
+        found = lax(padded(payload))
+        for _ in range(_HEADROOM):
+            [found] = found
+    except json.JSONDecodeError as error:
+        msg = f"no JSON: {error.msg}, at character {max(0, error.pos - _HEADROOM)}"
+        raise FormatError(msg) from None
+    except (RecursionError, ValueError) as error:
+        msg = f"no JSON: {error!s:.200}"
+        raise FormatError(msg) from None
+    return found
+
+
+def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
+    """Read a value of a document as what it is to be.
+
+    Args:
+        value: As `document` read it.
+        kind: A type, as `msgspec` knows them.
+        strict: Whether a number may not stand there as text.
+
+    Raises:
+        FormatError: `malformed`, if it is anything else.
+
+    Example:
+        >>> convert({"a": "7"}, dict[str, int], strict=False)
+        {'a': 7}
+    """
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except UnicodeEncodeError:
+        msg = "text with the half of a surrogate pair, which is no character"
+        raise FormatError(msg) from None
+    except (msgspec.ValidationError, OverflowError, RecursionError) as error:
+        msg = f"{error!s:.200}"
+        raise FormatError(msg) from None
+
+
+def lax(text: bytes) -> Any:
+    """JSON in UTF-8, with ``NaN``, ``Infinity`` and numbers of any length, which become infinite.
+
+    Raises:
+        ValueError: If it is none.
+        RecursionError: If it is nested too deep.
+    """
+
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) < _MAX_DIGITS else float("inf")
+
+    return json.loads(text.decode(), parse_int=whole)
