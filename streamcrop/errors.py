@@ -10,7 +10,8 @@ StreamcropError
 └─ BrokerRefusedError  the broker refused the credentials, or its certificate is wrong   exit code 1
 ```
 
-A broken program is a plain `ValueError`, `TypeError` or `AssertionError` and is caught nowhere.
+A broken program is a plain `ValueError`, `TypeError` or `AssertionError`. It is caught where one
+message, frame or picture is handled, costs that one (`failed`), and is logged with its traceback.
 """
 
 

@@ -112,6 +112,7 @@ class Matching:
         self._lossless = settings.lossless
         self._max_message_bytes = settings.detections.max_message_bytes
         self._decode = DETECTION_FORMATS[settings.detections.format].decode
+        self._topic = settings.detections.topic
         self._key = KEYS[pairing.key]
         self._broker = broker
         self._outcomes = outcomes
@@ -199,13 +200,17 @@ class Matching:
             message = await self._read(payload)
             key = self._key.of_message(message, came)
         except FormatError as error:
-            self._outcomes.message_lost(Reason(error.reason))
+            self._outcomes.message_refused(self._topic, payload, error)
             return
         except asyncio.CancelledError:
             self._outcomes.message_lost(Reason.CLOSED)
             raise
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
+            self._outcomes.message_failed(error)
+            return
+        self._outcomes.message_read(self._topic, payload, message)
         if key is None:
-            self._outcomes.message_lost(Reason.NO_KEY)
+            self._outcomes.message_unkeyed(self._topic, payload)
         else:
             item = Waiting(key, len(payload), message, came)
             if self._key.repeats:
@@ -223,7 +228,12 @@ class Matching:
         if not self.frames:
             return False
         frame = self.frames.peek()
-        item = Waiting(self._key.of_frame(frame), frame.pixels.nbytes, frame, frame.arrived)
+        try:
+            key = self._key.of_frame(frame)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
+            self._outcomes.frame_failed(self.frames.get_nowait(), "reading a frame's key", error)
+            return True
+        item = Waiting(key, frame.pixels.nbytes, frame, frame.arrived)
         if self._key.repeats:
             self._heed_epoch(frame, item.key)
         if self._lossless and not self._pairer.has_room(item):

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,9 @@ logger = logging.getLogger(__name__)
 _KEPT, _EVERY = 10, 60.0
 _LONGEST = 400
 _EXCERPT = 80
+# Of so many places that raised what nobody expected the traceback was logged.
+_MAX_PLACES = 1000
+_logged_places: set[tuple[str, str, int]] = set()
 
 
 class Notes:
@@ -46,6 +50,8 @@ class Notes:
             log: Where the line goes.
         """
         text = redacted(text)
+        # A status is UTF-8, in which there are no halves of surrogate pairs.
+        text = text.encode(errors="backslashreplace").decode()
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         _, count = self._said.pop(kind, ("", 0))
         self._said[kind] = text, count + 1
@@ -73,3 +79,21 @@ def excerpt(payload: bytes) -> str:
     """
     text = payload[:_EXCERPT].decode("ascii", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def unexpected(doing: str, error: Exception) -> str:
+    """Log an error that nobody thought of: its traceback, once for each line that raises.
+
+    Args:
+        doing: In the middle of which it came, as ``reading a message``.
+        error: It, caught.
+
+    Returns:
+        A sentence for `Notes.say`, without the error's own text, which may hold anything.
+    """
+    [*_, last] = traceback.extract_tb(error.__traceback__)
+    place = type(error).__name__, last.filename, last.lineno or 0
+    if place not in _logged_places and len(_logged_places) < _MAX_PLACES:
+        _logged_places.add(place)
+        logger.error("%s failed, which costs no more than that:", doing, exc_info=error)
+    return f"{doing} failed: {place[0]} in {last.name}; the log has the traceback, once"

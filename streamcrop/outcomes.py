@@ -1,15 +1,16 @@
 """What became of everything in one stream: the ledger, the last frames' stories, its end."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
-from streamcrop.core.values import Frame, Reason
-from streamcrop.errors import SinkError, SourceError
+from streamcrop.core.values import Frame, Message, Reason
+from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
 from streamcrop.explain import History
+from streamcrop.formats.documents import shown
 from streamcrop.formats.events import Event
-from streamcrop.notes import Notes
+from streamcrop.notes import Notes, excerpt, unexpected
 from streamcrop.render import Rendered
 from streamcrop.stats import Ledger
 
@@ -58,17 +59,58 @@ class Outcomes:
         if isinstance(item, Reason):
             self.ledger.frames.drop(item)
         else:
-            self.history.note(item, "received, waits for its detections")
+            self._remember(self.history.note, item, "received, waits for its detections")
 
     def frame_lost(self, frame: Frame, reason: Reason) -> None:
         """A frame ended without a pair."""
         reason = self._why(reason)
         self.ledger.frames.drop(reason)
-        self.history.note(frame, self._expired if reason == Reason.EXPIRED else reason)
+        said = self._expired if reason == Reason.EXPIRED else reason
+        self._remember(self.history.note, frame, said)
 
     def message_lost(self, reason: Reason) -> None:
         """A message ended without a pair."""
         self.ledger.messages.drop(self._why(reason))
+
+    def message_refused(self, topic: str, payload: bytes, error: FormatError) -> None:
+        """A message is not what it has to be."""
+        self.message_lost(Reason(error.reason))
+        self.notes.say(error.reason, f"{topic}: {error}; it begins with {excerpt(payload)}")
+
+    def message_unkeyed(self, topic: str, payload: bytes) -> None:
+        """A message does not say what it would be paired by."""
+        self.message_lost(Reason.NO_KEY)
+        said = f"a message does not say what it is {self._paired}"
+        self.notes.say("no_key", f"{topic}: {said}; it begins with {excerpt(payload)}")
+
+    def message_read(self, topic: str, payload: bytes, message: Message) -> None:
+        """A message says what is needed; what else it says may be wrong."""
+        for fault in message.faults.values():
+            self.notes.say("unread", f"{topic}: not read: {fault}; it is of {excerpt(payload)}")
+
+    def message_failed(self, error: Exception) -> None:
+        """To read a message failed as nobody thought that it could."""
+        self.message_lost(Reason.FAILED)
+        self.unexpected("reading a message", error)
+
+    def frame_failed(self, frame: Frame, doing: str, error: Exception) -> None:
+        """To handle a frame failed as nobody thought that it could."""
+        self.frame_lost(frame, Reason.FAILED)
+        self.unexpected(doing, error)
+
+    def pair_failed(self, frame: Frame, error: Exception) -> None:
+        """A pair was made, and to render it failed as nobody thought that it could."""
+        self.frame_failed(frame, "rendering a frame's crops", error)
+        self.message_lost(Reason.FAILED)
+
+    def crops_failed(self, count: int, error: Exception) -> None:
+        """Crops of a pair were made, and with them something failed as nobody thought."""
+        self.ledger.crops.drop(Reason.FAILED, count)
+        self.unexpected("handing on a frame's crops", error)
+
+    def unexpected(self, doing: str, error: Exception) -> None:
+        """Say of an error that nobody thought of that it was there; it costs what was in hand."""
+        self.notes.say("failed", unexpected(doing, error))
 
     def dropped(self, event: Dropped[Any, Any]) -> None:
         """The pairer let go of a frame or a message."""
@@ -76,15 +118,16 @@ class Outcomes:
             self.frame_lost(event.item.value, event.reason)
         else:
             self.message_lost(event.reason)
-            self.history.note_message(event.item.value, event.reason)
+            self._remember(self.history.note_message, event.item.value, event.reason)
 
     def pair_lost(self, frame: Frame) -> None:
         """A pair was made and not rendered."""
         self.frame_lost(frame, Reason.CLOSED)
         self.message_lost(Reason.CLOSED)
 
-    def pair_corrupt(self, frame: Frame) -> None:
+    def pair_corrupt(self, frame: Frame, error: CorruptError) -> None:
         """A pair was made, and its frame turned out to be damaged."""
+        self.notes.say("corrupt", f"frame {shown(frame.frame_id)}: {error}")
         self.frame_lost(frame, Reason.CORRUPT)
         self.message_lost(Reason.FAILED)
 
@@ -94,7 +137,7 @@ class Outcomes:
         self.ledger.messages.succeed()
         refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
         said = f"{part.received} predictions: {part.made} crops made{refused}"
-        self.history.note(frame, f"{self._paired}, {said}")
+        self._remember(self.history.note, frame, f"{self._paired}, {said}")
 
     def rendered(self, part: Rendered) -> None:
         """A part of a pair is rendered."""
@@ -105,6 +148,9 @@ class Outcomes:
         for reason, count in part.refused.items():
             rows.predictions.drop(reason, count)
         rows.crops.drop(Reason.ENCODING_FAILED, part.encoding_failed)
+        rows.crops.drop(Reason.FAILED, len(part.failed))
+        for error in part.failed:
+            self.unexpected("making a crop", error)
 
     def crop_ended(self, event: Event, reason: Reason | None) -> None:
         """An event was published, or not for a reason."""
@@ -114,6 +160,13 @@ class Outcomes:
             self.ledger.crops.succeed()
         else:
             self.ledger.crops.drop(reason)
+
+    def _remember(self, note: Callable[[T, str], None], of: T, what: str) -> None:
+        """A story that cannot be told costs nothing else."""
+        try:
+            note(of, what)
+        except Exception as error:  # noqa: BLE001  # nobody knows which
+            self.unexpected("remembering what became of a frame", error)
 
     def _why(self, reason: Reason) -> Reason:
         if isinstance(self.failure, SinkError):

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from streamcrop import config
 from streamcrop.broker import Broker
 from streamcrop.core.values import Change, Frame, Note, Reason
-from streamcrop.errors import CorruptError, SinkError, SourceError
+from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
 from streamcrop.formats.images import ENCODINGS
 from streamcrop.matching import STAGE_FRAMES, Matching, Pair
 from streamcrop.outcomes import Outcomes
@@ -165,7 +165,11 @@ class Pipeline:
 
     async def _route(self, frame: Frame) -> None:
         """To the tap, to the pairer, or to both."""
-        tapped = self.tap.is_due(frame)
+        try:
+            tapped = self.tap.is_due(frame)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
+            self.outcomes.frame_failed(frame, "choosing frames for the tap", error)
+            return
         if self._taps_first and not tapped and not self._settings.lossless:
             self.outcomes.frame_lost(frame, Reason.NOT_TAPPED)
             return
@@ -178,10 +182,19 @@ class Pipeline:
         async for frame in self._taps:
             try:
                 event = await self._in_thread(self.tap.render, frame)
-            except CorruptError:
+                shown = await self.outcomes.unless_ending(self.tap.publish(event))
+            except CorruptError as error:
+                self.outcomes.notes.say("corrupt", f"frame {frame.frame_id}: {error}")
                 self._not_shown(frame, Reason.CORRUPT)
                 continue
-            shown = await self.outcomes.unless_ending(self.tap.publish(event))
+            except FormatError as error:
+                self.outcomes.notes.say("not_tapped", f"frame {frame.frame_id}: {error}")
+                self._not_shown(frame, Reason.NOT_TAPPED)
+                continue
+            except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
+                self.outcomes.unexpected("showing a frame", error)
+                self._not_shown(frame, Reason.FAILED)
+                continue
             # Only now: a frame that no detector was shown would wait for nothing.
             if self._taps_first and shown is False:
                 self.outcomes.frame_lost(frame, Reason.NOT_TAPPED)
@@ -216,18 +229,25 @@ class Pipeline:
                 part = await self._in_thread(next, parts, threads=_ENCODERS)
                 last = part.last
                 if not begun:
-                    begun, left = True, part.made
                     self.outcomes.paired(frame, part)
-                left -= part.encoding_failed
+                    begun, left = True, part.made
                 self.outcomes.rendered(part)
+                left -= part.encoding_failed + len(part.failed)
                 if files:
                     await self._in_thread(files.write, part.events)
                 for event in part.events:
                     await self._window.put(event)
                     left -= event.is_crop
-        except CorruptError:
-            begun = True
-            self.outcomes.pair_corrupt(frame)
+        except SinkError:
+            raise
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this pair
+            if begun:
+                self.outcomes.crops_failed(left, error)
+            elif isinstance(error, CorruptError):
+                self.outcomes.pair_corrupt(frame, error)
+            else:
+                self.outcomes.pair_failed(frame, error)
+            begun, left = True, 0
         finally:
             if not begun:
                 self.outcomes.pair_lost(frame)

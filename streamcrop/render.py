@@ -64,7 +64,8 @@ class Rendered:
         received: The number of predictions in the message; in the first part, else 0.
         made: The number of crops, also of later parts; in the first part, else 0.
         refused: Predictions by reason; in the first part.
-        encoding_failed: The number of crops without an event.
+        encoding_failed: The number of crops that the encoding cannot hold.
+        failed: Why other crops have no event: what nobody thought of.
         last: Whether no part follows.
     """
 
@@ -73,6 +74,7 @@ class Rendered:
     made: int = 0
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
+    failed: list[Exception] = field(default_factory=list)
     last: bool = False
 
 
@@ -111,14 +113,12 @@ def render(
     def parts() -> Iterator[Rendered]:
         part, pixels = Rendered([], len(crops) + len(refused), len(crops), reasons), 0
         for crop in crops:
-            row = rows[crop.index]
             try:
-                data = encode(crop, style.encoding, style.quality)
+                part.events.append(_crop_event(head, frame, crop, rows[crop.index], style, limit))
             except FormatError:
                 part.encoding_failed += 1
-                continue
-            metadata = crop_metadata(head, row, crop, limit=limit)
-            part.events.append(_crop_event(frame, crop, row, data, metadata, style))
+            except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this crop
+                part.failed.append(error)
             pixels += math.prod(crop.resolution_wh)
             if pixels > PART_PIXELS or len(part.events) >= PART_CROPS:
                 yield part
@@ -134,8 +134,15 @@ def render(
 
 
 def _crop_event(
-    frame: Frame, crop: Crop, row: dict[str, Any], data: bytes, metadata: bytes, style: Style
+    head: dict[str, Any],
+    frame: Frame,
+    crop: Crop,
+    row: dict[str, Any],
+    style: Style,
+    limit: int | None,
 ) -> Event:
+    data = encode(crop, style.encoding, style.quality)
+    metadata = crop_metadata(head, row, crop, limit=limit)
     node, stream = style.source
     names = {"stream": stream, "frame_id": frame.frame_id, "detection_id": crop.detection_id}
     content_type = ENCODINGS[style.encoding].content_type

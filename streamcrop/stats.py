@@ -37,7 +37,11 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
         "cropped",
         _reasons("malformed not_finite outside_frame bad_mask over_limit"),
     ),
-    "crops": ("made", "published", _reasons("encoding_failed too_large not_acknowledged closed")),
+    "crops": (
+        "made",
+        "published",
+        _reasons("encoding_failed too_large not_acknowledged closed failed"),
+    ),
 }
 
 

@@ -1,6 +1,11 @@
 """Reasons in words, said seldom and kept."""
 
-from streamcrop.notes import Notes, excerpt
+import json
+
+import msgspec
+import pytest
+
+from streamcrop.notes import Notes, excerpt, unexpected
 
 
 def test_each_kind_is_logged_once_a_minute() -> None:
@@ -29,6 +34,40 @@ def test_the_newest_ten_kinds_are_kept_and_long_texts_are_cut() -> None:
     kept = notes.as_json()
     assert [note["kind"] for note in kept] == [f"kind {number}" for number in range(2, 12)]
     assert {len(note["text"]) for note in kept} == {400}
+
+
+def test_a_text_can_be_written(caplog: pytest.LogCaptureFixture) -> None:
+    """Halves of surrogate pairs, which no status could hold, are escaped."""
+    notes = Notes("gate")
+    notes.say("malformed", "a \ud800")
+    assert json.loads(msgspec.json.encode(notes.as_json()))[0]["text"] == r"a \ud800"
+    assert r"a \ud800" in caplog.text
+
+
+def broken(*, deeper: bool) -> Exception:
+    """An error from one of two lines."""
+    try:
+        if deeper:
+            {}["password"]
+        json.loads("password")
+    except ValueError as error:
+        return error
+    except KeyError as error:
+        return error
+    raise AssertionError
+
+
+def test_a_traceback_is_logged_once_a_place(caplog: pytest.LogCaptureFixture) -> None:
+    """Each line that raises is logged once; what is said of it does not repeat its text."""
+    for _ in range(3):
+        for deeper in (True, False):
+            said = unexpected("reading a message", broken(deeper=deeper))
+            assert said.startswith("reading a message failed: ")
+            assert "password" not in said
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    assert "KeyError: 'password'" in caplog.text
+    assert "JSONDecodeError" in caplog.text
+    assert caplog.text.count("Traceback") == 2
 
 
 def test_an_excerpt_is_printable_and_short() -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from fakes import frame
 
-from streamcrop.core.values import Reason
-from streamcrop.errors import SinkError, SourceError
+from streamcrop.core.pairing import Dropped
+from streamcrop.core.values import Message, Reason
+from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
 from streamcrop.formats.events import Event
 from streamcrop.outcomes import Outcomes
 from streamcrop.render import Rendered
@@ -82,3 +84,78 @@ def test_waiting_ends_with_the_stream() -> None:
             await Outcomes("utc", 2.0).unless_ending(fail())
 
     asyncio.run(main())
+
+
+def said(outcomes: Outcomes) -> list[tuple[str, str]]:
+    """The notes, by kind."""
+    return [(note["kind"], note["text"]) for note in outcomes.notes.as_json()]
+
+
+def test_reasons_are_said() -> None:
+    """Each loss whose reason is known in words says the topic, what is wrong and where."""
+    outcomes = Outcomes("pts", 2.0, stream="gate")
+    outcomes.ledger.messages.enter(2)
+    outcomes.message_refused("det/gate", b"{'a'}\n", FormatError("no JSON: quotes"))
+    outcomes.message_unkeyed("det/gate", b"{}")
+    faults = {"pts": "$.pts: 0.5", "captured_at": "$.captured_at: x"}
+    outcomes.message_read("det/gate", b"{}", Message(b"{}", faults=faults))
+    assert outcomes.ledger.messages.dropped == {"malformed": 1, "no_key": 1}
+    assert said(outcomes) == [
+        ("malformed", "det/gate: no JSON: quotes; it begins with {'a'}\\n"),
+        ("no_key", "det/gate: a message does not say what it is paired by pts; it begins with {}"),
+        ("unread", "det/gate: not read: $.captured_at: x; it is of {}"),
+    ]
+    assert outcomes.notes.as_json()[-1]["count"] == 2
+
+
+def test_a_damaged_frame_says_so() -> None:
+    """What the decoder said is said."""
+    outcomes = Outcomes("pts", 2.0)
+    outcomes.pair_corrupt(frame("7"), CorruptError("cut off"))
+    assert said(outcomes) == [("corrupt", "frame '7': cut off")]
+
+
+def caught() -> Exception:
+    """An error as it is caught."""
+    with pytest.raises(ZeroDivisionError) as info:
+        divmod(1, 0)
+    return info.value
+
+
+def test_what_nobody_expected_costs_what_it_stood_in() -> None:
+    """It is counted as `failed`, once for each that is lost, and said."""
+    outcomes = Outcomes("utc", 2.0)
+    outcomes.ledger.messages.enter(2)
+    outcomes.message_failed(caught())
+    for name in ("a", "b"):
+        outcomes.received(frame(name))
+    outcomes.frame_failed(frame("a"), "reading a frame's key", caught())
+    outcomes.pair_failed(frame("b"), caught())
+    part = Rendered([], 3, 3, Counter(), failed=[caught()])
+    outcomes.rendered(part)
+    outcomes.crops_failed(2, caught())
+    rows = outcomes.ledger.as_json()
+    assert rows["messages"]["dropped"] == rows["frames"]["dropped"] == {"failed": 2}
+    assert rows["crops"] == {"made": 3, "published": 0, "dropped": {"failed": 3}}
+    assert outcomes.ledger.errors() == []
+    [(kind, text)] = said(outcomes)
+    assert kind == "failed"
+    assert text.startswith("handing on a frame's crops failed: ZeroDivisionError in caught; ")
+
+
+def test_a_story_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs nothing but the story."""
+    outcomes = Outcomes("utc", 2.0)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(outcomes.history, "note", broken)
+    monkeypatch.setattr(outcomes.history, "note_message", broken)
+    outcomes.received(frame("a"))
+    outcomes.frame_lost(frame("a"), Reason.EXPIRED)
+    message = SimpleNamespace(value=Message(b""))
+    outcomes.ledger.messages.enter()
+    outcomes.dropped(Dropped(message, "messages", Reason.LATE))
+    assert outcomes.ledger.errors() == []
+    assert [note["count"] for note in outcomes.notes.as_json()] == [3]

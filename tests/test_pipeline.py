@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -17,14 +17,21 @@ import numpy as np
 import pytest
 from fakes import FakeBroker, ListSource, frame, until
 
-from streamcrop import config
+import streamcrop.render
+from streamcrop import config, formats
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import CorruptError, SourceError
+from streamcrop.explain import History
+from streamcrop.formats.events import MODES
+from streamcrop.keys import KEYS
 from streamcrop.pipeline import Pipeline
+from streamcrop.render import render_tap
+from streamcrop.sinks.files import FilesSink
 from streamcrop.sources.container import FileSource
 from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.threads import Threaded
+from streamcrop.tap import Tap
 
 BOX = {"x": 30, "y": 30, "width": 20, "height": 20}
 
@@ -442,22 +449,162 @@ def test_a_large_message_is_read_in_a_thread() -> None:
     asyncio.run(main())
 
 
-def test_a_program_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken program ends the stream with the exception, not with a counter."""
+def failing(times: int, work: Callable[..., Any]) -> Callable[..., Any]:
+    """Work that fails as nobody expects, so many times."""
+    left = iter(range(times))
 
-    def broken(*_: object, **__: object) -> None:
-        msg = "a bug"
-        raise ZeroDivisionError(msg)
+    def call(*args: Any, **named: Any) -> Any:
+        if next(left, None) is not None:
+            raise ZeroDivisionError
+        return work(*args, **named)
 
-    monkeypatch.setattr("streamcrop.pipeline.render", broken)
+    return call
+
+
+FAILED = {"failed": 1}
+INFERENCE = formats.DETECTION_FORMATS["inference"]
+BY_FRAME_ID = KEYS["frame_id"]
+BUGS: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, int]]]] = {
+    "decode": (
+        lambda patch: patch.setitem(
+            formats.DETECTION_FORMATS,
+            "inference",
+            replace(INFERENCE, decode=failing(1, INFERENCE.decode)),
+        ),
+        {},
+        {"messages": FAILED, "frames": {"expired": 1}},
+    ),
+    "a message's key": (
+        lambda patch: patch.setitem(
+            KEYS, "frame_id", replace(BY_FRAME_ID, of_message=failing(1, BY_FRAME_ID.of_message))
+        ),
+        {},
+        {"messages": FAILED, "frames": {"expired": 1}},
+    ),
+    "a frame's key": (
+        lambda patch: patch.setitem(
+            KEYS, "frame_id", replace(BY_FRAME_ID, of_frame=failing(1, BY_FRAME_ID.of_frame))
+        ),
+        {},
+        {"frames": FAILED},
+    ),
+    "predictions": (
+        lambda patch: patch.setitem(
+            formats.DETECTION_FORMATS,
+            "inference",
+            replace(INFERENCE, predictions=failing(1, INFERENCE.predictions)),
+        ),
+        {},
+        {"messages": FAILED, "frames": FAILED},
+    ),
+    "cut": (
+        lambda patch: patch.setattr("streamcrop.render.cut", failing(1, streamcrop.render.cut)),
+        {},
+        {"messages": FAILED, "frames": FAILED},
+    ),
+    "encode": (
+        lambda patch: patch.setattr(
+            "streamcrop.render.encode", failing(1, streamcrop.render.encode)
+        ),
+        {},
+        {"crops": FAILED},
+    ),
+    "a crop's metadata": (
+        lambda patch: patch.setattr(
+            "streamcrop.render.crop_metadata", failing(1, streamcrop.render.crop_metadata)
+        ),
+        {},
+        {"crops": FAILED},
+    ),
+    "a frame's metadata": (
+        lambda patch: patch.setattr(
+            "streamcrop.render.frame_metadata", failing(1, streamcrop.render.frame_metadata)
+        ),
+        {},
+        {"messages": FAILED, "frames": FAILED},
+    ),
+    "files": (
+        lambda patch: patch.setattr(FilesSink, "write", failing(1, FilesSink.write)),
+        {"output": {"files": "crops"}},
+        {"crops": FAILED},
+    ),
+    "an envelope": (
+        lambda patch: patch.setitem(MODES, "binary", failing(1, MODES["binary"])),
+        {},
+        {"crops": FAILED},
+    ),
+    "the broker, at once": (
+        lambda patch: patch.setattr(FakeBroker, "begin", failing(1, FakeBroker.begin)),
+        {},
+        {"crops": FAILED},
+    ),
+    "the broker, later": (
+        lambda patch: patch.setattr(FakeBroker, "publish", failing(1, FakeBroker.publish)),
+        {},
+        {"crops": FAILED},
+    ),
+    "a story": (lambda patch: patch.setattr(History, "note", failing(1, History.note)), {}, {}),
+    "a message's story": (
+        lambda patch: patch.setattr(History, "note_message", failing(1, History.note_message)),
+        {},
+        {},
+    ),
+    "the tap's choice": (
+        lambda patch: patch.setattr(Tap, "is_due", failing(1, Tap.is_due)),
+        {"tap": {}},
+        {"frames": FAILED},
+    ),
+    "the tap": (
+        lambda patch: patch.setattr("streamcrop.tap.render_tap", failing(1, render_tap)),
+        {"tap": {}},
+        {"frames": FAILED},
+    ),
+    "the tap's envelope": (
+        lambda patch: patch.setitem(MODES, "binary", failing(1, MODES["binary"])),
+        {"tap": {}},
+        {"frames": FAILED},
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_an_error_that_nobody_expected_costs_what_was_in_hand(
+    bug: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It is counted as `failed`, said, logged with its traceback; the stream goes on."""
+    breaks, sections, dropped = BUGS[bug]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("streamcrop.notes._logged_places", set())
+    breaks(monkeypatch)
 
     async def main() -> None:
-        run = Run(ListSource([frame(0)]), stream())
-        run.broker.send(message(0, BOX))
-        with pytest.raises(ExceptionGroup, match="unhandled"):
-            await run.pipeline.run(run.ready)
+        source = ListSource(frame(n) for n in range(2))
+        source.gate = threading.Semaphore(1)
+        settings = stream(**sections, pairing={"max_wait": 0.5})
+        async with running(source, settings) as run:
+            if bug == "a message's story":
+                run.broker.send(message(0, BOX))
+            run.broker.send(message(0, BOX))
+            await until(lambda: run.rows["frames"]["received"] == 1)
+            await asyncio.sleep(0.2)
+            run.broker.send(message(1, BOX))
+            source.gate.release()
+            rows = await run.end()
+            assert rows["frames"]["received"] == 2
+            assert rows["frames"]["dropped"] == dropped.get("frames", {})
+            assert rows["crops"]["dropped"] == dropped.get("crops", {})
+            # A message whose frame is lost so ends as one without a frame does.
+            lost = {"failed", "expired", "closed", "duplicate"} & set(rows["messages"]["dropped"])
+            assert ("failed" in lost) == ("messages" in dropped)
+            assert rows["messages"]["received"] - rows["messages"]["paired"] == len(lost)
+            assert rows["crops"]["published"] >= 1
+            assert "failed" in [note["kind"] for note in run.pipeline.outcomes.notes.as_json()] or (
+                bug == "the broker, later"
+            )
 
     asyncio.run(main())
+    assert caplog.text.count("Traceback") == 1
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_tap_beside_another_key_never_holds_up_frames() -> None:

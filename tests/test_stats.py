@@ -15,7 +15,7 @@ CLOSED_LIST = {
     "messages": "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
     "pairing_full closed failed",
     "predictions": "malformed not_finite outside_frame bad_mask over_limit",
-    "crops": "encoding_failed too_large not_acknowledged closed",
+    "crops": "encoding_failed too_large not_acknowledged closed failed",
 }
 
 

@@ -8,6 +8,7 @@ from streamcrop.broker import Broker
 from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Reason
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
+from streamcrop.notes import unexpected
 
 MAX_INFLIGHT_BYTES = 32 << 20
 
@@ -57,9 +58,10 @@ class MqttSink:
         ):
             self._room.clear()
             await self._room.wait()
-        self._bytes += event.nbytes
         outgoing = self._outgoing(event)
-        self._send(self._broker.begin(outgoing), event, outgoing)
+        sending = self._broker.begin(outgoing)
+        self._bytes += event.nbytes
+        self._send(sending, event, outgoing)
 
     async def drain(self) -> None:
         """Wait until everything is acknowledged."""
@@ -94,10 +96,14 @@ class MqttSink:
     def _sent(self, sending: "asyncio.Future[Any]") -> None:
         event, outgoing = self._sending.pop(sending)
         reason = None
-        if sending.cancelled() or isinstance(sending.exception(), PacketRefusedError):
+        error = None if sending.cancelled() else sending.exception()
+        if sending.cancelled() or isinstance(error, PacketRefusedError):
             reason = Reason.NOT_ACKNOWLEDGED
-        elif isinstance(sending.exception(), PacketTooLargeError):
+        elif isinstance(error, PacketTooLargeError):
             reason = Reason.TOO_LARGE
+        elif isinstance(error, Exception):
+            unexpected("publishing", error)
+            reason = Reason.FAILED
         elif sending.result() is False and self._given_up:
             reason = Reason.NOT_ACKNOWLEDGED
         elif sending.result() is False:

@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamcrop.broker import Broker
-from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
 from streamcrop.formats.heads import as_frame_id
 from streamcrop.formats.times import microseconds
+from streamcrop.notes import excerpt, unexpected
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item
 from streamcrop.sources.pictures import still
@@ -46,14 +46,16 @@ class MqttSource:
             property ``frame_id``.
         unnamed: Whether a picture without an ID counts, named by the time of its arrival.
 
-    Hands out `Frame`s, and a `Reason` for every picture that is none: `no_key` without an ID,
-    `corrupt`, `ambiguous` for an event that comes again, `queue_full` for the oldest where they
-    come faster than they are decoded, and `closed` for those that wait when it is stopped.
+    Hands out `Frame`s, a `Note` of what is wrong with a picture, and a `Reason` for every one that
+    is none: `no_key` without an ID, `corrupt`, `failed`, `ambiguous` for an event that comes again,
+    `queue_full` for the oldest where they come faster than they are decoded, and `closed` for those
+    that wait when it is stopped.
     """
 
     def __init__(
         self, broker: Broker, topic: str, *, frame_id: str | None = None, unnamed: bool = False
     ) -> None:
+        self._topic = topic
         self._place, _, self._name = (frame_id or "").partition(":")
         self._unnamed = unnamed
         self._lost: Counter[Reason] = Counter()
@@ -81,7 +83,8 @@ class MqttSource:
         async for picture in self._waiting:
             for reason in self._losses():
                 yield reason
-            yield await asyncio.to_thread(self._read, picture)
+            for item in await asyncio.to_thread(self._read, picture):
+                yield item
         for reason in self._losses():
             yield reason
 
@@ -95,38 +98,62 @@ class MqttSource:
         lost, self._lost = self._lost, Counter()
         return lost.elements()
 
-    def _read(self, picture: _Picture) -> Frame | Reason:
+    def _read(self, picture: _Picture) -> list[Item]:
+        """What a message comes to; where something is wrong with it, that in words, too."""
         try:
-            data, said = _opened(picture)
-            if (frame_id := self._frame_id(said, picture)) is None:
-                return Reason.NO_KEY
-            event = (said.get("source"), said.get("id")) if "specversion" in said else None
-            if event in self._known:
-                return Reason.AMBIGUOUS
-            lineage = lineage_of(said["lineage"]) if "lineage" in said else None
-            pixels = still(data)
-        except FormatError:
-            return Reason.CORRUPT
+            return self._frame(picture)
+        except FormatError as error:
+            reason = Reason.CORRUPT if error.reason == Reason.MALFORMED else Reason(error.reason)
+            # At least once: that an event comes again is no news.
+            notes = [] if reason == Reason.AMBIGUOUS else [self._note(reason, error, picture)]
+            return [*notes, reason]
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this picture
+            return [Note("failed", unexpected("reading a picture", error)), Reason.FAILED]
+
+    def _note(self, kind: str, error: FormatError, picture: _Picture) -> Note:
+        return Note(kind, f"{self._topic}: {error}; it begins with {excerpt(picture.payload)}")
+
+    def _frame(self, picture: _Picture) -> list[Item]:
+        """The frame, and a note where its time is none."""
+        data, said = _opened(picture)
+        frame_id = self._frame_id(said, picture)
+        event = (said.get("source"), said.get("id")) if "specversion" in said else None
+        if event in self._known:
+            msg = "an event that came already"
+            raise FormatError(msg, reason=Reason.AMBIGUOUS)
+        lineage = None if said.get("lineage") is None else lineage_of(said["lineage"])
+        pixels = still(data)
         if lineage and (lineage[-1].width, lineage[-1].height) != pixels.resolution_wh:
-            return Reason.CORRUPT
+            width, height = pixels.resolution_wh
+            msg = (
+                f"a picture of {width} x {height}, which is another size than its lineage ends with"
+            )
+            raise FormatError(msg)
         if event:
             self._known.append(event)
-        return Frame(
-            frame_id,
-            pixels,
-            captured_at=_captured_at(said),
-            arrived=picture.arrived,
-            lineage=lineage,
-        )
+        frame = Frame(frame_id, pixels, arrived=picture.arrived, lineage=lineage)
+        try:
+            return [replace(frame, captured_at=_captured_at(said))]
+        except FormatError as error:
+            return [self._note("unread", error, picture), frame]
 
-    def _frame_id(self, said: Mapping[str, Any], picture: _Picture) -> str | None:
-        """A picture's name, or None where it has none that can be one."""
-        with suppress(FormatError, IndexError, KeyError):
+    def _frame_id(self, said: Mapping[str, Any], picture: _Picture) -> str:
+        """A picture's name.
+
+        Raises:
+            FormatError: `no_key`, if it has none that can be one.
+        """
+        name = self._name or ("frame_id" if said.get("lineage") is None else "id")
+        try:
             if self._place == "level":
-                return as_frame_id(picture.properties["topic"].split("/")[int(self._name)])
-            default = "id" if "lineage" in said else "frame_id"
-            return as_frame_id(said[self._name or default])
-        return str(picture.arrived) if self._unnamed else None
+                return as_frame_id(picture.properties["topic"].split("/")[int(name)])
+            return as_frame_id(said[name])
+        except (FormatError, IndexError, KeyError) as error:
+            if self._unnamed:
+                return str(picture.arrived)
+            why = str(error) if isinstance(error, FormatError) else "there is none"
+            msg = f"no frame ID at {self._place or 'property'}:{name}: {why}"
+            raise FormatError(msg, reason=Reason.NO_KEY) from None
 
 
 def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:
@@ -143,7 +170,14 @@ def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:
 
 
 def _captured_at(said: Mapping[str, Any]) -> int | None:
+    """When a picture was taken: as it says itself, else the event's time.
+
+    Raises:
+        FormatError: If what it says is no time.
+    """
+    name = "time" if said.get("captured_at") is None else "captured_at"
     try:
-        return microseconds(said.get("captured_at", said.get("time")))
-    except FormatError:
-        return None
+        return None if said.get(name) is None else microseconds(said[name])
+    except FormatError as error:
+        msg = f"{name}: {error}"
+        raise FormatError(msg) from None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideDataContainer
 
+from streamcrop.core.masks import MAX_SIDE
 from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
 from streamcrop.core.values import Pixels
 from streamcrop.errors import FormatError, SourceError
@@ -34,7 +35,7 @@ def still(data: bytes) -> Pixels:
     """The upright pixels of a JPEG, PNG or WebP; the Orientation of its EXIF is applied.
 
     A file that is cut off, broken or of another kind is refused, and so is one that claims more
-    than `MAX_PIXELS`, before any of them is decoded.
+    than `MAX_PIXELS`, before any of them is decoded, or has a side that no crop can have.
 
     Raises:
         FormatError: `corrupt`.
@@ -50,10 +51,14 @@ def still(data: bytes) -> Pixels:
         # What FFmpeg says meanwhile is in the error, too.
         with av.logging.Capture():
             [picture] = decoder.decode(av.Packet(data))
-        return pixels_of(picture)
+        pixels = pixels_of(picture)
     except (av.FFmpegError, SourceError, ValueError) as error:
         msg = f"no whole picture: {error}"
         raise FormatError(msg, reason="corrupt") from None
+    if max(pixels.resolution_wh) > MAX_SIDE:
+        msg = f"{picture.width} x {picture.height} is larger than {MAX_SIDE} a side"
+        raise FormatError(msg, reason="corrupt")
+    return pixels
 
 
 def pixels_of(picture: av.VideoFrame) -> Pixels:

@@ -14,7 +14,7 @@ import pytest
 from peers import Client, Image, Mosquitto, number_in, numbered
 
 from streamcrop.broker import Address, Broker
-from streamcrop.core.values import Change, Frame, LineageEntry, Reason
+from streamcrop.core.values import Change, Frame, LineageEntry, Note, Reason
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes
 from streamcrop.sources.mqtt import MqttSource
 
@@ -48,12 +48,14 @@ async def source_at(
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def take(source: MqttSource, count: int) -> list[Any]:
-    """The next items, without the changes of the connection."""
+async def take(source: MqttSource, count: int, notes: list[Note] | None = None) -> list[Any]:
+    """The next items, without the changes of the connection; notes go where they are wanted."""
     found: list[Any] = []
     async with asyncio.timeout(20), aclosing(source.frames()) as items:
         async for item in items:
-            found += [] if isinstance(item, Change) else [item]
+            if isinstance(item, Note) and notes is not None:
+                notes.append(item)
+            found += [] if isinstance(item, Change | Note) else [item]
             if len(found) == count:
                 break
     return found
@@ -192,43 +194,93 @@ def _with(**changed: Any) -> dict[str, Any]:
     return {**CROP, **changed}
 
 
-@pytest.mark.parametrize(
-    ("payload", "said"),
-    [
-        pytest.param(b"", {}, id="nothing"),
-        pytest.param(b"a text", {}, id="text"),
-        pytest.param(png()[:-200], {}, id="cut off"),
-        pytest.param(b'{"specversion":', {}, id="broken JSON"),
-        pytest.param(b'{"specversion": "1.0"}', {}, id="no picture in the event"),
-        pytest.param(png(), {"specversion": "1.0", "type": CROP_TYPE}, id="no metadata"),
-        pytest.param(*event("binary", **_with(lineage=7)), id="no lineage"),
-        pytest.param(*event("json", **_with(lineage=CROP["lineage"][:1])), id="a root alone"),
-        pytest.param(
-            *event("binary", **_with(lineage=[entry("r", 640, 480), entry("car", 9, 9, 1, 1)])),
-            id="another size",
-        ),
-    ],
-)
-def test_what_is_no_picture_is_corrupt(
-    broker: Mosquitto, payload: bytes, said: dict[str, str]
-) -> None:
-    """Broken pictures, events and pasts end as `corrupt`, and the next picture is read."""
+BROKEN: dict[str, tuple[bytes, dict[str, str], str]] = {
+    "nothing": (b"", {}, "no JPEG, PNG or WebP"),
+    "text": (b"a text", {}, "no JPEG, PNG or WebP, or a part of one; it begins with a text"),
+    "cut off": (png()[:-200], {}, "no whole picture"),
+    "broken JSON": (b'{"specversion":', {}, "no event of a streamcrop node"),
+    "no picture in the event": (b'{"specversion": "1.0"}', {}, "no event of a streamcrop node"),
+    "no metadata": (png(), {"specversion": "1.0", "type": CROP_TYPE}, "no event of a streamcrop"),
+    "no lineage": (*event("binary", **_with(lineage=7)), "no lineage: Expected `array`"),
+    "a root alone": (*event("json", **_with(lineage=CROP["lineage"][:1])), "no lineage"),
+    "another size": (
+        *event("binary", **_with(lineage=[entry("r", 640, 480), entry("car", 9, 9, 1, 1)])),
+        "another size than its lineage ends with",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_no_picture_is_corrupt(broker: Mosquitto, case: str) -> None:
+    """Broken pictures, events and pasts end as `corrupt`; it is said why; the next one is read."""
+    payload, said, why = BROKEN[case]
+    notes: list[Note] = []
 
     async def main() -> None:
         async with source_at(broker) as (source, client):
             await client.publish(payload, TOPIC, {"frame_id": "1", **said})
             await client.publish(png(), TOPIC, {"frame_id": "2"})
-            broken, frame = await take(source, 2)
+            broken, frame = await take(source, 2, notes)
         assert broken == Reason.CORRUPT
         assert frame.frame_id == "2"
 
     asyncio.run(main())
+    [note] = notes
+    assert note.kind == "corrupt"
+    assert note.text.startswith("cams/#: ")
+    assert why in note.text
 
 
-def test_a_time_that_is_none(broker: Mosquitto) -> None:
-    """A capture time that cannot be read is not known; the picture is."""
-    frame = received(broker, png(), {"frame_id": "1", "captured_at": "yesterday"})
-    assert frame.captured_at is None
+@pytest.mark.parametrize("time", ["yesterday", "9999-12-31T23:59:59-23:59", "1790000000123"])
+@pytest.mark.parametrize("name", ["captured_at", "time"])
+def test_a_time_that_is_none(broker: Mosquitto, name: str, time: str) -> None:
+    """A capture time that cannot be read is not known, which is said; the picture is."""
+    notes: list[Note] = []
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            await client.publish(png(), TOPIC, {"frame_id": "1", name: time})
+            [frame] = await take(source, 1, notes)
+        assert (frame.frame_id, frame.captured_at) == ("1", None)
+
+    asyncio.run(main())
+    [note] = notes
+    assert note.kind == "unread"
+    assert f"{name}: a time is RFC 3339 text" in note.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_null_says_nothing(broker: Mosquitto, mode: str) -> None:
+    """A key that is null is one that is not there."""
+    said = {"frame_id": "7", "captured_at": None, "lineage": None}
+    frame = received(broker, *event(mode, FRAME_TYPE, **said))
+    assert (frame.frame_id, frame.captured_at, frame.lineage) == ("7", AT, None)
+
+
+def test_what_nobody_expected_costs_one_picture(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends as `failed`, its traceback is logged, and the next picture is read."""
+    monkeypatch.setattr("streamcrop.notes._logged_places", set())
+    notes: list[Note] = []
+
+    def broken(data: bytes) -> Any:
+        monkeypatch.undo()
+        raise ZeroDivisionError(data)
+
+    monkeypatch.setattr("streamcrop.sources.mqtt.still", broken)
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            await client.publish(png(), TOPIC, {"frame_id": "1"})
+            await client.publish(png(), TOPIC, {"frame_id": "2"})
+            failed, frame = await take(source, 2, notes)
+        assert failed == Reason.FAILED
+        assert frame.frame_id == "2"
+
+    asyncio.run(main())
+    assert [note.kind for note in notes] == ["failed"]
+    assert caplog.text.count("Traceback") == 1
 
 
 def test_a_burst_is_bounded_and_counted(broker: Mosquitto) -> None:

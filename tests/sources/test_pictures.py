@@ -263,6 +263,16 @@ def test_a_claim_of_200_megapixels_is_refused(claim: object) -> None:
         still(claim(20_000, 10_000))
 
 
+@pytest.mark.parametrize(("width", "height"), [(65_536, 1), (1, 70_000)])
+def test_a_side_that_no_crop_can_have(width: int, height: int) -> None:
+    """It is refused here, not where something of it is to be written."""
+    done, data = cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))
+    assert done
+    with pytest.raises(FormatError, match="larger than 65535 a side") as info:
+        still(data.tobytes())
+    assert info.value.reason == "corrupt"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bound_holds_for_every_decoder(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole picture beyond the bound is refused, not only one that claims too much."""
