@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from streamcrop.core.background import CropOptions
     from streamcrop.core.crop import Crop
     from streamcrop.core.interop import crop_and_translate, crop_batch
+    from streamcrop.core.values import Pixels
 
 __version__ = "0.1.0"
-__all__ = ["Crop", "CropOptions", "__version__", "crop_and_translate", "crop_batch"]
+__all__ = ["Crop", "CropOptions", "Pixels", "__version__", "crop_and_translate", "crop_batch"]
 
 
 def __getattr__(name: str) -> Any:

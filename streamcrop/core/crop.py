@@ -1,7 +1,7 @@
 """`cut`: one frame and its instances become crops."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,22 +33,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Describe(Protocol):
+    """Builds `Crop.detections`."""
+
+    def __call__(self, crop: "Crop", row: int) -> "sv.Detections":
+        """The detection of a row in a crop's coordinates."""
+        ...
+
+    def only(self, row: int) -> "Describe":
+        """The same of one row, which it does not share with others."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
     """What the crops of one image have in common.
 
     Attributes:
         pixels: The image.
-        xyxy: ``(n, 4)``, the boxes of all detections in it.
+        xyxy: ``(n, 4)``, the boxes of the detections in it.
         lineage: The chain of images that ends with this one.
         describe: Builds `Crop.detections`.
+        first: The index of the first of the ``n``: a copied crop has its own row alone.
     """
 
     pixels: Pixels
     xyxy: npt.NDArray[Any]
     lineage: Lineage
     options: CropOptions
-    describe: "Callable[[Crop], sv.Detections] | None" = None
+    describe: Describe | None = None
+    first: int = 0
 
 
 class _lazy(Generic[T]):  # noqa: N801  # reads as the decorator that it is
@@ -107,7 +121,7 @@ class Crop:
     @_lazy
     def xyxy(self) -> npt.NDArray[Any]:
         """``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped."""
-        return move_xyxy(self.original.xyxy[self.index], self.origin)
+        return move_xyxy(self.original.xyxy[self._row], self.origin)
 
     @_lazy
     def pixels(self) -> Pixels:
@@ -172,15 +186,31 @@ class Crop:
         """
         if self.original.describe is None:
             raise TypeError("this crop was made by the node, which knows no supervision.Detections")
-        return self.original.describe(self)
+        return self.original.describe(self, self._row)
 
     def copy(self) -> "Crop":
-        """The same crop with pixels of its own, which do not hold the image it was cut from."""
+        """The same crop with pixels and a row of its own, which hold nothing of the image."""
+        row, describe = self._row, self.original.describe
         pixels = ArrayPixels(self.pixels.bgr().copy())
-        mask = None if self.mask is None else Patch(self.mask)
-        own = replace(self, original=replace(self.original, pixels=pixels), _mask=mask)
-        own.__dict__.update(pixels=pixels)
+        mask = None if self.mask is None else Patch(self.mask.copy())
+        original = replace(
+            self.original,
+            pixels=pixels,
+            xyxy=self.original.xyxy[row : row + 1].copy(),
+            describe=describe and describe.only(row),
+            first=self.index,
+        )
+        own = replace(self, original=original, _mask=mask)
+        own.__dict__.update(pixels=pixels, runs=self.runs)
         return own
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `pickle` and `copy.deepcopy`: as `copy`, so that no frame goes along."""
+        return vars(self.copy())
+
+    @property
+    def _row(self) -> int:
+        return self.index - self.original.first
 
 
 def cut(
@@ -189,7 +219,7 @@ def cut(
     options: CropOptions,
     *,
     lineage: Lineage | None = None,
-    describe: "Callable[[Crop], sv.Detections] | None" = None,
+    describe: Describe | None = None,
 ) -> tuple[list[Crop], list[tuple[int, Reason]]]:
     """Cut every instance out of a frame.
 

@@ -1,68 +1,30 @@
 """`supervision.Detections` in, crops with `supervision.Detections` out.
 
-The only place that knows supervision, and it imports it only when detections are handed in.
+It imports supervision nowhere: who hands in detections has done so.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from copy import copy
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.arguments import (
+    boxes_of,
+    check_batch,
+    check_detections,
+    check_more,
+    ids_of,
+    pixels_in,
+)
 from streamcrop.core.background import CropOptions
+from streamcrop.core.columns import Columns
 from streamcrop.core.crop import Crop, cut
 from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, Rle, dense_masks
-from streamcrop.core.pixels import ArrayPixels
-from streamcrop.core.translate import move_xy
 from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
     import supervision as sv
-
-
-def _grow(value: npt.NDArray[Any], crop: Crop) -> npt.NDArray[Any]:
-    grown: npt.NDArray[Any] = value + np.array(crop.origin)
-    return grown
-
-
-def _move(value: npt.NDArray[Any], crop: Crop) -> npt.NDArray[Any]:
-    return move_xy(value, crop.origin)
-
-
-def _crop_size(value: npt.NDArray[Any], crop: Crop) -> npt.NDArray[Any]:
-    width, height = crop.resolution_wh
-    return np.array([[height, width]], value.dtype)
-
-
-def _crop_rle(value: npt.NDArray[Any], crop: Crop) -> npt.NDArray[Any]:
-    """The run lengths of the crop, in the form (text, bytes, integers) in which they came."""
-    result = np.empty(1, object)
-    if value[0] is not None:
-        came = value[0]["counts"]
-        text = isinstance(came, str | bytes)
-        image = crop.lineage[-2]
-        runs = Rle.parse(value[0]).crop(crop.box, (image.width, image.height))
-        moved = runs.as_json(compressed=text)
-        if isinstance(came, bytes):
-            moved["counts"] = moved["counts"].encode()
-        result[0] = {**value[0], **moved}
-    return result
-
-
-# What each key of `Detections.data` becomes in the crop. All other keys are kept as they are.
-# The parent and the root stay the images they were, so their `..._dimensions` do not change.
-TRANSLATIONS: dict[str, Callable[[npt.NDArray[Any], Crop], npt.NDArray[Any]]] = {
-    "keypoints_xy": _move,
-    "polygon": _move,
-    "xyxyxyxy": _move,
-    "rect": _move,
-    "rle_mask": _crop_rle,
-    "image_dimensions": _crop_size,
-    "parent_coordinates": _grow,
-    "root_parent_coordinates": _grow,
-}
 
 
 def crop_and_translate(
@@ -76,7 +38,8 @@ def crop_and_translate(
 
     Corners are rounded half to even and clipped to the image; the detection is moved by the
     clipped corner and is itself neither rounded nor clipped. The mask that is used is
-    ``detections.mask``, else ``data["rle_mask"]``, else ``data["polygon"]``.
+    ``detections.mask``, else ``data["rle_mask"]``, else ``data["polygon"]``; None in a row is "has
+    none", as it is of the other columns.
 
     Args:
         image: ``(H, W, 3)`` uint8 BGR, ``(H, W)`` grey, ``(H, W, 4)`` BGRA, or `Pixels`. Not
@@ -91,8 +54,10 @@ def crop_and_translate(
         mask, a readable one; in the order of ``detections``. `Crop.index` is the row.
 
     Raises:
-        ValueError: If ``detection_id`` is missing, the image is not uint8 or of another shape, or
-            a mask is not of the image's size.
+        TypeError: If an argument is of another type, as a Pillow image; its text says what to
+            write.
+        ValueError: If an ID is missing, the image is not uint8 or of another shape, or a mask is
+            not of the image's size.
 
     Example:
         >>> import supervision as sv
@@ -104,23 +69,19 @@ def crop_and_translate(
         >>> crop.image.shape, crop.origin, crop.detections.xyxy.round(1).tolist()
         ((40, 39, 3), (11, 20), [[-0.4, 0.0, 39.0, 40.0]])
     """
-    pixels = ArrayPixels.of(image) if isinstance(image, np.ndarray) else image
+    pixels = pixels_in(image)
+    check_detections(detections)
+    check_more(options, parent)
     if len(detections) == 0:
         return []
-    if "detection_id" not in detections.data:
-        raise ValueError(
-            "detections.data has no 'detection_id': give each detection an ID, for instance "
-            "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
-        )
-    ids = [*map(str, np.asarray(detections.data["detection_id"], object).tolist())]
+    ids, boxes = ids_of(detections), boxes_of(detections)
     masks, unreadable = _masks(detections, pixels.resolution_wh)
     crops, _ = cut(
         pixels,
-        Instances(detections.xyxy, ids, masks, dict.fromkeys(unreadable, Reason.BAD_MASK)),
+        Instances(boxes, ids, masks, dict.fromkeys(unreadable, Reason.BAD_MASK)),
         options or CropOptions(),
         lineage=None if parent is None else parent.lineage,
-        # Without the masks: a crop must not hold those of the whole image.
-        describe=_describer(detections),
+        describe=Columns.of(detections),
     )
     return crops
 
@@ -133,13 +94,15 @@ def crop_batch(
     """`crop_and_translate` for several images.
 
     Raises:
-        ValueError: If there are not as many images as detections.
+        TypeError: As `crop_and_translate`, and if it is one image.
+        ValueError: As `crop_and_translate`, and if there are not as many images as detections.
 
     Example:
         >>> import supervision as sv
         >>> crop_batch([np.zeros((9, 9, 3), np.uint8)], [sv.Detections.empty()])
         [[]]
     """
+    check_batch(images, detections)
     pairs = zip(images, detections, strict=True)
     return [crop_and_translate(image, found, options) for image, found in pairs]
 
@@ -150,11 +113,7 @@ def _masks(
     """The masks of all rows, and the rows whose mask cannot be read."""
     mask: Any = detections.mask
     if mask is None:
-        for key, parse in (("rle_mask", _rle), ("polygon", _polygon)):
-            if key in detections.data:
-                rows = [parse(value, resolution_wh) for value in detections.data[key]]
-                return rows, [row for row, parsed in enumerate(rows) if parsed is None]
-        return (), []
+        return _masks_of_rows(detections, resolution_wh)
     if isinstance(mask, np.ndarray):
         return dense_masks(mask, resolution_wh), []
     if mask.image_shape != resolution_wh[::-1]:
@@ -162,6 +121,22 @@ def _masks(
         raise ValueError(msg)
     offsets = mask.offsets.tolist()
     return [Patch(mask.crop(row), tuple(offset)) for row, offset in enumerate(offsets)], []
+
+
+def _masks_of_rows(
+    detections: "sv.Detections", resolution_wh: tuple[int, int]
+) -> tuple[Sequence[Mask | None], list[int]]:
+    """As `_masks`, of the columns in ``data``, in which None is "has none"."""
+    masks: list[Mask | None] = [None] * len(detections)
+    unreadable: set[int] = set()
+    # Run lengths last: they decide.
+    for key, parse in (("polygon", _polygon), ("rle_mask", _rle)):
+        column = detections.data.get(key)
+        for row, value in enumerate(() if column is None else column):
+            if value is not None:
+                masks[row] = parse(value, resolution_wh)
+                (unreadable.add if masks[row] is None else unreadable.discard)(row)
+    return masks if masks.count(None) < len(masks) else (), [*unreadable]
 
 
 def _rle(value: Any, resolution_wh: tuple[int, int]) -> Rle | None:  # user data
@@ -184,35 +159,3 @@ def _polygon(value: Any, resolution_wh: tuple[int, int]) -> Polygon | None:
     if xy.shape[1:] != (2,) or len(xy) < MIN_VERTICES or not np.isfinite(xy).all():
         return None
     return Polygon(xy)
-
-
-def _describer(detections: "sv.Detections") -> Callable[[Crop], "sv.Detections"]:
-    """What builds `Crop.detections`; it does not hold the masks, which are of the whole image."""
-    kind, has_mask = type(detections), detections.mask is not None
-    columns = {
-        field.name: getattr(detections, field.name)
-        for field in fields(detections)
-        if field.name not in {"xyxy", "mask", "data"}
-    }
-    data = dict(detections.data)
-    translated = [key for key in data if key in TRANSLATIONS]
-
-    def describe(crop: Crop) -> "sv.Detections":
-        # The row of checked detections needs no second check, which costs more than the crop.
-        row = object.__new__(kind)
-        for name, column in columns.items():
-            setattr(row, name, _row(column, crop.index))
-        row.xyxy = crop.xyxy[None].copy()
-        row.mask = crop.mask[None].astype(bool) if has_mask and crop.mask is not None else None
-        row.data = {key: _row(column, crop.index) for key, column in data.items()}
-        for key in translated:
-            row.data[key] = TRANSLATIONS[key](np.asarray(row.data[key]), crop)
-        return row
-
-    return describe
-
-
-def _row(column: Any, index: int) -> Any:  # arrays, lists and metadata
-    if isinstance(column, (np.ndarray, list)):
-        return column[index : index + 1].copy()
-    return copy(column)

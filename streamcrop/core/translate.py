@@ -15,7 +15,7 @@ def move_xy(points: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[An
 
     Args:
         points: Shape ``(..., 2)``, ``(x, y)`` in pixels; also an object array of such arrays. Not
-            modified. float16 and float32 become float64, integers stay integers.
+            modified. float16 and float32 become float64, integers stay integers, None becomes NaN.
         origin: The crop's top-left pixel ``(x, y)``.
 
     Returns:
@@ -28,10 +28,15 @@ def move_xy(points: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[An
     if points.ndim == 1 and points.dtype == object:
         # Rows of unequal length; plain subtraction would broadcast over the rows.
         rows = np.empty_like(points)
-        rows[:] = [np.asarray(row).reshape(-1, 2) - np.array(origin) for row in points]
+        rows[:] = [_numbers(row).reshape(-1, 2) - np.array(origin) for row in points]
         return rows
-    moved: npt.NDArray[Any] = points - np.array(origin)
+    moved: npt.NDArray[Any] = _numbers(points) - np.array(origin)
     return moved
+
+
+def _numbers(points: npt.ArrayLike) -> npt.NDArray[Any]:
+    array = np.asarray(points)
+    return array.astype(np.float64) if array.dtype == object else array
 
 
 def move_xyxy(xyxy: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[Any]:

@@ -1,6 +1,9 @@
 """`streamcrop.core.crop`: one frame and its instances become crops."""
 
-from typing import Any
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -318,16 +321,68 @@ def test_a_copy_owns_its_pixels(mask: Mask | None, opacity: float) -> None:
 
 def test_a_crop_describes_itself_once() -> None:
     """`detections` is what the maker's function says, asked once."""
-    asked = []
+    asked: list[Any] = []
 
-    def describe(crop: Crop) -> Any:
-        asked.append(crop)
+    def describe(crop: Crop, row: int) -> Any:
+        asked.append((crop, row))
         return "detections"
 
     crop = one(noise((9, 9)), [2, 1, 6, 8], describe=describe)
     assert asked == []
     assert (crop.detections, crop.detections) == ("detections", "detections")
-    assert asked == [crop]
+    assert asked == [(crop, 0)]
+
+
+def _own(crop: Crop) -> Crop:
+    return crop.copy()
+
+
+def _deep(crop: Crop) -> Crop:
+    return deepcopy(crop)
+
+
+def _pickled(crop: Crop) -> Crop:
+    return cast("Crop", pickle.loads(pickle.dumps(crop)))  # noqa: S301  # our own
+
+
+@pytest.mark.parametrize("again", [_own, _deep, _pickled])
+@pytest.mark.parametrize("form", ["none", "patch", "runs"])
+def test_a_crop_that_goes_elsewhere_is_the_same(again: Callable[[Crop], Crop], form: str) -> None:
+    """A copied or pickled crop has what the crop has, and nothing of the image, once or twice."""
+    image = noise((400, 300))
+    mask = np.zeros((300, 400), bool)
+    mask[60:90, 110:130] = True
+    masks: dict[str, list[Mask | None]] = {
+        "none": [],
+        "patch": [None, Patch(mask)],
+        "runs": [None, Rle.parse({"size": [300, 400], "counts": coco_counts(mask)})],
+    }
+    xyxy = np.array([[0, 0, 9, 9], [100.4, 50, 140, 100]])
+    found = instances(xyxy, masks=masks[form])
+    _, crop = cut(ArrayPixels(image), found, CropOptions(1.0, "#123456"))[0]
+    expected = crop.bgr()
+    for other in (again(crop), again(again(crop))):
+        np.testing.assert_array_equal(other.image, expected)
+        np.testing.assert_array_equal(other.xyxy, crop.xyxy)
+        assert (other.detection_id, other.index, other.box) == ("1", 1, crop.box)
+        assert other.lineage == crop.lineage
+        assert other.transform.tolist() == crop.transform.tolist()
+        assert not np.shares_memory(other.pixels.bgr(), image)
+        assert (other.mask is None) == (crop.mask is None)
+        if crop.mask is not None and other.mask is not None:
+            np.testing.assert_array_equal(other.mask, crop.mask)
+            assert not np.shares_memory(other.mask, crop.mask)
+        assert (other.runs is None) == (form != "runs")
+        assert other.runs is None or other.runs.as_json() == crop.runs.as_json()
+    pixels = crop.image.nbytes + (0 if crop.mask is None else crop.mask.nbytes)
+    assert len(pickle.dumps(crop)) < pixels + 2000
+
+
+def coco_counts(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """The run lengths of a mask, column by column, zeros first."""
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flat))))
+    return [int(run) for run in np.diff([0, *edges, flat.size])]
 
 
 def test_a_crop_of_the_node_has_no_detections() -> None:

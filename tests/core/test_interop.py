@@ -1,8 +1,9 @@
 """`streamcrop.core.interop`: `supervision.Detections` in, crops with such detections out."""
 
 import gc
+import pickle
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import supervision as sv
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from pycocotools import mask as coco
 from supervision.detection.compact_mask import CompactMask
 
@@ -272,7 +274,7 @@ def test_a_missing_rle_mask_stays_none() -> None:
     assert crop.detections.data["rle_mask"].tolist() == [None]
 
 
-@pytest.mark.parametrize("bad", [None, 7, {"size": [HEIGHT, WIDTH], "counts": "231"}, {}])
+@pytest.mark.parametrize("bad", [7, {"size": [HEIGHT, WIDTH], "counts": "231"}, {}])
 def test_an_unreadable_rle_mask_costs_its_own_row(bad: Any) -> None:
     """A row whose mask cannot be read is left out, and its neighbours survive."""
     good = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
@@ -332,7 +334,6 @@ def test_the_mask_that_is_used(mask: Any, data: dict[str, Any], expected: Any) -
 @pytest.mark.parametrize(
     "bad",
     [
-        None,
         np.empty((0, 2)),
         np.array([[1.0, 2.0], [3.0, 4.0]]),
         np.array([[1, 2], [3, 4], [5, np.nan]]),
@@ -344,7 +345,7 @@ def test_the_mask_that_is_used(mask: Any, data: dict[str, Any], expected: Any) -
         "polygon",
     ],
     ids=[
-        *("none", "empty", "two vertices", "nan", "infinite"),
+        *("empty", "two vertices", "nan", "infinite"),
         *("flat", "three dimensions", "ragged", "dict", "text"),
     ],
 )
@@ -415,6 +416,47 @@ def test_whole_masks_are_not_held() -> None:
     assert crop.detections.mask.shape == (1, 20, 20)
 
 
+@pytest.mark.parametrize(
+    ("runs", "outline", "expected"),
+    [
+        (None, None, None),
+        (None, POLYGON, blot(14, 24, 19, 29)),
+        (RLE, None, blot(12, 22, 20, 30)),
+        (RLE, POLYGON, blot(12, 22, 20, 30)),
+        (RLE, "unreadable", blot(12, 22, 20, 30)),
+    ],
+)
+def test_none_in_a_row_is_no_mask(runs: Any, outline: Any, expected: Any) -> None:
+    """A row without a mask gets a crop without one; run lengths stand before a polygon."""
+    columns = {"rle_mask": objects(RLE, runs), "polygon": objects(None, outline)}
+    _, crop = crop_and_translate(IMAGE, detect([BOX] * 2, **columns), CropOptions(1.0))
+    assert (crop.mask is None) == (expected is None)
+    if expected is not None:
+        np.testing.assert_array_equal(crop.mask, expected[20:40, 10:30])
+    assert (crop.detections.data["rle_mask"][0] is None) == (runs is None)
+    assert (crop.detections.data["polygon"][0] is None) == (outline is not POLYGON)
+
+
+@pytest.mark.parametrize(
+    ("runs", "outline", "indices"),
+    [(7, POLYGON, [0]), (None, "unreadable", [0]), (7, None, [0]), (7, "unreadable", [0])],
+)
+def test_an_unreadable_mask_beside_another(runs: Any, outline: Any, indices: list[int]) -> None:
+    """Where the mask that decides cannot be read, no other takes its place."""
+    columns = {"rle_mask": objects(None, runs), "polygon": objects(None, outline)}
+    crops = crop_and_translate(IMAGE, detect([BOX] * 2, **columns))
+    assert [crop.index for crop in crops] == indices
+
+
+def test_a_column_that_is_none() -> None:
+    """It is as if it were not there."""
+    detections = detect([BOX])
+    detections.data["polygon"] = None
+    [crop] = crop_and_translate(IMAGE, detections)
+    assert crop.mask is None
+    assert crop.detections.data["polygon"] is None
+
+
 # --- images --------------------------------------------------------------------------------------
 
 
@@ -479,6 +521,53 @@ def test_a_missing_id_names_the_key() -> None:
     """Detections without IDs are refused with the name of what is missing."""
     with pytest.raises(ValueError, match=r"detections.data has no 'detection_id'"):
         crop_and_translate(IMAGE, sv.Detections(xyxy=np.array([[1.0, 2, 3, 4]])))
+
+
+@pytest.mark.parametrize(
+    ("image", "detections", "expected"),
+    [
+        (Image.new("RGB", (9, 9)), detect([BOX]), "PIL.Image: np.asarray(image)[:, :, ::-1]"),
+        (IMAGE, {"predictions": []}, "not dict: sv.Detections.from_inference"),
+        (np.zeros((9, 9, 3)), detect([BOX]), "an image must be uint8, not float64"),
+        (IMAGE, detect([BOX], detection_id=objects(None)), "has no ID in row 0"),
+    ],
+)
+def test_what_is_none_is_refused(image: Any, detections: Any, expected: str) -> None:
+    """Each argument is looked at, and the error says what to write."""
+    with pytest.raises((TypeError, ValueError)) as info:
+        crop_and_translate(image, detections)
+    assert expected in str(info.value)
+    with pytest.raises((TypeError, ValueError)) as info:
+        crop_batch([image], [detections])
+    assert expected in str(info.value)
+    with pytest.raises(TypeError, match="options are CropOptions, not dict"):
+        crop_and_translate(IMAGE, detect([]), cast("Any", {"mask_opacity": 1}))
+    with pytest.raises(TypeError, match="crop_batch takes several images"):
+        crop_batch(IMAGE, [detect([])])
+
+
+def test_a_process_pool_takes_crops() -> None:
+    """A crop that went through `pickle` says what it said before."""
+    data = {"polygon": objects(POLYGON, POLYGON + 1), "rle_mask": objects(RLE, None)}
+    detections = detect([[0, 0, 9, 9], BOX], tag=["a", "b"], **data)
+    detections.confidence = np.array([0.25, 0.5])
+    detections.metadata = {"camera": "door"}
+    detections.data["keypoints_xy"] = np.zeros((2, 1, 2))
+    for crop in crop_and_translate(IMAGE, detections, CropOptions(1.0)):
+        other = pickle.loads(pickle.dumps(crop))  # noqa: S301  # our own
+        # What is written to the input afterwards concerns the copy no more.
+        detections.data["keypoints_xy"][:] = 7
+        np.testing.assert_array_equal(other.image, crop.image)
+        assert other.detections.xyxy.tolist() == crop.detections.xyxy.tolist()
+        assert other.detections.confidence.tolist() == crop.detections.confidence.tolist()
+        assert other.detections.metadata == {"camera": "door"}
+        for key in ("polygon", "rle_mask", "tag", "detection_id"):
+            mine, its = crop.detections.data[key], other.detections.data[key]
+            assert repr(mine) == repr(its)
+        assert other.detections.data["keypoints_xy"].tolist() != [[[7, 7]]]
+        detections.data["keypoints_xy"][:] = 0
+        [inner] = crop_and_translate(other.image, other.detections, parent=other)
+        assert len(inner.lineage) == 3
 
 
 def test_an_id_is_text() -> None:
