@@ -10,19 +10,24 @@ import aiomqtt
 import cv2
 import numpy as np
 from accuracy import pattern
-
-# Each run of the server begins to count at a multiple of it.
-EPOCH = 10_000_000
+from accuracy.pattern import EPOCH
 
 
 @dataclass
 class Verdict:
-    """What became of a run's messages and crops; numbers are those of pictures."""
+    """What became of a run's messages and crops; numbers are those of pictures.
+
+    Attributes:
+        wrong: The numbers that were spoken of where a crop shows another.
+        turns: By how many seconds the clock was set, and the number of the picture of that time.
+    """
 
     published: set[int] = field(default_factory=set)
     right: set[int] = field(default_factory=set)
     crops: Counter[str] = field(default_factory=Counter)
     paired_by: set[str] = field(default_factory=set)
+    wrong: list[int] = field(default_factory=list)
+    turns: list[tuple[float, int]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)  # of wrong ones, the first five
 
     def judge(self, crop: bytes, metadata: dict[str, Any]) -> None:
@@ -35,9 +40,21 @@ class Verdict:
             self.right.add(seen)
             return
         self.crops["unreadable" if seen is None else "wrong"] += 1
-        if seen is not None and len(self.examples) < 5:
+        if seen is None:
+            return
+        self.wrong.append(said)
+        if len(self.examples) < 5:
             names = {name: metadata.get(name) for name in ("frame_id", "pts", "residual")}
             self.examples.append(f"said {said}, shows {seen}: {names}")
+
+    @property
+    def wrong_by_turn(self) -> list[tuple[float, int]]:
+        """By how many seconds the clock was set, and how many crops were wrong until the next."""
+        ends = [number for _, number in self.turns[1:]] + [10**9]
+        return [
+            (seconds, sum(begin <= number < end for number in self.wrong))
+            for (seconds, begin), end in zip(self.turns, ends, strict=True)
+        ]
 
     @property
     def keyed(self) -> set[int]:

@@ -6,15 +6,24 @@ the system's own Python.
 """
 
 from binascii import crc_hqx
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 ROWS, COLUMNS = 6, 8
+# Each run of the camera begins to count at a multiple of it.
+EPOCH = 10_000_000
 _CELLS_A_WIDTH = 40
 _MARGIN = 2
 _BLACK, _WHITE, _GREY = 25, 230, 128
 # A cell that is neither dark nor bright is smeared.
 _DARK, _BRIGHT = 80, 175
 _WAVE = bytes(90 + min(x, 63 - x) * 2 for x in range(64))
+
+
+def counted(number: int, names: int) -> str:
+    """A name that comes again: one of so many in turn, which begin anew with each run."""
+    return str(number % EPOCH % names)
 
 
 def box(width: int) -> tuple[int, int, int, int]:
@@ -44,6 +53,22 @@ def draw(number: int, width: int, height: int) -> bytes:
     return b"".join(rows) + bytes([_GREY]) * (width * height // 2)
 
 
+def _number(means: Sequence[float]) -> int | None:
+    """The number that cells of this brightness say; None if one is smeared or the CRC is wrong."""
+    if any(_DARK < mean < _BRIGHT for mean in means):
+        return None
+    bits = 0
+    for at, mean in enumerate(means):
+        bits |= (mean > _BRIGHT) << at
+    data = bits.to_bytes(6, "big")
+    return int.from_bytes(data[:4], "big") if crc_hqx(data, 0xFFFF) == 0 else None
+
+
+def _places(count: int, size: int) -> list[int]:
+    """Two in the middle of each of so many cells that fill a size."""
+    return [int((cell + at) * size / count) for cell in range(count) for at in (0.4, 0.6)]
+
+
 def read(cells: Any) -> int | None:
     """The number in an array, grey or colour, that holds the cells and nothing else.
 
@@ -51,17 +76,23 @@ def read(cells: Any) -> int | None:
         None if the cells are unreadable.
     """
     height, width = cells.shape[:2]
-    ys = [int((row + at) * height / ROWS) for row in range(ROWS) for at in (0.4, 0.6)]
-    xs = [int((column + at) * width / COLUMNS) for column in range(COLUMNS) for at in (0.4, 0.6)]
-    means = cells[ys][:, xs].reshape(ROWS, 2, COLUMNS, -1).mean(axis=(1, 3)).ravel()
-    if ((means > _DARK) & (means < _BRIGHT)).any():
-        return None
-    bits = sum(1 << at for at, mean in enumerate(means) if mean > _BRIGHT)
-    data = bits.to_bytes(6, "big")
-    return int.from_bytes(data[:4], "big") if crc_hqx(data, 0xFFFF) == 0 else None
+    seen = cells[_places(ROWS, height)][:, _places(COLUMNS, width)]
+    return _number(seen.reshape(ROWS, 2, COLUMNS, -1).mean(axis=(1, 3)).ravel().tolist())
 
 
 def read_picture(picture: Any) -> int | None:
     """The number in an array that holds a whole picture."""
     left, top, right, bottom = box(picture.shape[1])
     return read(picture[top:bottom, left:right])
+
+
+def read_plane(plane: Any, stride: int, width: int) -> int | None:
+    """The number in the bytes of a whole picture's luma, ``stride`` of them a row."""
+    left, top, right, bottom = box(width)
+    ys, xs = _places(ROWS, bottom - top), _places(COLUMNS, right - left)
+    means = []
+    for row in range(0, len(ys), 2):
+        for column in range(0, len(xs), 2):
+            places = product(ys[row : row + 2], xs[column : column + 2])
+            means.append(sum(plane[(top + y) * stride + left + x] for y, x in places) / 4)
+    return _number(means)

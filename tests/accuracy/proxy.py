@@ -1,19 +1,20 @@
 """An RTSP proxy that does to a stream what networks and cameras' clocks do.
 
-Over TCP and UDP it rewrites the capture times in RTCP sender reports once `Proxy.step` was called;
-on UDP it loses and delays datagrams as well. It needs no privileges.
+Over TCP and UDP each session gets the sender reports that its `Pace` lets pass, rewritten to the
+camera's clock at their own time; on UDP datagrams are lost and delayed as well. It needs no
+privileges.
 """
 
 import asyncio
 import random
 import re
-import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, cast
 
-_SENDER_REPORT = 200
+from accuracy.clock import CameraClock, Pace, Reports
+
 _PORTS = re.compile(rb"(client|server)_port=(\d+)-(\d+)")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
@@ -33,19 +34,6 @@ class Faults:
     swap: bool = False
 
 
-def stepped(packet: bytes, seconds: float) -> bytes:
-    """A compound RTCP packet whose sender reports claim another time (RFC 3550, 6.4.1)."""
-    data = bytearray(packet)
-    at = 0
-    while at + 4 <= len(data):
-        words = struct.unpack_from("!H", data, at + 2)[0]
-        if data[at + 1] == _SENDER_REPORT:
-            ntp = struct.unpack_from("!Q", data, at + 8)[0]
-            struct.pack_into("!Q", data, at + 8, ntp + round(seconds * 2**32))
-        at += 4 * (words + 1)
-    return bytes(data)
-
-
 async def _units(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """RTSP messages and interleaved packets, whole."""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -62,10 +50,10 @@ async def _units(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 class _Relay(asyncio.DatagramProtocol):
     """Carries RTP or RTCP of one session between the server's port and the client's."""
 
-    def __init__(self, proxy: "Proxy", client: int, *, is_rtcp: bool) -> None:
+    def __init__(self, proxy: "Proxy", client: int, reports: Reports | None) -> None:
         self._proxy = proxy
         self.client = client
-        self._is_rtcp = is_rtcp
+        self._reports = reports
         self._last = 0.0
         self.server = 0
 
@@ -80,8 +68,8 @@ class _Relay(asyncio.DatagramProtocol):
         faults, loop, chance = self._proxy.faults, asyncio.get_running_loop(), self._proxy.chance
         if chance() < faults.lose:
             return
-        if self._is_rtcp:
-            data = stepped(data, self._proxy.offset)
+        if self._reports and not (data := self._reports.carry(data, loop.time())):
+            return
         due = loop.time() + chance() * faults.delay
         if not faults.swap:
             due = self._last = max(self._last, due)
@@ -98,13 +86,18 @@ class Proxy:
     Args:
         server: Its port.
         faults: What happens to datagrams.
+        clock: The camera's.
+        pace: Of the reports, for each session by itself.
+        seed: For what is left to chance.
     """
 
-    def __init__(self, server: int, faults: Faults) -> None:
-        self.faults = faults
-        self.offset = 0.0
+    def __init__(
+        self, server: int, faults: Faults, clock: CameraClock, pace: Pace, seed: int
+    ) -> None:
+        self.faults, self._clock, self._pace = faults, clock, pace
         self._server = server
-        self.chance = random.Random(2).random
+        self._random = random.Random(seed)
+        self.chance = self._random.random
         self._sessions: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -117,15 +110,12 @@ class Proxy:
         self._listener.close()
         await asyncio.gather(*self._sessions)
 
-    def step(self, seconds: float) -> None:
-        """Let the camera's clock be so far off."""
-        self.offset = seconds
-
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._sessions.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         relays: list[_Relay] = []
+        reports = Reports(self._clock, self._pace, self._random)
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server)
         except OSError:
@@ -134,13 +124,14 @@ class Proxy:
 
         async def request(unit: bytes) -> bytes:
             if ports := _PORTS.search(unit):
-                relays.extend([await self._relay(int(ports[at]), is_rtcp=at == 3) for at in (2, 3)])
+                both = (int(ports[2]), None), (int(ports[3]), reports)
+                relays.extend([await self._relay(*each) for each in both])
                 unit = unit.replace(ports[0], b"client_port=%d-%d" % tuple(r.port for r in relays))
             return unit
 
         async def response(unit: bytes) -> bytes:
             if unit[:1] == b"$":
-                return unit[:4] + stepped(unit[4:], self.offset) if unit[1] % 2 else unit
+                return _interleaved(unit, reports)
             for ports in _PORTS.finditer(unit):
                 if ports[1] == b"server":
                     relays[0].server, relays[1].server = int(ports[2]), int(ports[3])
@@ -158,12 +149,20 @@ class Proxy:
         for end in (writer, up_writer, *(relay.transport for relay in relays)):
             end.close()
 
-    async def _relay(self, client: int, *, is_rtcp: bool) -> _Relay:
+    async def _relay(self, client: int, reports: Reports | None) -> _Relay:
         loop = asyncio.get_running_loop()
         _, relay = await loop.create_datagram_endpoint(
-            lambda: _Relay(self, client, is_rtcp=is_rtcp), ("127.0.0.1", 0)
+            lambda: _Relay(self, client, reports), ("127.0.0.1", 0)
         )
         return relay
+
+
+def _interleaved(unit: bytes, reports: Reports) -> bytes:
+    """A packet between RTSP messages; those of RTCP have odd channels (RFC 2326, 10.12)."""
+    if not unit[1] % 2:
+        return unit
+    told = reports.carry(unit[4:], asyncio.get_running_loop().time())
+    return unit[:4] + told if told else b""
 
 
 async def _carry(

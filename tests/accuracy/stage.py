@@ -7,106 +7,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from accuracy.judge import EPOCH, Judge, Verdict
+from accuracy.clock import CameraClock, Pace
+from accuracy.judge import Judge, Verdict
+from accuracy.pattern import EPOCH
 from accuracy.proxy import Faults, Proxy
+from accuracy.scenario import WAYS, Result, Scenario, Size
 from peers import Mosquitto, free_port, settings
 
 ROOT = Path(__file__).parents[2]
 _NO_CAMERA = (
     "no camera; where GStreamer is missing: apt-get install gstreamer1.0-plugins-base "
-    "gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gir1.2-gst-rtsp-server-1.0 "
-    "gir1.2-gst-plugins-base-1.0 python3-gi"
+    "gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad "
+    "gstreamer1.0-libav gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi"
 )
-# The keys that promise the right frame.
-PROMISING = ("frame_id", "sei", "utc")
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _MAX_WAIT = 2.0
 # The node's own for capture times; at high rates it has to stay below half an interval.
 _TOLERANCE = 0.008
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What happens in a run.
-
-    Attributes:
-        keys: The pairing keys with which it makes sense.
-        complete: Whether every picture that both sides keyed has to give a crop.
-        promised: The keys of which no crop may be wrong.
-        mount: What the detector reads; the node reads ``main``.
-        faults: Of the network between the camera and its clients; not None: through a proxy.
-        camera: More of its arguments.
-        detector: The same.
-        late: Who joins five seconds after the other, ``node`` or ``detector``.
-        event: What happens while it runs.
-    """
-
-    keys: tuple[str, ...]
-    complete: bool = True
-    promised: tuple[str, ...] = PROMISING
-    transport: str = "tcp"
-    mount: str = "main"
-    faults: Faults | None = None
-    camera: tuple[str, ...] = ()
-    detector: tuple[str, ...] = ()
-    late: str = ""
-    event: "Callable[[Stage], Awaitable[None]] | None" = None
-
-
-@dataclass(frozen=True)
-class Size:
-    """How long a run is, how fast, and how large its pictures are."""
-
-    frames: int = 300
-    rate: int = 30
-    width: int = 640
-
-
-@dataclass
-class Result:
-    """What a run came to."""
-
-    verdict: Verdict
-    ledger: dict[str, Any]
-    scenario: Scenario
-    key: str
-    asked: int
-    exit_code: int
-
-    @property
-    def missing(self) -> int:
-        """Pictures that both sides keyed and that gave no right crop."""
-        return len(self.verdict.keyed - self.verdict.right)
-
-    @property
-    def problems(self) -> list[str]:
-        """The bars it missed; of those on frames, the other keys miss none."""
-        published = self.ledger["crops"]["published"]
-        arrived = self.verdict.crops.total()
-        found = [f"the node ended with {self.exit_code}"] if self.exit_code else []
-        if len(self.verdict.published) < self.asked:
-            found.append(f"in time, {len(self.verdict.published)} of {self.asked} were spoken of")
-        if arrived != published:
-            found.append(f"{published} crops published, {arrived} arrived")
-        if self.verdict.paired_by - {self.key}:
-            found.append(f"paired by {self.verdict.paired_by}")
-        if self.key not in self.scenario.promised:
-            return found
-        found += [f"wrong: {example}" for example in self.verdict.examples]
-        if not self.verdict.right:
-            found.append("no crop at all is right")
-        if repeated := self.verdict.crops["right"] - len(self.verdict.right):
-            found.append(f"{repeated} crops came twice")
-        if self.scenario.complete and self.missing * 1000 > len(self.verdict.keyed):
-            found.append(f"{self.missing} of {len(self.verdict.keyed)} keyed frames gave no crop")
-        return found
+_PICTURES = "pictures/gate"
+# An event may take so long beyond the pictures' own time.
+_LONGEST = 240.0
 
 
 class Stage:
@@ -114,6 +41,11 @@ class Stage:
 
     Args:
         folder: For logs and configurations.
+        scenario: What happens.
+        way: One of `WAYS`.
+        size: Of the run; the scenario may change it.
+        reader: Of the detector where it may choose, ``gstreamer`` or ``ffmpeg``.
+        seed: For what is left to chance.
         progress: Called several times a second.
     """
 
@@ -121,12 +53,22 @@ class Stage:
         self,
         folder: Path,
         scenario: Scenario,
-        key: str,
+        way: str,
         size: Size,
+        *,
+        reader: str = "ffmpeg",
+        seed: int = 1,
         progress: Callable[[Verdict], None] = lambda _: None,
     ) -> None:
-        self._folder, self._scenario, self._key, self._size = folder, scenario, key, size
-        self._progress = progress
+        self._folder, self._scenario = folder, scenario
+        self._name, self._way = way, WAYS[way]
+        frames = round(size.frames * scenario.span)
+        self._size = replace(size, frames=frames, rate=scenario.rate or size.rate)
+        reads = self._way.key == "utc" and not scenario.resilient
+        self._reader = reader if reads else "ffmpeg"
+        self._seed, self._progress = seed, progress
+        self._clock = CameraClock()
+        self._offset: float | None = None
         self._port = free_port()
         self._epoch = 0
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -136,10 +78,13 @@ class Stage:
         folder, scenario = self._folder, self._scenario
         self._broker = Mosquitto(folder)
         self._stack.callback(self._broker.kill)
-        faults = scenario.faults
         self.proxies = {}
-        for name in ("node", "detector") if faults else ():
-            self.proxies[name] = await self._stack.enter_async_context(Proxy(self._port, faults))
+        through = scenario.faults or scenario.paces
+        for at, name in enumerate(("node", "detector") if through else ()):
+            pace = scenario.paces.get(name, Pace())
+            faults = scenario.faults or Faults()
+            proxy = Proxy(self._port, faults, self._clock, pace, 2 * self._seed + at)
+            self.proxies[name] = await self._stack.enter_async_context(proxy)
         self.judge = await self._stack.enter_async_context(Judge(self._broker.port))
         self._stack.callback(self._kill_all)
         return self
@@ -150,7 +95,9 @@ class Stage:
     async def run(self) -> Result:
         """The whole play."""
         scenario, size = self._scenario, self._size
-        await self.start_server()
+        await (self._start_pictures() if scenario.pictures else self.start_server())
+        if scenario.measured:
+            await self._measure()
         first, second = self._start_node, self.start_detector
         if scenario.late == "node":
             first, second = second, first
@@ -158,7 +105,7 @@ class Stage:
         if scenario.late:
             await asyncio.sleep(5)
         second()
-        limit = time.monotonic() + 90 + 3 * size.frames / size.rate
+        limit = time.monotonic() + _LONGEST + 3 * size.frames / size.rate
         event = asyncio.create_task(scenario.event(self) if scenario.event else asyncio.sleep(0))
         while not (event.done() and len(self._verdict.published) >= size.frames):
             if event.done():
@@ -168,12 +115,14 @@ class Stage:
                 break
             await self._tick()
         await self._stop("detector")
-        until = time.monotonic() + _MAX_WAIT + 1
+        # Some pairs wait for the node's next report.
+        confirm = scenario.longest if "confirm" in self._way.pairing else 0
+        until = time.monotonic() + _MAX_WAIT + 1 + confirm
         while time.monotonic() < until:
             await self._tick()
         code = await self._stop("node")
         ledger = json.loads((self._folder / "ledger.json").read_text())["streams"]["gate"]
-        return Result(self._verdict, ledger, scenario, self._key, size.frames, code)
+        return Result(self._verdict, ledger, scenario, self._name, size, code)
 
     # What may happen.
 
@@ -181,6 +130,16 @@ class Stage:
         """Wait until the detector has spoken of a share of the run's frames."""
         while len(self._verdict.published) < share * self._size.frames:  # noqa: ASYNC110  # as _tick
             await asyncio.sleep(0.1)
+
+    async def cropped(self, count: int) -> None:
+        """Wait until so many crops are right."""
+        while len(self._verdict.right) < count:  # noqa: ASYNC110  # as _tick
+            await asyncio.sleep(0.1)
+
+    def set_clock(self, seconds: float, over: float = 0.0) -> None:
+        """Set the camera's clock; its clients learn of it by their next reports."""
+        self._clock.change(time.time(), seconds, over)
+        self._verdict.turns.append((seconds, max(self._verdict.published)))
 
     async def start_server(self) -> None:
         """Let the camera begin; a second one counts from the next epoch on."""
@@ -212,11 +171,14 @@ class Stage:
 
     def start_detector(self, name: str = "detector") -> None:
         """Let a detector join; one by another name speaks to nobody."""
-        scenario, frame_id = self._scenario, self._key == "frame_id"
-        url = "streamcrop/gate/frames" if frame_id else self._url("detector", scenario.mount)
+        scenario, key = self._scenario, self._way.key
+        url = self._url("detector", scenario.mount)
+        if key == "frame_id":
+            url = _PICTURES if scenario.pictures else "streamcrop/gate/frames"
         topic = "detections/gate" if name == "detector" else f"detections/{name}"
-        command = [sys.executable, "-m", "accuracy.detector", url, "--key", self._key]
-        command += ["--transport", scenario.transport, "--topic", topic]
+        command = [sys.executable, "-m", "accuracy.detector", url, "--key", key]
+        command += ["--transport", scenario.transport, "--topic", topic, "--reader", self._reader]
+        command += [] if self._way.media_time else ["--no-media-time"]
         self._start(name, [*command, "--broker", str(self._broker.port), *scenario.detector])
 
     def burn(self, name: str) -> None:
@@ -233,15 +195,38 @@ class Stage:
         port = self.proxies[client].port if self.proxies else self._port
         return f"rtsp://127.0.0.1:{port}/{mount}"
 
+    async def _start_pictures(self) -> None:
+        size = {
+            "--broker": self._broker.port,
+            "--rate": self._size.rate,
+            "--width": self._size.width,
+        }
+        flat = [str(part) for pair in size.items() for part in pair]
+        command = [sys.executable, "-m", "accuracy.snapshots", _PICTURES, *flat]
+        self._start("server", [*command, *self._scenario.camera])
+
+    async def _measure(self) -> None:
+        """Learn the offset of the capture times, and keep both media alive."""
+        urls = [f"rtsp://127.0.0.1:{self._port}/{path}" for path in ("main", self._scenario.mount)]
+        self._start("offset", [sys.executable, "-m", "accuracy.offset", *urls])
+        while not (said := (self._folder / "offset.log").read_text().split()):
+            await self._tick()
+        self._offset = float(said[0])
+
     def _start_node(self) -> None:
-        source = {"url": self._url("node", "main"), "transport": self._scenario.transport}
-        pairing = {"key": self._key, "max_wait": _MAX_WAIT}
-        if self._key == "utc":
+        scenario, way = self._scenario, self._way
+        source = {"url": self._url("node", "main"), "transport": scenario.transport}
+        pairing = {"key": way.key, "max_wait": _MAX_WAIT, **way.pairing, **scenario.pairing}
+        if way.key == "utc":
             pairing["tolerance"] = min(_TOLERANCE, 0.4 / self._size.rate)
-        sections: dict[str, Any] = {"pairing": pairing}
-        if self._key == "frame_id":
+        if self._offset is not None:
+            pairing["offset"] = self._offset
+        if scenario.pictures:
+            source = {"url": f"mqtt:{_PICTURES}"}
+        sections: dict[str, Any] = {"pairing": pairing, "source": source}
+        if way.key == "frame_id" and not scenario.pictures:
             sections["tap"] = {"longest_side": self._size.width // 2}
-        tree = settings(self._broker.url, "", source=source, **sections)
+        tree = settings(self._broker.url, "", **sections)
         path = self._folder / "node.yaml"
         path.write_text(yaml.safe_dump(tree))
         command = [sys.executable, "-m", "streamcrop", "run", str(path)]
