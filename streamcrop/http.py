@@ -1,7 +1,6 @@
-"""HTTP: where WHIP publishers come to us, and how we ask a WHEP server."""
+"""HTTP: where WHIP publishers come to us."""
 
 import asyncio
-import base64
 import errno
 import hmac
 import logging
@@ -11,11 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from streamcrop.errors import UNTRUSTED, ConfigError, FormatError, SourceError, StreamcropError
+from streamcrop.errors import ConfigError, FormatError, SourceError, StreamcropError
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +21,8 @@ SDP = "application/sdp"
 # An offer of a browser has some 7 kB, an answer no more.
 _MAX_SDP = 64 << 10
 _BODY_TIMEOUT = 5.0
-# How long requests may go on when the server ends, and a goodbye may take.
-_LAST_REQUESTS, _GOODBYE = 0.3, 0.3
-_REFUSED = {401, 403}
+# How long requests may go on when the server ends.
+_LAST_REQUESTS = 0.3
 _HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Location",
@@ -42,10 +39,6 @@ _PAGE = {
     "style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-
-
-class RefusedError(SourceError):
-    """A server does not let us in."""
 
 
 class Endpoint(Protocol):
@@ -206,89 +199,3 @@ def _tls(cert: str, key: str) -> ssl.SSLContext:
             f"http.cert, http.key: {cert} cannot be used: {error.strerror or error}"
         ) from None
     return context
-
-
-class WhepClient:
-    """Asks a WHEP server for its stream.
-
-    Args:
-        url: The server's; may hold a name and a password, which nothing that is said repeats.
-        token: What the server wants to be shown; None: nothing. It goes to no other host.
-        timeout: For each request, in seconds.
-        tls: By what the server is believed; True: the system's authorities, False: nothing.
-    """
-
-    def __init__(
-        self, url: str, token: str | None, timeout: float, *, tls: ssl.SSLContext | bool = True
-    ) -> None:
-        given = URL(url)
-        self._url = given.with_user(None)
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._tls = tls
-        self._session: URL | None = None
-        self._auth = f"Bearer {token}" if token else None
-        if not token and given.user:
-            plain = f"{given.user}:{given.password or ''}".encode()
-            self._auth = f"Basic {base64.b64encode(plain).decode()}"
-
-    async def ask(self, offer: str) -> str:
-        """Begin a session: the answer to an offer.
-
-        Raises:
-            RefusedError: If the server does not let us in.
-            SourceError: If there is no answer.
-        """
-        headers = {"Content-Type": SDP, "Accept": SDP, **self._auth_for(self._url)}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=self._timeout) as client,
-                client.post(self._url, data=offer, headers=headers, ssl=self._tls) as reply,
-            ):
-                if reply.status in _REFUSED:
-                    raise RefusedError(
-                        f"the server does not let us in: {reply.status} {reply.reason}"
-                    )
-                if reply.status != web.HTTPCreated.status_code:
-                    raise SourceError(
-                        f"the server does not answer the offer: {reply.status} {reply.reason}"
-                    )
-                if location := reply.headers.get("Location"):
-                    self._session = reply.url.join(URL(location))
-                answer = b""
-                async for chunk in reply.content.iter_any():
-                    answer += chunk
-                    if len(answer) > _MAX_SDP:
-                        raise SourceError("the server's answer is no SDP: it does not end")
-                return answer.decode(errors="replace")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceError(f"no connection to the server: {_text_of(error)}") from None
-
-    async def leave(self) -> None:
-        """End the session, if there is one and the server can be told soon."""
-        session, self._session = self._session, None
-        if session is None:
-            return
-        try:
-            async with (
-                asyncio.timeout(_GOODBYE),
-                aiohttp.ClientSession(timeout=self._timeout) as client,
-                client.delete(session, headers=self._auth_for(session), ssl=self._tls),
-            ):
-                pass
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            logger.debug("the server was not told that we leave: %s", _text_of(error))
-
-    def _auth_for(self, url: URL) -> dict[str, str]:
-        ours = self._auth and url.origin() == self._url.origin()
-        return {"Authorization": self._auth} if self._auth and ours else {}
-
-
-def _text_of(error: Exception) -> str:
-    """What went wrong, without the URL."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        doubt = getattr(error.certificate_error, "verify_message", "it is not for this host")
-        return f"its certificate is not trusted: {doubt}; {UNTRUSTED}"
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, TimeoutError):
-        return "it does not answer in time"
-    return getattr(cause, "strerror", None) or type(error).__name__

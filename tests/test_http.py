@@ -1,7 +1,6 @@
-"""The node's HTTP server, by a real client; and what it says to a WHEP server."""
+"""The node's HTTP server, by a real client."""
 
 import asyncio
-import json
 import logging
 import socket
 import ssl
@@ -13,10 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from aiohttp import web
 
 from streamcrop.errors import ConfigError, FormatError, SourceError, StreamcropError
-from streamcrop.http import RefusedError, WhepClient, serve
+from streamcrop.http import serve
 
 OFFER = "v=0\r\n"
 SDP = {"Content-Type": "application/sdp"}
@@ -262,186 +260,5 @@ def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             with pytest.raises(ConfigError, match=r"^http\.cert, http\.key: "):
                 async with serve({"gate": Fake()}, host="127.0.0.1", port=0, **wrong):
                     pass
-
-    asyncio.run(main())
-
-
-@asynccontextmanager
-async def server(
-    handler: Callable[[web.Request], Awaitable[web.Response]], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[str]:
-    """An HTTP server of a test; its address."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        yield f"127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def test_whep_credentials() -> None:
-    """A token goes as bearer, a name and a password in the URL as basic; the token wins."""
-    seen = []
-
-    async def handler(request: web.Request) -> web.Response:
-        seen.append((request.method, request.path, request.headers.get("Authorization")))
-        return web.Response(status=201, text="answer", headers={"Location": "../session/1"})
-
-    async def main() -> None:
-        async with server(handler) as address:
-            for user, token in (("", "s3cret"), ("me:pass@", None), ("me:pass@", "s3cret")):
-                client = WhepClient(f"http://{user}{address}/a/b/whep", token, 5)
-                assert await client.ask(OFFER) == "answer"
-                await client.leave()
-                await client.leave()
-
-    asyncio.run(main())
-    bearer, basic = "Bearer s3cret", "Basic bWU6cGFzcw=="
-    paths = [("POST", "/a/b/whep"), ("DELETE", "/a/session/1")]
-    assert seen == [(*path, auth) for auth in (bearer, basic, bearer) for path in paths]
-
-
-def test_a_whep_server_with_a_certificate() -> None:
-    """It is believed by what we were told to believe; else it is not told the token."""
-    authority = trustme.CA()
-    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)
-    ours = ssl.create_default_context()
-    authority.configure_trust(ours)
-    seen = []
-
-    async def handler(request: web.Request) -> web.Response:
-        seen.append(request.method)
-        return web.Response(status=201, text="answer", headers={"Location": "/session"})
-
-    async def main() -> None:
-        async with server(handler, theirs) as address:
-            for tls in (ours, False):
-                client = WhepClient(f"https://{address}/whep", "s3cret", 5, tls=tls)
-                assert await client.ask(OFFER) == "answer"
-                await client.leave()
-            host = address.replace("127.0.0.1", "localhost")
-            for there, tls in ((address, True), (host, ours)):
-                client = WhepClient(f"https://{there}/whep", "s3cret", 5, tls=tls)
-                with pytest.raises(SourceError, match=r"certificate is not trusted.*source\.ca"):
-                    await client.ask(OFFER)
-
-    asyncio.run(main())
-    assert seen == ["POST", "DELETE"] * 2
-
-
-def test_whep_redirects() -> None:
-    """307 and 308 are followed with the offer; another host does not get the token."""
-    seen = []
-
-    async def target(request: web.Request) -> web.Response:
-        seen.append((request.method, await request.text(), request.headers.get("Authorization")))
-        return web.Response(status=201, text="answer", headers={"Location": "/session"})
-
-    async def main() -> None:
-        async with server(target) as there:
-
-            async def handler(request: web.Request) -> web.Response:
-                if request.path == "/far":
-                    raise web.HTTPTemporaryRedirect(f"http://{there}/whep")
-                if request.path == "/near":
-                    raise web.HTTPPermanentRedirect("/here")
-                return await target(request)
-
-            async with server(handler) as address:
-                for path in ("near", "far"):
-                    client = WhepClient(f"http://{address}/{path}", "s3cret", 5)
-                    assert await client.ask(OFFER) == "answer"
-                    await client.leave()
-
-    asyncio.run(main())
-    assert seen == [
-        ("POST", OFFER, "Bearer s3cret"),
-        ("DELETE", "", "Bearer s3cret"),
-        ("POST", OFFER, None),
-        ("DELETE", "", None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "text"),
-    [
-        (401, RefusedError, "does not let us in: 401"),
-        (403, RefusedError, "does not let us in: 403"),
-        (404, SourceError, "does not answer the offer: 404"),
-        (200, SourceError, "does not answer the offer: 200"),
-        (500, SourceError, "does not answer the offer: 500"),
-    ],
-)
-def test_whep_refusals(status: int, error: type[SourceError], text: str) -> None:
-    """What the server says is told, without the URL."""
-
-    async def handler(_: web.Request) -> web.Response:
-        return web.Response(status=status)
-
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://me:s3cret@{address}/whep?key=s3cret", None, 5)
-            with pytest.raises(error, match=text) as caught:
-                await client.ask(OFFER)
-            assert "s3cret" not in str(caught.value)
-            assert (type(caught.value) is RefusedError) == (error is RefusedError)
-
-    asyncio.run(main())
-
-
-async def _silent(_: web.Request) -> web.Response:
-    await asyncio.sleep(60)
-    return web.Response()
-
-
-async def _endless(_: web.Request) -> web.Response:
-    return web.Response(status=201, text="x" * (1 << 20))
-
-
-async def _bad_location(_: web.Request) -> web.Response:
-    return web.Response(status=201, text="x", headers={"Location": "http://[::1"})
-
-
-@pytest.mark.parametrize(
-    ("handler", "text"),
-    [
-        (None, "no connection to the server"),
-        (_silent, "no connection to the server: it does not answer in time"),
-        (_endless, "it does not end"),
-        (_bad_location, "no connection to the server"),
-    ],
-)
-def test_whep_servers_that_misbehave(handler: Any, text: str) -> None:
-    """Nobody there, no answer, too long an answer: an error in time, without the URL."""
-
-    async def main() -> None:
-        async with server(handler or _silent) as address:
-            where = address if handler else "127.0.0.1:1"
-            client = WhepClient(f"http://me:s3cret@{where}/whep?s3cret", None, 0.5)
-            with pytest.raises(SourceError, match=text) as caught:
-                await client.ask(OFFER)
-            assert "s3cret" not in json.dumps(str(caught.value))
-
-    asyncio.run(main())
-
-
-def test_a_whep_server_that_is_gone_does_not_hold_up_the_end() -> None:
-    """The goodbye is tried and given up soon."""
-
-    async def handler(request: web.Request) -> web.Response:
-        if request.method == "DELETE":
-            return await _silent(request)
-        return web.Response(status=201, text="answer", headers={"Location": "/session"})
-
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 30)
-            await client.ask(OFFER)
-            async with asyncio.timeout(5):
-                await client.leave()
 
     asyncio.run(main())

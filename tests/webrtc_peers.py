@@ -163,7 +163,9 @@ class WhepServer:
         self._token = token
         self._codec = codec
         self.peers: list[RTCPeerConnection] = []
-        self.answer: str | None = None
+        self.answer: str | Callable[[str], str] | None = None
+        self.open: set[str] = set()
+        self.retry_after: str | None = None
         self.deleted = 0
         self.asked: list[float] = []
 
@@ -198,6 +200,8 @@ class WhepServer:
         self.asked.append(time.monotonic())
         if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
             raise web.HTTPUnauthorized
+        if self.retry_after:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": self.retry_after})
         assert request.content_type == "application/sdp"
         connection = peer()
         self.peers.append(connection)
@@ -206,13 +210,17 @@ class WhepServer:
         transceiver.setCodecPreferences(codecs(self._codec, "rtx"))
         await connection.setRemoteDescription(offer)
         await connection.setLocalDescription()
+        answer = self.answer or connection.localDescription.sdp
+        path = f"/session/{len(self.asked)}"
+        self.open.add(path)
         return web.Response(
             status=201,
-            text=self.answer or connection.localDescription.sdp,
+            text=answer(connection.localDescription.sdp) if callable(answer) else answer,
             content_type="application/sdp",
-            headers={"Location": f"/session/{len(self.peers)}"},
+            headers={"Location": path},
         )
 
-    async def _delete(self, _: web.Request) -> web.Response:
+    async def _delete(self, request: web.Request) -> web.Response:
         self.deleted += 1
+        self.open.discard(request.path)
         return web.Response()

@@ -25,11 +25,11 @@ from aiortc.sdp import SessionDescription
 
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
-from streamcrop.http import RefusedError, WhepClient
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item
 from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY
 from streamcrop.sources.rtp import Decoder, Encoded, Reassembly, Repairs
+from streamcrop.whep import LaterError, RefusedError, WhepClient
 
 # Undecoded pictures: two seconds, so that a busy moment costs none.
 _MAX_PICTURES, _MAX_BYTES = 64, 16 << 20
@@ -372,27 +372,33 @@ class WhepSource(_Sessions):
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""
         delay = FIRST_DELAY
-        while not self._stopped.is_set():
-            self._session = session = self._new()
-            try:
-                await self._unless_stopped(self._connect(session))
-                async with aclosing(session.items()) as items:
-                    async for item in items:
-                        if isinstance(item, Frame):
-                            delay = FIRST_DELAY
-                        yield item
-            except SourceError as error:
-                session.end(str(error))
-                if isinstance(error, RefusedError):
-                    delay = REFUSED_DELAY
-            finally:
-                await session.close("the stream ends")
-                await self._client.leave()
-            if not self._stopped.is_set():
-                yield Change("reconnecting", session.reason)
-                pause = delay * random.uniform(0.5, 1)  # noqa: S311  # no secret
-                await self._unless_stopped(asyncio.sleep(pause))
-                delay = min(2 * delay, LONGEST_DELAY)
+        try:
+            while not self._stopped.is_set():
+                self._session = session = self._new()
+                asked_later = 0.0
+                try:
+                    await self._unless_stopped(self._connect(session))
+                    async with aclosing(session.items()) as items:
+                        async for item in items:
+                            if isinstance(item, Frame):
+                                delay = FIRST_DELAY
+                            yield item
+                except SourceError as error:
+                    session.end(str(error))
+                    if isinstance(error, RefusedError):
+                        delay = REFUSED_DELAY
+                    elif isinstance(error, LaterError):
+                        asked_later = error.seconds
+                finally:
+                    self._client.leave()
+                    await session.close("the stream ends")
+                if not self._stopped.is_set():
+                    yield Change("reconnecting", session.reason)
+                    pause = max(asked_later, delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
+                    await self._unless_stopped(asyncio.sleep(pause))
+                    delay = min(2 * delay, LONGEST_DELAY)
+        finally:
+            await self._client.close()
 
     async def _connect(self, session: _Session) -> None:
         await session.accept(await self._client.ask(await session.offer()))

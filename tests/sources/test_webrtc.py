@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import re
 import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -590,5 +591,65 @@ def test_a_server_that_answers_nonsense_is_asked_again() -> None:
             assert {change.state for change in reader.changes} == {"reconnecting"}
             assert "answer cannot be used" in reader.changes[0].reason
             assert server.deleted >= 2
+
+    asyncio.run(main())
+
+
+def _no_way(sdp: str) -> str:
+    """An answer with another password than the server's own: no way is found (ICE)."""
+    return re.sub(r"a=ice-pwd:\S+", "a=ice-pwd:" + "x" * 22, sdp)
+
+
+def _stranger(sdp: str) -> str:
+    """An answer with the fingerprint of another certificate."""
+    return re.sub(r"(a=fingerprint:\S+ )\S+", r"\1" + ":".join(["AB"] * 32), sdp)
+
+
+def _no_video(sdp: str) -> str:
+    """An answer that sends nothing."""
+    return sdp.replace("a=sendonly", "a=inactive")
+
+
+def _no_answer(_: str) -> str:
+    """None at all."""
+    return "<html>"
+
+
+@pytest.mark.parametrize("answer", [_no_way, _stranger, _no_video, _no_answer])
+def test_no_session_is_left_open(answer: Callable[[str], str]) -> None:
+    """However often it is tried, and whatever fails of it."""
+
+    async def main() -> None:
+        async with WhepServer() as server:
+            server.answer = answer
+            source = WhepSource(f"http://127.0.0.1:{server.port}/whep", stall_timeout=0.7)
+            async with Reader(source) as reader:
+                for count in range(1, 5):
+                    await until(lambda count=count: len(reader.changes) >= count, 30)
+                    # At most the one that is tried now, and the one before.
+                    assert len(server.open) <= 2
+            assert len(server.asked) >= 4
+            assert server.open == set()
+        await no_tasks()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_names_a_time_is_asked_then() -> None:
+    """503 with ``Retry-After`` is heeded, and said."""
+
+    async def main() -> None:
+        async with WhepServer() as server:
+            server.retry_after = "2"
+            source = WhepSource(f"http://127.0.0.1:{server.port}/whep")
+            async with Reader(source) as reader:
+                await until(lambda: len(server.asked) >= 2)
+                server.retry_after = None
+                await reader.until_frames(1)
+            first, second, third, *_ = server.asked
+            assert min(second - first, third - second) >= 2
+        assert reader.changes[0].state == "reconnecting"
+        assert "503" in reader.changes[0].reason
+        assert "asked again in 2 s" in reader.changes[0].reason
 
     asyncio.run(main())
