@@ -1,86 +1,109 @@
 """One connection to an MQTT broker: aiomqtt's, with its messages sent and answered as we need it.
 
-This module and `streamcrop.broker` alone know the MQTT client library.
+It heeds what the broker announces (`Offer`) and how it answers, to each message and subscription.
+
+This module and `streamcrop.messages` alone know the MQTT client libraries.
 """
 
 import asyncio
+import logging
 import re
-from collections import deque
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, cast
+import struct
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiomqtt
+from aiomqtt import MqttError
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt import MQTTException
 from paho.mqtt import client as mqtt
-from paho.mqtt.client import DISCONNECT, MQTT_ERR_SUCCESS
+from paho.mqtt.client import MQTT_ERR_SUCCESS
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.properties import VariableByteIntegers
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from streamcrop.connack import Offer
+from streamcrop.errors import PacketRefusedError
+from streamcrop.messages import Incoming, Outgoing
+from streamcrop.writing import Writing
+
+__all__ = ["Client", "EndedError", "MqttError", "Refusal", "Will"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
 CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
-# So many bytes are written at once, and a little more.
-_JOINED_BYTES = 1 << 20
+# So much of what a broker adds to its reasons is repeated.
+_MAX_EXPLAINED = 200
 # After so many seconds the reader has noticed that the connection is gone.
 _NOTICED = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to publish."""
+class Will:
+    """What the broker says when we vanish; retained, if it can be."""
 
     topic: str
     payload: bytes
-    qos: int = 1
-    retain: bool = False
-    content_type: str = ""
-    user_properties: list[tuple[str, str]] = field(default_factory=list)
 
-    @property
-    def packet_bytes(self) -> int:
-        """An upper bound of its MQTT packet's size."""
-        return len(self.payload) + len(self.topic.encode()) + len(self.pack()) + 16
-
-    def pack(self) -> bytes:
-        """Its properties (MQTT 5, 3.3.2.3); what paho asks of them, whose own class is slow."""
-        parts = [b"\x03", _name(self.content_type)] if self.content_type else []
-        for key, value in self.user_properties:
-            parts += b"\x26", _name(key), _text(value)
-        packed = b"".join(parts)
-        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]  # paho's
-        return length + packed
+    def with_terms(self, qos: int, *, retain: bool) -> aiomqtt.Will:
+        """As aiomqtt takes it."""
+        return aiomqtt.Will(self.topic, self.payload, qos, retain)
 
 
-def _text(value: str) -> bytes:
-    """A UTF-8 encoded string (MQTT 5, 1.5.4)."""
-    encoded = value.encode()
-    return len(encoded).to_bytes(2, "big") + encoded
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the broker does not let us hear a topic.
+
+    Attributes:
+        final: Whether asking again on this connection would not help.
+    """
+
+    why: str
+    final: bool = False
+
+    def __str__(self) -> str:
+        return self.why if self.final else f"{self.why}; asked again each minute"
 
 
-# Of what we write ourselves, and again and again.
-_name = cache(_text)
+# MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
+_FINAL = {0x8F, 0x9E, 0xA2}
+_NO_NUMBERS = 0xA1
 
 
-class PacketTooLargeError(Exception):
-    """The broker announced that it takes no packet of this size."""
+class EndedError(MqttError):
+    """The connection ended at our first packet."""
 
 
-class PacketRefusedError(Exception):
-    """The broker will not take this message: it says so, or hangs up whenever it gets it."""
+def code_of(error: MqttError) -> int:
+    """The code with which the broker refused a connection; 0 where it was no such answer."""
+    code: Any = error.rc if isinstance(error, MqttConnectError) else 0
+    return int(getattr(code, "value", code))
 
 
 class Client(aiomqtt.Client):
-    """An `aiomqtt.Client` that heeds what the broker announces, and how it acknowledges."""
+    """An `aiomqtt.Client` that heeds what the broker announces, and how it answers.
 
-    max_packet: int | None = None
-    numbers = True
+    Attributes:
+        offer: The broker's abilities, once connected.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.offer = Offer()
+        self._is_5 = kwargs["protocol"] == aiomqtt.ProtocolVersion.V5
+        self._numbers = self._is_5
+        self._explained = ""
         self._sent: dict[int, asyncio.Future[bool]] = {}
-        self._unwritten: set[asyncio.Future[bool]] = set()
-        self._writing: deque[dict[str, Any]] = deque()
+        self._writing = Writing(self._client)
         self._client.on_log = self._on_log
-        self._client.loop_write = self._write  # type: ignore[method-assign]  # aiomqtt calls it
+        # paho calls these two.
+        self._client._handle_connack = self._take_connack  # type: ignore[method-assign]  # noqa: SLF001
+        self._client._handle_publish = self._take_publish  # type: ignore[method-assign]  # noqa: SLF001
 
     def send(self, message: Outgoing) -> "asyncio.Future[bool]":
         """Send a message; false if the connection was lost before it was acknowledged.
@@ -89,21 +112,20 @@ class Client(aiomqtt.Client):
         """
         # Not aiomqtt's own `publish`, which neither looks at the answer nor notices the end of
         # the connection, and costs as much as a crop's JPEG.
+        qos = min(message.qos, self.offer.max_qos)
         info = self._client.publish(
             message.topic,
             message.payload,
-            message.qos,
-            message.retain,
+            qos,
+            message.retain and self.offer.retain,
             message,  # type: ignore[arg-type]  # paho packs it, and does nothing else with it
         )
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[bool] = loop.create_future()
-        if info.rc == MQTT_ERR_SUCCESS and message.qos:
+        if info.rc == MQTT_ERR_SUCCESS and qos:
             self._sent[info.mid] = sent
         elif info.rc == MQTT_ERR_SUCCESS:
-            self._unwritten.add(sent)
-            # The last one, for nothing is written before the loop's next turn.
-            self._waiting[-1]["sent"] = sent
+            self._writing.tell_of_last(sent)
         else:
             # The reader is about to notice that the connection is gone.
             loop.call_later(_NOTICED, _lost, sent)
@@ -111,85 +133,141 @@ class Client(aiomqtt.Client):
 
     def takes(self, message: Outgoing) -> bool:
         """Whether the broker takes packets of this size."""
-        return self.max_packet is None or message.packet_bytes <= self.max_packet
+        return message.packet_bytes <= self.offer.max_packet
+
+    async def ask_for(self, topic: str, number: int) -> Refusal | None:
+        """Subscribe to a topic, as the subscription of this number; None: it is granted.
+
+        Raises:
+            MqttError: If the connection is lost, or no answer comes.
+        """
+        if lack := self.offer.lacks(topic):
+            return Refusal(lack, final=True)
+        properties = None
+        if self._numbers and self.offer.numbers:
+            properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]  # paho's
+            properties.SubscriptionIdentifier = number
+        qos = min(1, self.offer.max_qos)
+        codes = await self._unless_lost(self.subscribe(topic, qos, properties=properties))
+        code = getattr(codes[0], "value", codes[0])
+        if code == _NO_NUMBERS and properties:
+            self._numbers = False
+            return await self.ask_for(topic, number)
+        if code < 0x80:
+            return None
+        why = _in_words(codes[0], self._explained) if self._is_5 else "MQTT 3.1.1 gives no reason"
+        return Refusal(why, final=code in _FINAL)
+
+    async def arrivals(self) -> AsyncIterator[Incoming]:
+        """The messages that arrive.
+
+        Raises:
+            MqttError: Once the connection is lost.
+        """
+        async for message in self.messages:
+            yield Incoming.of(message)
+            # The reader of the next message must not keep this one.
+            del message
+
+    async def _unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for an answer; aiomqtt alone would do so on a connection that is gone."""
+        task = asyncio.ensure_future(work)
+        try:
+            ends: set[asyncio.Future[Any]] = {task, self._disconnected}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            msg = f"the connection ended: {self._disconnected.exception()}"
+            raise MqttError(msg)
+        finally:
+            task.cancel()
 
     def give_up(self) -> None:
         """Let `send` say of all that is on its way that the connection was lost."""
-        for sent in (*self._sent.values(), *self._unwritten):
+        for sent in (*self._sent.values(), *self._writing.unwritten):
             _lost(sent)
 
-    @property
-    def _waiting(self) -> deque[dict[str, Any]]:
-        """The packets that paho has to write."""
-        return cast("deque[dict[str, Any]]", self._client._out_packet)  # noqa: SLF001  # there is no other way in
-
-    def _write(self) -> MQTTErrorCode:
-        """What paho's `loop_write` does, with one call of the system for many small packets.
-
-        paho makes one for each, and five objects more at QoS 0 to say that it is written: together
-        a third of what publishing a crop costs (2026-11-28).
-        """
-        self._join()
-        done = mqtt.Client.loop_write(self._client)
-        while self._writing:
-            first = self._writing[0]
-            while first["ends"] and first["ends"][0][0] <= first["pos"]:
-                _, sent = first["ends"].popleft()
-                self._unwritten.discard(sent)
-                if not sent.done():
-                    sent.set_result(True)
-            if first["to_process"]:
-                break
-            self._writing.popleft()
-        return done
-
-    def _join(self) -> None:
-        """Make one packet of several; none that was joined before, or that says goodbye."""
-        waiting = self._waiting
-        whole: dict[str, Any] | None = None
-        for packet in [waiting.popleft() for _ in range(len(waiting))]:
-            if packet["command"] == DISCONNECT or "ends" in packet:
-                waiting.append(packet)
-                whole = None
-                continue
-            if whole is None or whole["to_process"] > _JOINED_BYTES:
-                # Of no kind behind which paho would do anything.
-                whole = {"command": 0, "mid": 0, "qos": 0, "pos": 0, "to_process": 0, "info": None}
-                whole |= {"packet": bytearray(), "ends": deque()}
-                waiting.append(whole)
-                self._writing.append(whole)
-            whole["packet"] += packet["packet"]
-            whole["to_process"] += packet["to_process"]
-            if "sent" in packet:
-                whole["ends"].append((whole["to_process"], packet["sent"]))
-
     def _on_publish(self, *answer: Any) -> None:
-        _, _, mid, reason_code, _ = answer
+        _, _, mid, reason_code, properties = answer
         sent = self._sent.pop(mid)
         if sent.done():
             # Nobody waits for it any more.
             return
         if reason_code.is_failure:
-            sent.set_exception(PacketRefusedError(str(reason_code)))
+            why = _in_words(reason_code, getattr(properties, "ReasonString", ""))
+            sent.set_exception(PacketRefusedError(why))
         else:
             sent.set_result(True)
 
+    def _on_subscribe(self, *answer: Any) -> None:
+        self._explained = getattr(answer[-1], "ReasonString", "")
+        super()._on_subscribe(*answer)
+
+    def _take_connack(self) -> MQTTErrorCode:
+        """What paho's own does, which says nothing of one refusal of MQTT 3.1.1."""
+        code = self._client._in_packet["packet"][1:2]  # noqa: SLF001  # as paho reads it
+        if not self._is_5 and code == b"\1":
+            self._not_connected(MqttConnectError(code[0]))
+        return mqtt.Client._handle_connack(self._client)  # noqa: SLF001  # see above
+
+    def _take_publish(self) -> MQTTErrorCode:
+        """What paho's own does; a message that it cannot read costs that message.
+
+        paho would end the connection, and meet a retained one again at each new one. It refuses
+        U+FEFF in a property, for instance, which MQTT 5, 1.5.4 allows.
+        """
+        try:
+            return mqtt.Client._handle_publish(self._client)  # noqa: SLF001  # see above
+        except (MQTTException, ValueError, LookupError, struct.error) as error:
+            logger.warning("a message that cannot be read is dropped: %s", error)
+            packet = self._client._in_packet  # noqa: SLF001  # as paho reads it
+            if packet["command"] >> 1 & 3 != 1:
+                return MQTT_ERR_SUCCESS
+            at = 2 + int.from_bytes(packet["packet"][:2], "big")
+            mid = int.from_bytes(packet["packet"][at : at + 2], "big")
+            return self._client._send_puback(mid)  # noqa: SLF001  # so the broker sends the next
+
+    def _on_message(self, *arrived: Any) -> None:
+        try:
+            super()._on_message(*arrived)
+        except ValueError:
+            # As aiomqtt and Python say that it is no topic; paho would end the connection.
+            logger.warning("a message whose topic cannot be read is dropped")
+
     def _on_log(self, *log: Any) -> None:
         # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.
-        if CERTIFICATE.search(log[-1]) and not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError(log[-1]))
+        if CERTIFICATE.search(log[-1]):
+            self._not_connected(MqttError(log[-1]))
 
     def _on_connect(self, *answer: Any) -> None:
         # Each packet would be formatted for it, with its properties.
         self._client.on_log = None
-        properties = answer[-1]
-        self.max_packet = getattr(properties, "MaximumPacketSize", None)
-        self.numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", True))
+        self.offer = Offer.of(answer[-1])
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
-        # has no public way to change that once connected.
-        window = getattr(properties, "ReceiveMaximum", 65_535)
-        self._client._max_inflight_messages = min(self._client.max_inflight_messages, window)  # noqa: SLF001  # see above
+        # has no public way to change that once connected; paho 2.1 does not heed the broker's
+        # keep-alive either (MQTT 5, 3.2.2.3.14).
+        window = min(self._client.max_inflight_messages, self.offer.window)
+        self._client._max_inflight_messages = window  # noqa: SLF001  # see above
+        if self.offer.keepalive is not None:
+            self._client._keepalive = self.offer.keepalive  # noqa: SLF001  # see above
         super()._on_connect(*answer)
+
+    def _on_disconnect(self, *how: Any) -> None:
+        # aiomqtt would wait for an answer that cannot come any more.
+        self._not_connected(EndedError("it ended the connection at our first packet"))
+        super()._on_disconnect(*how)
+
+    def _not_connected(self, error: MqttError) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(error)
+            # Nobody may wait for it any more.
+            self._connected.exception()
+
+
+def _in_words(reason_code: object, explained: str) -> str:
+    """A reason, with what the broker adds to it."""
+    text = "".join(c if c.isprintable() else " " for c in explained[:_MAX_EXPLAINED])
+    return f"{reason_code} ({text})" if text else str(reason_code)
 
 
 def _lost(sent: "asyncio.Future[bool]") -> None:

@@ -286,6 +286,12 @@ class Stream(_Section):
         return self.source.is_file and not self.source.realtime
 
     @property
+    def topics(self) -> frozenset[str]:
+        """The MQTT topics that it can do nothing without."""
+        pictures = {self.source.url.partition(":")[2]} if self.source.scheme == "mqtt" else set()
+        return frozenset({self.detections.topic, *pictures})
+
+    @property
     def caveat(self) -> str | None:
         """What is to be known of the pairing key; None: it is to be trusted."""
         if self.pairing.key == "arrival":

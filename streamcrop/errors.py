@@ -7,7 +7,9 @@ StreamcropError
 ├─ CorruptError        a picture that was to be decoded is damaged                       never fatal
 ├─ SourceError         a source cannot be opened or read                                 exit code 1
 ├─ SinkError           a sink refuses (a folder that cannot be written)                  exit code 1
-└─ BrokerRefusedError  the broker refused the credentials, or its certificate is wrong   exit code 1
+├─ BrokerRefusedError  the broker will not have us: credentials, certificate, version    exit code 1
+├─ PacketTooLargeError the broker takes no packet of this size                           never fatal
+└─ PacketRefusedError  the broker refuses a message; its text is the broker's reason     never fatal
 ```
 
 A broken program is a plain `ValueError`, `TypeError` or `AssertionError`. It is caught where one
@@ -49,6 +51,14 @@ class SinkError(StreamcropError):
 
 class BrokerRefusedError(StreamcropError):
     """The broker will not have us, and asking again would not help."""
+
+
+class PacketTooLargeError(StreamcropError):
+    """The broker announced that it takes no packet of this size."""
+
+
+class PacketRefusedError(StreamcropError):
+    """The broker will not take this message: it says so, or hangs up whenever it gets it."""
 
 
 # What to do about it; all that ask a server by TLS say it.

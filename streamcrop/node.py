@@ -1,36 +1,24 @@
-"""All streams of one configuration: the broker, their life, their status, and the end."""
+"""All streams of one configuration: the broker, their life, and the end."""
 
 import asyncio
 import contextlib
 import gc
-import logging
-import re
 import sys
-from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import cv2
-import msgspec
 
-from streamcrop.addresses import redacted
-from streamcrop.broker import Address, Broker, Will
-from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
+from streamcrop.broker import Address, Broker
 from streamcrop.config import Config
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError, ConfigError
-from streamcrop.explain import Question, topic_of
 from streamcrop.inputs import SOURCES
 from streamcrop.pipeline import Pipeline
+from streamcrop.presence import Presence
 from streamcrop.sources import FrameSource
-from streamcrop.stats import LossReport
+from streamcrop.status import Status
 
-logger = logging.getLogger(__name__)
-
-_REPORT_EVERY = 1.0
-_STATUS_EVERY = 5
-# How long the last words may take when the broker is gone.
-_FAREWELL = 1.0
 _CANCEL_AGAIN = 0.2
 _LOOP_WAITS = 0.001
 _COLLECT_AFTER = 10_000, 20, 50
@@ -63,14 +51,15 @@ class Node:
 
     def __init__(self, config: Config, *, part: bool = False) -> None:
         self._config = config
-        streams = f"/{','.join(config.streams)}" if part else ""
-        self._node_topic = f"streamcrop/node/{config.node}{streams}/status"
+        presence = Presence(config.node, ",".join(config.streams) if part else "")
         self._broker = Broker(
             address_of(config),
             name=config.node,
-            will=Will(self._node_topic, self._presence("offline")),
+            instance=presence.instance,
+            will=presence.will,
             max_inflight=sum(stream.output.max_inflight for stream in config.streams.values()) + 8,
             on_change=self._connection_changed,
+            answered=self._answered,
         )
         self._sources = {name: self._source(name) for name in config.streams}
         self.pipelines = {
@@ -84,9 +73,8 @@ class Node:
             )
             for name, stream in config.streams.items()
         }
-        self._states = dict.fromkeys(self.pipelines, ("starting", "the node starts"))
+        self._status = Status(config, self._broker, presence, self.pipelines)
         self._stop = asyncio.Event()
-        self._side_tasks: set[asyncio.Task[None]] = set()
         self.refused: BrokerRefusedError | None = None
 
     def _source(self, name: str) -> FrameSource:
@@ -161,20 +149,20 @@ class Node:
         gc.set_threshold(*_COLLECT_AFTER)
         for pipeline in self.pipelines.values():
             pipeline.subscribe()
-        self._broker.subscribe(topic_of(self._config.node), self._explain)
+        self._status.subscribe()
         connection = asyncio.create_task(self._broker.run(), name="broker")
         streams = {
             asyncio.create_task(self._run_stream(name), name=name) for name in self.pipelines
         }
-        report = asyncio.create_task(self._report(), name="report")
+        status = asyncio.create_task(self._status.run(), name="status")
         try:
             await self._until_the_end(connection, streams)
         finally:
-            report.cancel()
+            status.cancel()
             for task in streams:
                 task.cancel()
-            await asyncio.gather(report, *streams, return_exceptions=True)
-            await self._say_farewell(connection)
+            await asyncio.gather(status, *streams, return_exceptions=True)
+            await self._end_connection(connection)
         for task in streams:
             if not task.cancelled() and (error := task.exception()):
                 raise error
@@ -210,116 +198,37 @@ class Node:
         try:
             await pipeline.run(self._started(name))
         finally:
-            reason = str(pipeline.outcomes.failure or "the source has ended")
+            reason = str(pipeline.outcomes.failure or self.refused or "the source has ended")
             if self._stop.is_set():
                 reason = "the node was stopped"
-            self._set_state(name, "ended", reason)
+            self._status.set(name, "ended", reason)
 
     async def _started(self, name: str) -> None:
         """Subscribed, and everybody who waits for the stream knows that it runs."""
         await self._broker.wait_until_up()
-        await self._tell(self._status(name))
-        if self._config.streams[name].source.is_file:
-            self._states[name] = ("running", "subscribed")
-        await self._tell(self._status(name))
-
-    def _connection_of(self, name: str, change: Change) -> None:
-        self._set_state(name, change.state, change.reason)
-
-    def _set_state(self, name: str, state: str, reason: str) -> None:
-        reason = redacted(reason)
-        if self._states[name] == (state, reason):
-            return
-        self._states[name] = (state, reason)
-        logger.info("stream %s: %s: %s", name, state, reason)
-        self._publish_soon([name])
+        await self._status.tell(name)
+        stream = self._config.streams[name]
+        if stream.lossless:
+            # A file waits for who is to answer, as it does while the broker is away.
+            await self._status.until_granted(name)
+        if stream.source.is_file:
+            self._status.set(name, "running", "subscribed")
+        await self._status.tell(name)
 
     def _connection_changed(self, up: bool) -> None:  # noqa: FBT001  # a callback's argument
-        if up:
-            self._publish_soon(self.pipelines, online=True)
+        self._status.connection_changed(up)
 
-    def _publish_soon(self, names: Iterable[str], *, online: bool = False) -> None:
-        async def publish() -> None:
-            if online:
-                payload = self._presence("online")
-                await self._tell(Outgoing(self._node_topic, payload, retain=True))
-            for name in names:
-                # Made when it is sent: an older status must not replace a newer one.
-                await self._tell(self._status(name))
+    def _answered(self, topic: str, why: str | None) -> None:
+        self._status.answered(topic, why)
 
-        self._beside(publish())
+    def _connection_of(self, name: str, change: Change) -> None:
+        self._status.set(name, change.state, change.reason)
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
-
-    def _explain(self, payload: bytes, _: Mapping[str, str]) -> None:
-        topic = topic_of(self._config.node)
-        try:
-            question = msgspec.json.decode(payload, type=Question)
-        except msgspec.DecodeError:
-            return
-        if not re.fullmatch(rf"{re.escape(topic)}/\w+", question.reply_to):
-            # Nobody has the node publish elsewhere.
-            return
-        if pipeline := self.pipelines.get(question.stream):
-            said = pipeline.outcomes.history.explain(question.frame_id)
-            self._beside(self._tell(Outgoing(question.reply_to, said.encode(), qos=0)))
-
-    def _status(self, name: str) -> Outgoing:
-        state, reason = self._states[name]
-        pipeline = self.pipelines[name]
-        status = {
-            "state": state,
-            "reason": reason,
-            "node": self._config.node,
-            "ledger": pipeline.outcomes.ledger.as_json(),
-            **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),
-            **({"notes": notes} if (notes := pipeline.outcomes.notes.as_json()) else {}),
-        }
-        return Outgoing(
-            f"streamcrop/{name}/status",
-            msgspec.json.encode(status),
-            retain=True,
-            content_type="application/json",
-        )
-
-    def _presence(self, state: str) -> bytes:
-        return msgspec.json.encode({"state": state, "node": self._config.node})
-
-    async def _report(self) -> None:
-        """Losses to the log once a second, the ledger to the broker now and then."""
-        reports = [LossReport(name, p.outcomes.ledger) for name, p in self.pipelines.items()]
-        tick = 0
-        while True:
-            await asyncio.sleep(_REPORT_EVERY)
-            tick += 1
-            for report in reports:
-                report.say()
-            if tick % _STATUS_EVERY == 0 and self._broker.connected and not self._side_tasks:
-                self._publish_soon(self.pipelines)
-
-    async def _say_farewell(self, connection: asyncio.Task[None]) -> None:
-        """The last status of each stream, and that the node is gone."""
+    async def _end_connection(self, connection: asyncio.Task[None]) -> None:
         if not connection.done():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL):
-                    for name in self.pipelines:
-                        await self._tell(self._status(name))
-                    offline = Outgoing(self._node_topic, self._presence("offline"), retain=True)
-                    await self._tell(offline)
-        tasks = {connection, *self._side_tasks}
-        while tasks:
-            for task in tasks:
-                # Again, until it is done: on Python 3.11 `wait_for`, which aiomqtt uses, may
-                # swallow a cancellation that comes together with its result.
-                task.cancel()
-            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN)
-
-    async def _tell(self, message: Outgoing) -> None:
-        """Publish a status; a broker that does not take it is no reason to stop."""
-        try:
-            await self._broker.publish(message)
-        except (PacketRefusedError, PacketTooLargeError) as error:
-            logger.warning("the broker does not take %s: %s", message.topic, error)
+            await self._status.farewell()
+        while not connection.done():
+            # Again, until it is done: on Python 3.11 `wait_for`, which aiomqtt uses, may swallow a
+            # cancellation that comes together with its result.
+            connection.cancel()
+            await asyncio.wait({connection}, timeout=_CANCEL_AGAIN)

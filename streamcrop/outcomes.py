@@ -112,6 +112,13 @@ class Outcomes:
         """Say of an error that nobody thought of that it was there; it costs what was in hand."""
         self.notes.say("failed", unexpected(doing, error))
 
+    def message_stale(self, topic: str) -> None:
+        """A message was said before this run: the frame that it speaks of is not of this one."""
+        self.ledger.messages.enter()
+        self.message_lost(Reason.STALE)
+        said = "the broker had kept a message (retained) from before we listened; it is not used"
+        self.notes.say("stale", f"{topic}: {said}")
+
     def dropped(self, event: Dropped[Any, Any]) -> None:
         """The pairer let go of a frame or a message."""
         if event.side == "frames":

@@ -97,16 +97,28 @@ class Pipeline:
             qos=output.qos,
             max_inflight=output.max_inflight,
             on_end=self.outcomes.crop_ended,
+            say=self.outcomes.notes.say,
         )
         self.tap = Tap(
-            settings.tap, (node, name), broker, lambda: self._window.mode, qos=int(lossless)
+            settings.tap,
+            (node, name),
+            broker,
+            lambda: self._window.mode,
+            qos=int(lossless),
+            say=self.outcomes.notes.say,
         )
         # A detector that echoes the tap's IDs can answer no other frames.
         self._taps_first = settings.tap is not None and settings.pairing.key == "frame_id"
 
     def subscribe(self) -> None:
         """Have the broker hand over this stream's messages; say so before it connects."""
-        self._broker.subscribe(self._settings.detections.topic, self._arrive)
+        topic = self._settings.detections.topic
+        self._broker.subscribe(
+            topic,
+            self._arrive,
+            retained=lambda *_: self.outcomes.message_stale(topic),
+            failed=self.outcomes.message_failed,
+        )
 
     async def run(self, ready: Awaitable[None]) -> None:
         """Run until the source has ended and everything is published; cancel it to give up.

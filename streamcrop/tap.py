@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from streamcrop import config
 from streamcrop.broker import Broker
-from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Frame
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MODES, Event
 from streamcrop.keys import media_time
+from streamcrop.messages import Outgoing
 from streamcrop.render import render_tap
 
 _SLACK = 0.001
@@ -24,9 +25,10 @@ class Tap:
         broker: The connection.
         mode: How events travel now, a key of `MODES`.
         qos: Of the messages: 1 where no frame may be lost.
+        say: Is told what the broker says of it: the kind of note, and a sentence.
 
     Attributes:
-        counts: How many were published, dropped, too large.
+        counts: How many were published, dropped, too large, refused.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Tap:
         broker: Broker,
         mode: Callable[[], str],
         qos: int,
+        say: Callable[[str, str], None],
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._is_on = settings is not None
@@ -44,6 +47,7 @@ class Tap:
         self._broker = broker
         self._mode = mode
         self._qos = qos
+        self._say = say
         self._last: float | None = None
 
     def is_due(self, frame: Frame) -> bool:
@@ -75,8 +79,10 @@ class Tap:
         )
         try:
             await self._broker.publish(outgoing)
-        except (PacketRefusedError, PacketTooLargeError):
-            self.counts["too_large"] += 1
+        except (PacketRefusedError, PacketTooLargeError) as error:
+            too_large = isinstance(error, PacketTooLargeError)
+            self.counts["too_large" if too_large else "refused"] += 1
+            self._say("refused frames", f"the broker refuses {event.topic}: {error}")
             return False
         self.counts["published"] += 1
         return True

@@ -1,10 +1,16 @@
-"""Fixtures."""
+"""Fixtures, and how hypothesis runs here: no verdict depends on how busy the machine is."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from peers import Mosquitto
+
+if settings.get_current_profile_name() == "default":  # else somebody chose one
+    quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("quiet", quiet)
+    settings.load_profile("quiet")
 
 
 @pytest.fixture

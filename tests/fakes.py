@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from streamcrop.broker import Handler
-from streamcrop.client import Outgoing, PacketTooLargeError
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
+from streamcrop.errors import PacketTooLargeError
+from streamcrop.messages import Outgoing
 
 
 class FakeBroker:
@@ -25,8 +26,9 @@ class FakeBroker:
         self.flowing.set()
         self.max_packet: int | None = None
 
-    def subscribe(self, topic: str, handler: Handler) -> None:
+    def subscribe(self, topic: str, handler: Handler, **others: object) -> None:
         self.handlers[topic] = handler
+        self.others = others
 
     def send(self, payload: bytes, topic: str = "detections") -> None:
         """Deliver a message."""

@@ -231,7 +231,12 @@ class Client:
             self._more.set()
 
     async def publish(
-        self, payload: object, topic: str = "detections/gate", said: dict[str, str] | None = None
+        self,
+        payload: object,
+        topic: str = "detections/gate",
+        said: dict[str, str] | None = None,
+        *,
+        retain: bool = False,
     ) -> None:
         """Publish bytes, a text or JSON, with user properties where something is ``said``."""
         data = payload if isinstance(payload, bytes | str) else json.dumps(payload)
@@ -239,7 +244,7 @@ class Client:
         if said:
             properties = Properties(PacketTypes.PUBLISH)
             properties.UserProperty = list(said.items())
-        await self._client.publish(topic, data, 1, properties=properties, timeout=60)
+        await self._client.publish(topic, data, 1, retain, properties=properties, timeout=60)
 
     def of(self, topic: str, stream: str = "gate") -> list[Arrived]:
         """What came on ``streamcrop/{stream}/{topic}``."""

@@ -13,10 +13,11 @@ import trustme
 from fakes import until
 from peers import Mosquitto
 
-from streamcrop.broker import Address, Broker, tls_context
-from streamcrop.client import Outgoing
+from streamcrop.broker import Address, Broker
+from streamcrop.connector import tls_context
 from streamcrop.demo.brokers import embedded_broker
 from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.messages import Outgoing
 
 STRANGER = {"cert": "stranger-cert", "key": "stranger-key"}
 
@@ -181,7 +182,7 @@ def test_a_message_whose_answer_does_not_come(broker: Mosquitto) -> None:
 
 def test_auto_falls_back_to_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that does not know MQTT 5 is met with 3.1.1, unless 5 is asked for."""
-    monkeypatch.setattr("streamcrop.broker.CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr("streamcrop.connector.CONNECT_TIMEOUT", 2)
 
     async def main() -> None:
         async with embedded_broker("amqtt") as (url, _):

@@ -1,40 +1,16 @@
-"""One connection: how messages are packed, written and answered."""
+"""One connection: how messages and subscriptions are answered."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
-from fakes import until
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from lying_broker import LyingBroker, reason
 from peers import Mosquitto
 
 from streamcrop.broker import Address, Broker
-from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
-
-
-@pytest.mark.parametrize(
-    ("content_type", "user_properties"),
-    [
-        ("", []),
-        ("image/jpeg", []),
-        ("", [("key", "")]),
-        ("image/jpeg", [("key", "one"), ("key", "zwölf 😀"), ("long", "x" * 65_535)]),
-    ],
-)
-def test_properties_are_packed_as_paho_does(
-    content_type: str, user_properties: list[tuple[str, str]]
-) -> None:
-    """Their bytes are those of paho's own class, and the packet's bound lies above its size."""
-    theirs = Properties(PacketTypes.PUBLISH)
-    if content_type:
-        theirs.ContentType = content_type
-    if user_properties:
-        theirs.UserProperty = user_properties
-    message = Outgoing("a", b"data", content_type=content_type, user_properties=user_properties)
-    assert message.pack() == theirs.pack()
-    # Fixed header, topic with its length, packet ID, properties, payload.
-    assert message.packet_bytes >= 5 + 3 + 2 + len(theirs.pack()) + 4
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
+from streamcrop.messages import Outgoing
 
 
 def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
@@ -47,9 +23,9 @@ def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
     async def main() -> None:
         node = Broker(Address("127.0.0.1", peer.port), name="test", on_change=changes.append)
         async with node.opened():
-            with pytest.raises(PacketRefusedError):
+            with pytest.raises(PacketRefusedError, match="Not authorized"):
                 await node.publish(Outgoing("closed/a", b""))
-            with pytest.raises(PacketTooLargeError):
+            with pytest.raises(PacketTooLargeError, match="it takes 2000 bytes, not 2"):
                 await node.publish(Outgoing("open/a", bytes(2000)))
             await node.publish(Outgoing("open/a", bytes(1000), user_properties=[("key", "value")]))
 
@@ -60,65 +36,48 @@ def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
     assert changes == [True, False]
 
 
-def test_a_burst_is_written_at_once_and_in_order(broker: Mosquitto) -> None:
-    """Of every QoS and size, more than the system takes at a time: all arrive, each future ends."""
-    arrived: list[int] = []
+def test_the_broker_may_say_more_than_its_code() -> None:
+    """Its own words stand behind the code's, printable and not without end."""
+    words = reason("no\nquota " + "x" * 1000)
+
+    async def main() -> str:
+        async with LyingBroker(puback=lambda _: (0x97, words)) as peer:
+            broker = Broker(Address("127.0.0.1", peer.port), name="test")
+            async with broker.opened():
+                with pytest.raises(PacketRefusedError) as found:
+                    await broker.publish(Outgoing("a", b""))
+                return str(found.value)
+
+    said = asyncio.run(main())
+    assert said.startswith("Quota exceeded (no quota xxx")
+    assert len(said) < 250
+
+
+def test_nobody_subscribed_is_no_refusal() -> None:
+    """PUBACK 0x10 is a success (MQTT 5, 3.4.2.1)."""
 
     async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test", max_inflight=1000)
-        node.subscribe("here", lambda payload, _: arrived.append(int(payload.rstrip(b"."))))
-        async with node.opened():
-            for begin in (0, 400):
-                numbers = range(begin, begin + 400)
-                payloads = [b"%d" % n + bytes([46]) * (n % 7 * 4_000) for n in numbers]
-                ends = [
-                    node.begin(Outgoing("here", text, qos=n % 2))
-                    for n, text in zip(numbers, payloads, strict=True)
-                ]
-                assert await asyncio.gather(*ends) == [True] * 400
-                await until(lambda: len(arrived) == begin + 400)  # noqa: B023  # awaited here
-
-    asyncio.run(main())
-    for qos in (0, 1):
-        assert [n for n in arrived if n % 2 == qos] == list(range(qos, 800, 2))
-
-
-def test_what_was_not_written_when_the_connection_was_lost(broker: Mosquitto) -> None:
-    """A message of QoS 0 that the system did not take is known to be lost, and sent again."""
-    arrived: list[bytes] = []
-
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test")
-        node.subscribe("here", lambda payload, _: arrived.append(payload[:5]))
-        async with node.opened():
-            broker.freeze()
-            # More than the buffers of both sides hold.
-            ends = [node.begin(Outgoing("here", b"large" + bytes(8 << 20), qos=0)) for _ in "123"]
-            await asyncio.wait(ends, timeout=0.5)
-            assert not ends[-1].done()
-            broker.kill()
-            broker.start()
-            assert await ends[-1] is False
-            await node.insist(Outgoing("here", b"again", qos=0))
-            await until(lambda: arrived == [b"again"])
+        async with LyingBroker(puback=lambda _: (0x10, b"")) as peer:
+            broker = Broker(Address("127.0.0.1", peer.port), name="test")
+            async with broker.opened():
+                await broker.publish(Outgoing("a", b""))
 
     asyncio.run(main())
 
 
-def test_qos_0_is_through_although_others_still_wait(broker: Mosquitto) -> None:
-    """A message ends when it is written, whatever came behind it meanwhile."""
+def test_a_connection_that_ends_while_a_topic_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is noticed at once, not after the time that an answer may take."""
+    answers = iter([None])
 
     async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test", max_inflight=64)
-        async with node.opened():
-            small = node.begin(Outgoing("here", b"small", qos=0))
-            await asyncio.sleep(0)
-            broker.freeze()
-            # More than the buffers of both sides hold.
-            large = [node.begin(Outgoing("there", bytes(8 << 20))) for _ in "123"]
-            assert await asyncio.wait_for(small, 5) is True
-            assert not any(each.done() for each in large)
-            broker.thaw()
-            assert await asyncio.gather(*large) == [True] * 3
+        async with LyingBroker(suback=lambda _: next(answers, 1)) as peer:
+            broker = Broker(Address("127.0.0.1", peer.port), name="test")
+            broker.subscribe("a", lambda *_: None)
+            async with asyncio.timeout(5), broker.opened():
+                assert len(peer.connects) == 2
 
+    caplog.set_level(logging.WARNING)
     asyncio.run(main())
+    assert "connection to the broker lost: the connection ended" in caplog.text

@@ -1,16 +1,20 @@
 """What a node remembers of its frames, and how it is asked."""
 
 import asyncio
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import frame
+from hypothesis import given
+from hypothesis import strategies as st
 from peers import NUMBER_BOX, Client, Mosquitto, Node, box_of, numbered_clip, settings
 
 from streamcrop.core.values import Message
-from streamcrop.explain import History
+from streamcrop.explain import Answering, History, topic_of
+from streamcrop.notes import Notes
 
 
 def test_a_frame_is_known_by_all_its_names() -> None:
@@ -34,6 +38,83 @@ def test_memory_is_bounded() -> None:
         history.note(frame(number, size=2), "received")
     assert history.explain("first").startswith("never received")
     assert history.explain("9999") == "received"
+
+
+def test_what_is_known_of_the_stream_stands_beside_what_was_lost() -> None:
+    """Its notes explain a frame that is unknown, waits or was lost, not one that was paired."""
+    history, notes = History(), Notes("gate", clock=lambda: 0.0)
+    history.note(frame("lost"), "expired after 2 s")
+    history.note(frame("paired"), "received")
+    history.note(frame("paired"), "paired by frame_id, 0 predictions: 0 crops made")
+    assert history.explain("lost", notes) == "expired after 2 s"
+    notes.say("malformed", "detections/gate: no JSON")
+    notes.say("malformed", "detections/gate: no list")
+    beside = "\nof its stream:\n  malformed (2 times): detections/gate: no list"
+    assert history.explain("lost", notes) == "expired after 2 s" + beside
+    assert history.explain("other", notes).endswith(beside)
+    assert beside not in history.explain("paired", notes)
+
+
+REPLY_TO = f"{topic_of('edge')}/abc"
+QUESTION = {"stream": "gate", "frame_id": "7", "reply_to": REPLY_TO}
+
+
+def asked(payload: bytes) -> bytes | None:
+    """The answer of a node that knows one stream."""
+    known = {"gate": "a \ud800 story"}
+    answer = Answering("edge", lambda stream, _: known.get(stream)).answer(payload)
+    if answer is None:
+        return None
+    assert (answer.topic, answer.qos, answer.retain) == (REPLY_TO, 0, False)
+    return answer.payload
+
+
+@given(st.binary() | st.builds(lambda n, tail: b"[" * n + tail, st.integers(0, 9000), st.binary()))
+def test_any_bytes_are_one_answer_or_none(payload: bytes) -> None:
+    """Nothing is raised, whatever is asked."""
+    assert asked(payload) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*QUESTION, "more"]), JSON | st.just(REPLY_TO)))
+def test_any_question_is_one_answer_or_none(question: dict[str, object]) -> None:
+    """Values of any type, halves of surrogate pairs among them."""
+    assert asked(json.dumps({**QUESTION, **question}).encode()) in {None, b"a \\ud800 story"}
+
+
+@pytest.mark.parametrize(
+    "reply_to",
+    [
+        "",
+        "streamcrop/gate/crops",
+        topic_of("edge"),
+        f"{topic_of('edge')}/a/b",
+        f"{topic_of('edge')}/a+",
+        f"{topic_of('edge')}/é",
+        f"{topic_of('edge')}/{'a' * 70_000}",
+        f"{topic_of('edge')}/{'a' * 65}",
+    ],
+)
+def test_nobody_has_a_node_publish_elsewhere(reply_to: str) -> None:
+    """Nor where no packet could go."""
+    assert asked(json.dumps({**QUESTION, "reply_to": reply_to}).encode()) is None
+    assert asked(json.dumps(QUESTION).encode()) == b"a \\ud800 story"
+
+
+def test_so_many_are_answered_in_a_second() -> None:
+    """The others are not, and the next second's are."""
+    now = 0.0
+    answering = Answering("edge", lambda *_: "known", clock=lambda: now)
+    question = json.dumps(QUESTION).encode()
+    assert [answering.answer(question) is None for _ in range(100)].count(False) == 20
+    now = 1.0
+    assert answering.answer(question)
 
 
 @pytest.mark.e2e

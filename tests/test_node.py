@@ -49,6 +49,43 @@ def test_a_node_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> 
     asyncio.run(main())
 
 
+def test_the_first_of_two_that_ends_does_not_speak_for_the_other(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Two processes with one configuration: stopped or killed, the one that stays says so."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 3)
+    whole = settings(broker.url, clip, pairing={"max_wait": 60})
+    for name in "abc":
+        (tmp_path / name).mkdir()
+
+    async def main() -> None:
+        async with Client(broker.port) as client:
+
+            def last() -> dict[str, str]:
+                said = [m for m in client.arrived if m.topic == "streamcrop/node/test/status"]
+                return json.loads(said[-1].payload) if said else {}
+
+            with Node(tmp_path / "a", whole) as first:
+                await client.until_running()
+                one = last()["instance"]
+                with Node(tmp_path / "b", whole) as second, Node(tmp_path / "c", whole) as third:
+                    await client.until(lambda: len(presence(client)) == 3)
+                    second.process.kill()
+                    await client.until(lambda: presence(client)[-1] == "online")
+                    third.stop()
+                    await asyncio.to_thread(third.wait)
+                    await client.until(lambda: presence(client)[-1] == "online")
+                assert presence(client).count("offline") == 2
+                assert last() == {"state": "online", "node": "test", "instance": one}
+                first.stop()
+                await asyncio.to_thread(first.wait)
+                await client.until(lambda: last()["state"] == "offline")
+                await asyncio.sleep(0.3)
+            assert last() == {"state": "offline", "node": "test", "instance": one}
+
+    asyncio.run(main())
+
+
 def test_the_parts_of_a_node_do_not_meet(broker: Mosquitto, tmp_path: Path) -> None:
     """Each of two processes has its streams, its status, and the answers for its streams."""
     clip = numbered_clip(tmp_path / "clip.mp4", 3)

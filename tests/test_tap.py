@@ -15,7 +15,9 @@ from streamcrop.tap import Tap
 
 def tap(settings: config.Tap | None, broker: FakeBroker | None = None) -> Tap:
     """A tap of a stream ``gate``."""
-    return Tap(settings, ("node", "gate"), broker or FakeBroker(), lambda: "binary", 0)
+    return Tap(
+        settings, ("node", "gate"), broker or FakeBroker(), lambda: "binary", 0, lambda *_: None
+    )
 
 
 @pytest.mark.parametrize(

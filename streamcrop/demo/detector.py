@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from streamcrop import config
 from streamcrop.broker import Broker
-from streamcrop.client import Outgoing
 from streamcrop.formats.events import Received, read
+from streamcrop.messages import Outgoing
 from streamcrop.node import address_of
 from streamcrop.queues import BoundedQueue
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamcrop.broker import Broker
-from streamcrop.client import Outgoing, PacketRefusedError, PacketTooLargeError
 from streamcrop.core.values import Reason
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
+from streamcrop.messages import Outgoing
 from streamcrop.notes import unexpected
 
 MAX_INFLIGHT_BYTES = 32 << 20
@@ -22,6 +23,7 @@ class MqttSink:
         qos: Of the messages.
         max_inflight: How many events may be sent and not yet acknowledged.
         on_end: Is called with each event and None, or why it was not published.
+        say: Is told what the broker says of it: the kind of note, and a sentence.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class MqttSink:
         qos: int,
         max_inflight: int,
         on_end: Callable[[Event, Reason | None], None],
+        say: Callable[[str, str], None],
     ) -> None:
         self._broker = broker
         self._envelope = envelope
         self._qos = qos
         self._max_inflight = max_inflight
         self._on_end = on_end
+        self._say = say
         self._sending: dict[asyncio.Future[Any], tuple[Event, Outgoing]] = {}
         self._bytes = 0
         self._room = asyncio.Event()
@@ -96,14 +100,10 @@ class MqttSink:
     def _sent(self, sending: "asyncio.Future[Any]") -> None:
         event, outgoing = self._sending.pop(sending)
         reason = None
-        error = None if sending.cancelled() else sending.exception()
-        if sending.cancelled() or isinstance(error, PacketRefusedError):
+        if sending.cancelled():
             reason = Reason.NOT_ACKNOWLEDGED
-        elif isinstance(error, PacketTooLargeError):
-            reason = Reason.TOO_LARGE
-        elif isinstance(error, Exception):
-            unexpected("publishing", error)
-            reason = Reason.FAILED
+        elif isinstance(error := sending.exception(), Exception):
+            reason = self._why(event, error)
         elif sending.result() is False and self._given_up:
             reason = Reason.NOT_ACKNOWLEDGED
         elif sending.result() is False:
@@ -112,3 +112,13 @@ class MqttSink:
         self._bytes -= event.nbytes
         self._room.set()
         self._on_end(event, reason)
+
+    def _why(self, event: Event, error: Exception) -> Reason:
+        """Say why the broker did not take an event."""
+        if not isinstance(error, PacketRefusedError | PacketTooLargeError):
+            unexpected("publishing", error)
+            return Reason.FAILED
+        kind = "crops" if event.is_crop else "metadata"
+        self._say(f"refused {kind}", f"the broker refuses {event.topic}: {error}")
+        too_large = isinstance(error, PacketTooLargeError)
+        return Reason.TOO_LARGE if too_large else Reason.NOT_ACKNOWLEDGED

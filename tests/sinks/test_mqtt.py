@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from fakes import FakeBroker, until
 
-from streamcrop.client import Outgoing, PacketRefusedError
 from streamcrop.core.values import Reason
+from streamcrop.errors import PacketRefusedError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
+from streamcrop.messages import Outgoing
 from streamcrop.sinks import mqtt
 from streamcrop.sinks.mqtt import MqttSink
 
@@ -31,6 +32,7 @@ def make(
         qos=1,
         max_inflight=max_inflight,
         on_end=lambda event, reason: ends.append((event.topic, reason)),
+        say=lambda *_: None,
     )
     return sink, ends
 
