@@ -88,6 +88,11 @@ class Outcomes:
         for fault in message.faults.values():
             self.notes.say("unread", f"{topic}: not read: {fault}; it is of {excerpt(payload)}")
 
+    def message_described(self, topic: str, payload: bytes, part: Rendered) -> None:
+        """What is wrong with a message's predictions."""
+        for kind, said in part.said.items():
+            self.notes.say(kind, f"{topic}: {said}; it is of {excerpt(payload)}")
+
     def message_failed(self, error: Exception) -> None:
         """To read a message failed as nobody thought that it could."""
         self.message_lost(Reason.FAILED)

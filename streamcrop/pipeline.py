@@ -244,6 +244,8 @@ class Pipeline:
                     self.outcomes.paired(frame, part)
                     begun, left = True, part.made
                 self.outcomes.rendered(part)
+                topic = self._settings.detections.topic
+                self.outcomes.message_described(topic, message.payload, part)
                 left -= part.encoding_failed + len(part.failed)
                 if files:
                     await self._in_thread(files.write, part.events)

@@ -66,6 +66,7 @@ class Rendered:
         refused: Predictions by reason; in the first part.
         encoding_failed: The number of crops that the encoding cannot hold.
         failed: Why other crops have no event: what nobody thought of.
+        said: Of each kind of thing that is wrong the first, in words for people.
         last: Whether no part follows.
     """
 
@@ -75,6 +76,7 @@ class Rendered:
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
     failed: list[Exception] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
     last: bool = False
 
 
@@ -106,17 +108,19 @@ def render(
         "paired_by": style.paired_by,
         "residual": residual,
     }
-    crops, rows, refused = _cut(frame, message, style)
+    crops, rows, refused, said = _cut(frame, message, style)
     reasons = Counter(reason for _, reason in refused)
     limit = MAX_PROPERTY_BYTES if limited else None
 
     def parts() -> Iterator[Rendered]:
-        part, pixels = Rendered([], len(crops) + len(refused), len(crops), reasons), 0
+        received = len(crops) + len(refused)
+        part, pixels = Rendered([], received, len(crops), reasons, said=said), 0
         for crop in crops:
             try:
                 part.events.append(_crop_event(head, frame, crop, rows[crop.index], style, limit))
-            except FormatError:
+            except FormatError as error:
                 part.encoding_failed += 1
+                part.said[error.reason] = f"crop of {crop.detection_id}: {error}"
             except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this crop
                 part.failed.append(error)
             pixels += math.prod(crop.resolution_wh)
@@ -167,8 +171,8 @@ def _crop_event(
 
 def _cut(
     frame: Frame, message: Message, style: Style
-) -> tuple[list[Crop], list[dict[str, Any]], list[tuple[int, Reason]]]:
-    """The crops of a frame, the message's rows, and what was refused of them."""
+) -> tuple[list[Crop], list[dict[str, Any]], list[tuple[int, Reason]], dict[str, str]]:
+    """The crops of a frame, the message's rows, what was refused of them, and why in words."""
     name = f"{style.source[1]}/{frame.frame_id}"
     resolution_wh = frame.pixels.resolution_wh
     read = DETECTION_FORMATS[style.format].predictions(
@@ -181,7 +185,16 @@ def _cut(
         pixels = pixels.region((0, 0, *resolution_wh))
     crops, refused = cut(pixels, read.instances, style.options, lineage=lineage)
     beyond = range(len(read.rows), len(read.rows) + read.over_limit)
-    return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond]
+    said = dict(read.said)
+    for row, reason in refused:
+        if reason == Reason.OUTSIDE_FRAME and row not in read.instances.refused:
+            corners = ", ".join(f"{side:g}" for side in read.instances.xyxy[row])
+            width, height = resolution_wh
+            said.setdefault(
+                "prediction_outside_frame",
+                f"prediction {row}, from {corners}, has no pixel of the frame's {width} x {height}",
+            )
+    return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond], said
 
 
 def render_tap(
@@ -223,7 +236,7 @@ def metadata_of(image: npt.NDArray[np.uint8], message: bytes, style: Style) -> I
     """The metadata of each crop, by the way that a message takes through the node."""
     decoded = inference.decode(message)
     frame = Frame(decoded.frame_id or "0", ArrayPixels.of(image))
-    crops, rows, _ = _cut(frame, decoded, style)
+    crops, rows, *_ = _cut(frame, decoded, style)
     head = {"stream": style.source[1], "frame_id": frame.frame_id, "paired_by": "frame_id"}
     for crop in crops:
         yield crop_metadata(head, rows[crop.index], crop, limit=MAX_PROPERTY_BYTES)

@@ -123,6 +123,49 @@ def test_every_prediction_is_counted() -> None:
     found = json.loads(part.events[-1].data)
     assert [entry["index"] for entry in found["refused"]] == [1, 2, 3, 4, 6, 7]
     assert len(found["predictions"]) == len(found["crops"]) == 2
+    width, height = 80, 60
+    assert part.said == {
+        "prediction_malformed": "$.predictions[1]: a prediction is an object",
+        "prediction_not_finite": "$.predictions[3]: a coordinate is not finite",
+        "prediction_bad_mask": "$.predictions[4]: a polygon has 3 vertices or more",
+        "prediction_outside_frame": f"prediction 2, from {corners(outside)}, has no pixel of the "
+        f"frame's {width} x {height}",
+    }
+
+
+def corners(box: dict[str, Any]) -> str:
+    """As they are said."""
+    x, y, right, down = box["x"], box["y"], box["width"] / 2, box["height"] / 2
+    return f"{x - right:g}, {y - down:g}, {x + right:g}, {y + down:g}"
+
+
+def test_keys_that_move() -> None:
+    """What is known to be a place is the crop's; what is not known is the frame's."""
+    face = {
+        **BOX,
+        "landmarks": [{"x": BOX["x"], "y": BOX["y"]}],
+        "bbox": [
+            BOX["x"] - BOX["width"] / 2,
+            BOX["y"] - BOX["height"] / 2,
+            BOX["width"],
+            BOX["height"],
+        ],
+        "keypoints": [{"x": None, "y": None}, {"x": BOX["x"], "y": BOX["y"]}],
+        "gaze": {"x": 7, "y": 8},
+        "score": float("nan"),
+        "rect": "wide",
+    }
+    (part,) = rendered(face)
+    found = json.loads(part.events[0].metadata)
+    [row] = found["predictions"]
+    x, y = BOX["x"] - found["origin"][0], BOX["y"] - found["origin"][1]
+    assert row["landmarks"] == [{"x": x, "y": y}]
+    assert row["keypoints"] == [{"x": None, "y": None}, {"x": x, "y": y}]
+    assert row["bbox"][2:] == [BOX["width"], BOX["height"]]
+    assert row["bbox"][0] == x - BOX["width"] / 2
+    assert (row["gaze"], row["score"]) == ({"x": 7, "y": 8}, None)
+    assert "rect" not in row
+    assert "rect" in part.said["unread"]
 
 
 def test_rows_that_are_refused_anywhere() -> None:
@@ -166,6 +209,7 @@ def test_crops_that_cannot_be_encoded() -> None:
     image = np.zeros((4, 17_000, 3), np.uint8)
     (part,) = rendered(wide, narrow, image=image, style=style)
     assert (part.received, part.made, part.encoding_failed) == (2, 2, 1)
+    assert part.said["encoding_failed"].endswith("webp cannot hold an image of 17000 x 4")
     assert [event.is_crop for event in part.events] == [True, False]
     assert len(json.loads(part.events[-1].data)["crops"]) == 2
 

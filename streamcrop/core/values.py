@@ -210,11 +210,13 @@ class Predictions:
         rows: The predictions as they came, scaled; those that are to be refused are empty.
         instances: The same as arrays.
         over_limit: How many rows behind these were not read.
+        said: Of each kind of thing that is wrong with rows the first, in words for people.
     """
 
     rows: list[dict[str, Any]]
     instances: Instances
     over_limit: int = 0
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import msgspec
 
 from streamcrop.core.values import Message, Predictions
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import convert, document, lax
+from streamcrop.formats.documents import Finite, convert, document, known, lax
 from streamcrop.formats.inference import between, translated
 from streamcrop.formats.times import microseconds
 
@@ -44,17 +44,20 @@ class _Box(msgspec.Struct):
     bottom: float
 
 
+_Name: Any = str | int
+
+
 class _Class(msgspec.Struct):
-    type: str | None = None
-    score: float | None = None
+    type: Any = None
+    score: Any = None
 
 
 class _Object(msgspec.Struct):
     bounding_box: _Box
     timestamp: str | None = None
-    track_id: str | int | None = None
-    object_track_id: str | int | None = None
-    kind: _Class = msgspec.field(name="class", default_factory=_Class)
+    track_id: Any = None
+    object_track_id: Any = None
+    kind: Any = msgspec.field(name="class", default=None)
 
 
 def decode(payload: bytes) -> Message:
@@ -99,17 +102,20 @@ def predictions(
 
 
 def _row(time: int | None, value: Any) -> dict[str, Any]:
-    found = convert(value, _Object)
+    found = convert(value, _Object, strict=False)
     box = found.bounding_box
     if found.timestamp is not None and microseconds(found.timestamp) != time:
         msg = "an observation of another time speaks of another picture"
         raise FormatError(msg)
     # A camera's picture of the object may be an older one, and is as large as all else together.
     beside = {key: part for key, part in value.items() if key not in {"bounding_box", "image"}}
+    kind = known(found.kind, _Class) or _Class()
     return {
         **between(box.left, box.top, box.right, box.bottom),
-        "class": found.kind.type,
-        "confidence": found.kind.score,
-        "tracker_id": found.track_id if found.object_track_id is None else found.object_track_id,
+        "class": known(kind.type, str),
+        "confidence": known(kind.score, Finite),
+        "tracker_id": known(
+            found.track_id if found.object_track_id is None else found.object_track_id, _Name
+        ),
         "axis": beside,
     }

@@ -6,7 +6,7 @@ of a surrogate pair. Whatever comes, here it becomes a value or a `FormatError`.
 
 import json
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,10 @@ _MAX_DIGITS = 400
 # nested so deep that only some of them could is refused at the first.
 _HEADROOM = 250
 _OPENING, _CLOSING = b"[" * _HEADROOM, b"]" * _HEADROOM
+# A coordinate beyond it would not stay finite when it is scaled.
+FARTHEST = 1e300
+# NaN is neither above nor below.
+Finite: Any = Annotated[float, msgspec.Meta(gt=-FARTHEST, lt=FARTHEST)]
 _repr = Repr()
 _repr.maxstring, _repr.maxlong = 80, 40
 T = TypeVar("T")
@@ -98,6 +102,19 @@ def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
     except (msgspec.ValidationError, OverflowError, RecursionError) as error:
         msg = f"{error!s:.200}"
         raise FormatError(msg) from None
+
+
+def known(value: object, kind: type[T]) -> T | None:
+    """As `convert`, of what nobody needs: None where it is anything else.
+
+    Example:
+        >>> known("7", int), known([], int), known(None, int)
+        (7, None, None)
+    """
+    try:
+        return None if value is None else convert(value, kind, strict=False)
+    except FormatError:
+        return None
 
 
 def lax(text: bytes) -> Any:

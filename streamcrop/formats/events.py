@@ -21,7 +21,8 @@ from streamcrop.core.crop import Crop
 from streamcrop.core.masks import MAX_SIDE, Rle
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.inference import RLE_KEYS, moved
+from streamcrop.formats.coordinates import moved
+from streamcrop.formats.rows import RLE_KEYS
 from streamcrop.formats.times import rfc3339
 
 # MQTT 5, 1.5.4: a UTF-8 encoded string.

@@ -39,11 +39,13 @@ class Encoding:
         content_type: The media type of the bytes.
         suffix: Of a file's name, with the dot.
         write: Writes a picture in a quality from 1 to 100; None if it cannot hold the picture.
+        max_side: In pixels; libjpeg's, libwebp's, and libpng's by default.
     """
 
     content_type: str
     suffix: str
     write: Write
+    max_side: int
 
 
 def encode(picture: Picture, encoding: str, quality: int) -> bytes:
@@ -63,9 +65,11 @@ def encode(picture: Picture, encoding: str, quality: int) -> bytes:
         >>> encode(ArrayPixels(np.zeros((2, 2, 3), np.uint8)), "png", 90)[1:4]
         b'PNG'
     """
-    data = ENCODINGS[encoding].write(picture, quality)
+    # Asked for more, OpenCV writes lines to the standard error.
+    width, height = picture.resolution_wh
+    fits = max(width, height) <= ENCODINGS[encoding].max_side
+    data = ENCODINGS[encoding].write(picture, quality) if fits else None
     if data is None:
-        width, height = picture.resolution_wh
         msg = f"{encoding} cannot hold an image of {width} x {height}"
         raise FormatError(msg, reason="encoding_failed")
     return data
@@ -92,16 +96,13 @@ def _jpeg(picture: Picture, quality: int) -> bytes | None:
     if planes is None:
         return _bgr_to_jpeg(picture, quality)
     (y, u, v), (width, height) = planes, picture.resolution_wh
-    try:
-        # It reads luma in pairs of rows and columns, to the end of the last one.
-        data: bytes = simplejpeg.encode_jpeg_yuv_planes(y[:height, :width], u, v, quality)
-    except ValueError:
-        return None
+    # It reads luma in pairs of rows and columns, to the end of the last one.
+    data: bytes = simplejpeg.encode_jpeg_yuv_planes(y[:height, :width], u, v, quality)
     return data
 
 
 ENCODINGS = {
-    "jpeg": Encoding("image/jpeg", ".jpg", _jpeg),
-    "png": Encoding("image/png", ".png", _opencv(".png")),
-    "webp": Encoding("image/webp", ".webp", _opencv(".webp", cv2.IMWRITE_WEBP_QUALITY)),
+    "jpeg": Encoding("image/jpeg", ".jpg", _jpeg, 65_500),
+    "png": Encoding("image/png", ".png", _opencv(".png"), 1_000_000),
+    "webp": Encoding("image/webp", ".webp", _opencv(".webp", cv2.IMWRITE_WEBP_QUALITY), 16_383),
 }

@@ -20,7 +20,7 @@ import msgspec
 
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import convert, document, lax
+from streamcrop.formats.documents import Finite, convert, document, known, lax
 from streamcrop.formats.inference import between, translated
 from streamcrop.formats.onvif_xml import read_xml
 from streamcrop.formats.times import microseconds
@@ -65,22 +65,25 @@ class _Class(msgspec.Struct, rename="pascal"):
 
 class _Likely(msgspec.Struct):
     type: str = msgspec.field(name="#text")
-    likelihood: float | None = msgspec.field(name="@Likelihood", default=None)
+    likelihood: Any = msgspec.field(name="@Likelihood", default=None)
 
 
 class _Candidate(msgspec.Struct, rename="pascal"):
     type: str
-    likelihood: float | None = None
+    likelihood: Any = None
+
+
+_Name: Any = str | int
 
 
 class _Appearance(msgspec.Struct, rename="pascal"):
     transformation: _Transformation | None = None
     shape: _Shape | None = None
-    class_: _Class | None = msgspec.field(name="Class", default=None)
+    class_: Any = msgspec.field(name="Class", default=None)
 
 
 class _Object(msgspec.Struct, rename="pascal"):
-    object_id: int | str | None = msgspec.field(name="@ObjectId", default=None)
+    object_id: Any = msgspec.field(name="@ObjectId", default=None)
     appearance: _Appearance | None = None
 
 
@@ -176,7 +179,7 @@ def _row(outer: _Coordinates, value: Any) -> dict[str, Any]:
         for key, part in value["Appearance"].items()
         if key not in {"Transformation", "Shape", "Image"}
     }
-    name, likelihood = _class(found.appearance.class_)
+    name, likelihood = _class(known(found.appearance.class_, _Class))
     return {
         **between(
             *coordinates.in_picture(box.left, box.top),
@@ -185,7 +188,7 @@ def _row(outer: _Coordinates, value: Any) -> dict[str, Any]:
         "points": _points(shape.polygon, coordinates),
         "class": name,
         "confidence": likelihood,
-        "tracker_id": found.object_id,
+        "tracker_id": known(found.object_id, _Name),
         "onvif": {**value, "Appearance": appearance},
     }
 
@@ -205,13 +208,20 @@ def _points(polygon: Any, coordinates: _Coordinates) -> list[dict[str, float]] |
 
 
 def _class(found: _Class | None) -> tuple[str | None, float | None]:
-    """The likeliest class of an object, and how likely it is."""
+    """The likeliest class of an object, and how likely it is; one without a likelihood is sure."""
     if found is None:
         return None, None
-    classes: list[_Likely | _Candidate] = [
-        _Likely(part) if isinstance(part, str) else convert(part, _Likely, strict=False)
+    classes: list[_Likely | _Candidate | None] = [
+        _Likely(part) if isinstance(part, str) else known(part, _Likely)
         for part in _list(found.type)
     ]
-    classes += convert(_list(found.class_candidate), list[_Candidate], strict=False)
-    classes.sort(key=lambda one: 1.0 if one.likelihood is None else one.likelihood, reverse=True)
-    return (classes[0].type, classes[0].likelihood) if classes else (None, None)
+    classes += [known(part, _Candidate) for part in _list(found.class_candidate)]
+    likeliest: tuple[str | None, float | None] = (None, None)
+    highest = -1.0
+    for one in classes:
+        if one is not None:
+            likelihood = known(one.likelihood, Finite)
+            rank = 1.0 if one.likelihood is None else likelihood or 0.0
+            if rank > highest:
+                likeliest, highest = (one.type, likelihood), rank
+    return likeliest

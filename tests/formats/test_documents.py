@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import MAX_VALUES, check_count, convert, document, shown
+from streamcrop.formats.documents import (
+    MAX_VALUES,
+    Finite,
+    check_count,
+    convert,
+    document,
+    known,
+    shown,
+)
 
 
 @pytest.mark.parametrize("value", [None, 7, [], [1], [[1]], {}, {"a": 1}, {"a": [{}, None]}, "],["])
@@ -87,6 +95,14 @@ def test_what_is_something_else(value: object, said: str) -> None:
     with pytest.raises(FormatError) as info:
         convert(value, Named)
     assert said in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, None), (7, 7), ("7.5", 7.5), ([], None), (math.nan, None)]
+)
+def test_what_nobody_needs(value: object, expected: float | None) -> None:
+    """It is known, or it is not; it is no error."""
+    assert known(value, Finite) == expected
 
 
 def test_numbers_as_text() -> None:

@@ -72,20 +72,28 @@ def test_quality_counts(encoding: str) -> None:
     assert len(encode(noise, encoding, 10)) < len(encode(noise, encoding, 90))
 
 
-@pytest.mark.parametrize(("encoding", "width"), [("webp", 16_384), ("jpeg", 65_536)])
+@pytest.mark.parametrize(
+    ("encoding", "width"), [("webp", 16_384), ("jpeg", 65_501), ("png", 1_000_001)]
+)
 def test_too_large_for_the_encoding(encoding: str, width: int) -> None:
     """A picture that the encoding cannot hold is one counted loss that says its size."""
-    with pytest.raises(
-        FormatError, match=f"{encoding} cannot hold an image of {width} x 1"
-    ) as info:
-        encode(picture(np.zeros((1, width, 3), np.uint8)), encoding, 90)
-    assert info.value.reason == "encoding_failed"
+    for shape in ((1, width, 3), (width, 1, 3)):
+        with pytest.raises(FormatError, match=f"{encoding} cannot hold an image of ") as info:
+            encode(picture(np.zeros(shape, np.uint8)), encoding, 90)
+        assert str(info.value).endswith(f"{shape[1]} x {shape[0]}")
+        assert info.value.reason == "encoding_failed"
 
 
-def test_the_largest_webp() -> None:
-    """16,383 pixels a side are still WebP."""
-    widest = picture(np.zeros((1, 16_383, 3), np.uint8))
-    assert encode(widest, "webp", 90).startswith(b"RIFF")
+@pytest.mark.parametrize(
+    ("encoding", "side"), [("webp", 16_383), ("jpeg", 65_500), ("png", 65_535)]
+)
+def test_the_largest(encoding: str, side: int) -> None:
+    """What a format holds is written."""
+    for shape in ((1, side, 3), (side, 1, 3)):
+        widest = picture(np.zeros(shape, np.uint8))
+        assert encode(widest, encoding, 90).startswith(MAGIC[encoding])
+    if encoding == "jpeg":
+        assert encode(planes((side, 2), full_range=True), "jpeg", 90).startswith(MAGIC["jpeg"])
 
 
 @pytest.mark.parametrize("outcome", [False, cv2.error("no memory")])

@@ -334,16 +334,7 @@ BAD: list[tuple[Any, str]] = [
     (at(0, 0, 1, -1, Transformation={"Scale": {"@x": "x"}}), "malformed"),
     (at(0, 0, 1, -1, Transformation={"Translate": {"@x": NAN}}), "not_finite"),
     (at(0, 0, 1, -1, Transformation={"Scale": {"@x": 1e308, "@y": 1e308}}), "not_finite"),
-    (human("Class", "Human"), "malformed"),
-    (human("Class/Type", 7), "malformed"),
-    (human("Class/Type", [None]), "malformed"),
-    (human("Class/Type", [{"@Likelihood": 0.8}]), "malformed"),
-    (human("Class/Type", [{"#text": "a", "@Likelihood": "much"}]), "malformed"),
-    (human("Class/Type", [{"#text": "a", "@Likelihood": NAN}]), "not_finite"),
-    (human("Class/ClassCandidate", [{"Likelihood": 0.8}]), "malformed"),
     (human("Class/Type", "\ud800"), "malformed"),
-    (human("Color", INF), "not_finite"),
-    ({**HUMAN, "@ObjectId": {}}, "malformed"),
     (human("Shape/Polygon", 7), "bad_mask"),
     (human("Shape/Polygon", {"Points": []}), "bad_mask"),
     (human("Shape/Polygon", {"Point": [{"@x": 1}]}), "bad_mask"),
@@ -362,6 +353,44 @@ def test_a_bad_object_costs_itself_only(value: object, reason: str) -> None:
     found = read(payload)
     assert found.instances.refused == {1: reason}
     assert found.instances.xyxy[[0, 2]].tolist() == [[0, 0, 960, 540]] * 2
+
+
+UNNEEDED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (human("Class", None), {"class": None, "confidence": None}),
+    (human("Class", "Human"), {"class": None, "confidence": None}),
+    (human("Class/Type", 7), {"class": None, "confidence": None}),
+    (human("Class/Type", [None]), {"class": None, "confidence": None}),
+    (human("Class/Type", [{"@Likelihood": 0.8}]), {"class": None, "confidence": None}),
+    (
+        human("Class/Type", [{"#text": "a", "@Likelihood": "much"}]),
+        {"class": "a", "confidence": None},
+    ),
+    (human("Class/Type", [{"#text": "a", "@Likelihood": NAN}]), {"class": "a", "confidence": None}),
+    (
+        human(
+            "Class/Type", [{"#text": "a", "@Likelihood": []}, {"#text": "b", "@Likelihood": 0.1}]
+        ),
+        {"class": "b", "confidence": 0.1},
+    ),
+    (human("Class/Type", ["a", {"#text": "b", "@Likelihood": 0.9}]), {"class": "a"}),
+    (human("Class/ClassCandidate", [{"Likelihood": 0.8}]), {"class": "Human", "confidence": 0.8}),
+    ({**HUMAN, "@ObjectId": {}}, {"tracker_id": None}),
+    ({**HUMAN, "@ObjectId": None}, {"tracker_id": None}),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), UNNEEDED, ids=range(len(UNNEEDED)))
+def test_what_nobody_needs_costs_nothing(value: object, expected: dict[str, Any]) -> None:
+    """What is null, or of another kind than it should be, is not known; the shape is."""
+    found = read(frame(value))
+    assert not found.instances.refused
+    assert {key: found.rows[0].get(key) for key in expected} == expected
+
+
+def test_what_is_not_finite_is_null() -> None:
+    """JSON that goes out has no NaN."""
+    [row] = read(frame(human("Color", INF))).rows
+    assert row["onvif"]["Appearance"]["Color"] is None
 
 
 def test_a_picture_in_the_message_is_not_passed_on() -> None:

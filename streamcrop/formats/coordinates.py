@@ -1,0 +1,295 @@
+"""Which keys of a prediction hold coordinates, and how they move.
+
+`settled` looks at a row as it came, `moved` brings it into other coordinates. Both know these keys,
+and no others; what stands under any other key stays as it is.
+
+| keys | what |
+|---|---|
+| ``x y width height`` | the box, by its centre |
+| ``points`` | the outline of the mask: ``{x, y}`` |
+| ``keypoints landmarks`` | joints: ``{x, y}``, ``[x, y, ...]``, or lists of ``x`` and of ``y`` |
+| ``polygon rect xyxyxyxy`` | ``[x, y]`` |
+| ``segmentation segments`` | ``[x, y, x, y, ...]``, one or several, or lists of x and of y |
+| ``bbox box xyxy`` | the box again: four numbers, or by names as ``x1``, ``left``, ``xmin`` |
+| ``x1 y1`` to ``x4 y4`` | corners |
+| ``parent_origin root_parent_origin`` | where an image lies in the one it was cut from |
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from streamcrop.errors import FormatError
+from streamcrop.formats.documents import FARTHEST
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+# By how much four numbers may differ from the box that they repeat: rounded, and a little.
+_PIXELS, _SHARE = 1.5, 0.02
+_JOINTS = ("keypoints", "landmarks")
+_PAIRS = ("polygon", "rect", "xyxyxyxy")
+_OUTLINES = ("segmentation", "segments")
+_BOXES = ("bbox", "box", "xyxy")
+_ORIGINS = ("parent_origin", "root_parent_origin")
+_CORNERS_X, _CORNERS_Y = ("x1", "x2", "x3", "x4"), ("y1", "y2", "y3", "y4")
+_NAMES_X = {*_CORNERS_X, "x", "cx", "xc", "left", "right", "xmin", "xmax", "x_min", "x_max"}
+_NAMES_Y = {*_CORNERS_Y, "y", "cy", "yc", "top", "bottom", "ymin", "ymax", "y_min", "y_max"}
+_WIDTHS, _HEIGHTS = {"width", "w"}, {"height", "h"}
+
+
+class _Move(NamedTuple):
+    """Scaled, then moved."""
+
+    sx: float
+    sy: float
+    left: float
+    top: float
+
+    def x(self, value: Any) -> Any:
+        return None if value is None else value * self.sx - self.left
+
+    def y(self, value: Any) -> Any:
+        return None if value is None else value * self.sy - self.top
+
+    def point(self, point: Any) -> Any:
+        if type(point) is dict:
+            return {**point, "x": self.x(point["x"]), "y": self.y(point["y"])}
+        return point and [self.x(point[0]), self.y(point[1]), *point[2:]]
+
+    def points(self, value: Any) -> Any:
+        sx, sy, left, top = self
+        try:
+            # As nearly all are.
+            return [{**p, "x": p["x"] * sx - left, "y": p["y"] * sy - top} for p in value]
+        except TypeError:
+            pass
+        return self.axes(value) if type(value) is dict else [*map(self.point, value)]
+
+    def axes(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Lists of x and of y."""
+        return {**value, "x": [*map(self.x, value["x"])], "y": [*map(self.y, value["y"])]}
+
+    def outline(self, value: Any) -> Any:
+        """In turn x and y, in one list or in several."""
+        if type(value) is dict:
+            return self.axes(value)
+        if value and type(value[0]) is list:
+            return [*map(self.outline, value)]
+        return [self.y(part) if at % 2 else self.x(part) for at, part in enumerate(value)]
+
+    def box(self, value: Any, row: Mapping[str, Any]) -> Any:
+        """A box that repeats the row's own."""
+        if type(value) is dict:
+            return {key: self.named(key, part) for key, part in value.items()}
+        a, b, c, d = value
+        if _differs(value, _edges(row)) <= min(_differs(value, way) for way in _sizes(row)):
+            return [self.x(a), self.y(b), self.x(c), self.y(d)]
+        return [self.x(a), self.y(b), c * self.sx, d * self.sy]
+
+    def named(self, key: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if key in _NAMES_X:
+            return self.x(value)
+        if key in _NAMES_Y:
+            return self.y(value)
+        return value * self.sx if key in _WIDTHS else value * self.sy if key in _HEIGHTS else value
+
+    def origin(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The parent of a crop stays the image it was, so that its origin grows."""
+        return {
+            **value,
+            "offset_x": value["offset_x"] * self.sx + self.left,
+            "offset_y": value["offset_y"] * self.sy + self.top,
+            "width": value["width"] * self.sx,
+            "height": value["height"] * self.sy,
+        }
+
+
+def _edges(row: Mapping[str, Any]) -> tuple[float, ...]:
+    x, y, right, down = row["x"], row["y"], row["width"] / 2, row["height"] / 2
+    return x - right, y - down, x + right, y + down
+
+
+def _sizes(row: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Corner or centre, and size: both move in the same way."""
+    left, top, _, _ = _edges(row)
+    x, y, width, height = row["x"], row["y"], row["width"], row["height"]
+    return (left, top, width, height), (x, y, width, height)
+
+
+def _differs(value: list[float], other: tuple[float, ...]) -> float:
+    return max(abs(a - b) for a, b in zip(value, other, strict=True))
+
+
+_Mover = Callable[[_Move, Any, Mapping[str, Any]], Any]
+_MOVERS: dict[str, _Mover] = {
+    **dict.fromkeys(("points", *_JOINTS, *_PAIRS), lambda move, value, _: move.points(value)),
+    **dict.fromkeys(_OUTLINES, lambda move, value, _: move.outline(value)),
+    **dict.fromkeys(_BOXES, lambda move, value, row: move.box(value, row)),
+    **dict.fromkeys(_CORNERS_X, lambda move, value, _: move.x(value)),
+    **dict.fromkeys(_CORNERS_Y, lambda move, value, _: move.y(value)),
+    **dict.fromkeys(_ORIGINS, lambda move, value, _: move.origin(value)),
+}
+_MOVED = frozenset(_MOVERS)
+
+
+def moved(
+    row: Mapping[str, Any], *, scale: tuple[float, float] = (1, 1), origin: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """A prediction in other coordinates: scaled, then moved into a crop that begins at ``origin``.
+
+    What stands under other keys is kept. Run lengths are not touched: only the caller knows how
+    large the image is that they are to cover.
+
+    Args:
+        row: A prediction that is `settled`. Not modified.
+        scale: Of x and of y.
+        origin: ``(x, y)``, in pixels after scaling.
+
+    Example:
+        >>> moved({"x": 30, "y": 20, "width": 4, "height": 4, "class": "a"}, origin=(28, 10))
+        {'x': 2, 'y': 10, 'width': 4, 'height': 4, 'class': 'a'}
+    """
+    left, top = origin
+    sx, sy = scale
+    result = dict(row)
+    result["x"], result["y"] = row["x"] * sx - left, row["y"] * sy - top
+    result["width"], result["height"] = row["width"] * sx, row["height"] * sy
+    if not _MOVED.isdisjoint(row):
+        move = _Move(sx, sy, left, top)
+        for key in _MOVED.intersection(row):
+            if (value := row[key]) is not None:
+                result[key] = _MOVERS[key](move, value, row)
+    return result
+
+
+def settled(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Look at the coordinates of a row that its box and mask do not need.
+
+    A joint that was not seen, null or not finite, stays in its place with null for x and y; a
+    number may be written as text.
+
+    Args:
+        row: A prediction whose box and points are numbers. Not modified.
+
+    Returns:
+        The row, and the keys that are left out, since what they say could not be moved: of a wrong
+        kind, or in `bbox`, `box` and `xyxy` four numbers that are not the row's own box.
+
+    Example:
+        >>> box = {"x": 5, "y": 4, "width": 2, "height": 4}
+        >>> row, out = settled({**box, "keypoints": [{"x": "5", "y": 3}, {"x": None}], "rect": 7})
+        >>> row["keypoints"], out
+        ([{'x': 5.0, 'y': 3}, {'x': None, 'y': None}], ['rect'])
+    """
+    result, left_out = dict(row), []
+    for key in _MOVED.intersection(row) - {"points"}:
+        if (value := row[key]) is not None:
+            try:
+                result[key] = _READERS[key](value, row)
+            except (FormatError, KeyError, TypeError, ValueError):
+                del result[key]
+                left_out.append(key)
+    return result, sorted(left_out)
+
+
+def number(value: Any) -> Any:
+    """A finite number, which may be written as text.
+
+    Raises:
+        FormatError: `malformed`, if it is none.
+
+    Example:
+        >>> number(7), number("12.5")
+        (7, 12.5)
+    """
+    found = float(value) if type(value) is str and _NUMBER.fullmatch(value) else value
+    if type(found) in {int, float} and -FARTHEST < found < FARTHEST:
+        return found
+    msg = "a coordinate is a finite number"
+    raise FormatError(msg)
+
+
+def _seen(x: Any, y: Any) -> tuple[Any, Any]:
+    try:
+        return number(x), number(y)
+    except FormatError:
+        return None, None
+
+
+def _joint(value: Any) -> Any:
+    if type(value) is dict:
+        x, y = _seen(value.get("x"), value.get("y"))
+        return {**value, "x": x, "y": y}
+    if value is None:
+        return None
+    x, y, *rest = _list(value)
+    return [*_seen(x, y), *rest]
+
+
+def _joints(value: Any, _: Any) -> Any:
+    if type(value) is dict:
+        pairs = [_seen(x, y) for x, y in zip(_list(value["x"]), _list(value["y"]), strict=True)]
+        return {**value, "x": [x for x, _ in pairs], "y": [y for _, y in pairs]}
+    return [*map(_joint, _list(value))]
+
+
+def _pairs(value: Any, _: Any) -> Any:
+    return [[number(x), number(y)] for x, y in map(_list, _list(value))]
+
+
+def _outline(value: Any, _: Any) -> Any:
+    if type(value) is dict:
+        x, y = ([*map(number, _list(value[key]))] for key in "xy")
+        return {**value, "x": x, "y": y}
+    if _list(value) and type(value[0]) is list:
+        return [*map(_in_turn, value)]
+    return _in_turn(value)
+
+
+def _in_turn(value: Any) -> list[Any]:
+    if len(_list(value)) % 2:
+        msg = "an outline has an x for each y"
+        raise FormatError(msg)
+    return [*map(number, value)]
+
+
+def _box(value: Any, row: Mapping[str, Any]) -> Any:
+    if type(value) is dict:
+        places = (value.keys() & (_NAMES_X | _WIDTHS), value.keys() & (_NAMES_Y | _HEIGHTS))
+        if not all(places):
+            msg = "a box has places of x and of y"
+            raise FormatError(msg)
+        said = [key for names in places for key in names if value[key] is not None]
+        return {**value, **{key: number(value[key]) for key in said}}
+    four = [*map(number, _list(value))]
+    if len(four) != 4:  # corners, or a place and a size
+        msg = "a box is four numbers"
+        raise FormatError(msg)
+    near = _PIXELS + _SHARE * max(row["width"], row["height"])
+    if min(_differs(four, way) for way in (_edges(row), *_sizes(row))) > near:
+        msg = "four numbers that are not the row's own box may be anything"
+        raise FormatError(msg)
+    return four
+
+
+def _origin(value: Any, _: Any) -> Any:
+    keys = ("offset_x", "offset_y", "width", "height")
+    return {**value, **{key: number(value[key]) for key in keys}}
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        msg = "it is no list"
+        raise FormatError(msg)
+    return value
+
+
+_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+    **dict.fromkeys(_JOINTS, _joints),
+    **dict.fromkeys(_PAIRS, _pairs),
+    **dict.fromkeys(_OUTLINES, _outline),
+    **dict.fromkeys(_BOXES, _box),
+    **dict.fromkeys((*_CORNERS_X, *_CORNERS_Y), lambda value, _: number(value)),
+    **dict.fromkeys(_ORIGINS, _origin),
+}

@@ -1,0 +1,606 @@
+"""`streamcrop.formats.rows`: what a message found, in pixels of the frame."""
+
+import json
+import string
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcrop.core.masks import Polygon, Rle
+from streamcrop.core.values import Message, Predictions, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats.inference import decode, predictions
+
+BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
+SQUARE = [{"x": 1, "y": 1}, {"x": 5, "y": 1}, {"x": 5, "y": 5}, {"x": 1, "y": 5}]
+RLE = {"size": [10, 20], "counts": [45, 3, 7, 3, 142]}
+
+
+def encoded(*rows: object, **fields: Any) -> bytes:
+    """A message as a detector writes it."""
+    return json.dumps({"frame_id": 1, **fields, "predictions": list(rows)}).encode()
+
+
+def read(
+    payload: bytes, resolution_wh: tuple[int, int] = (20, 10), *, limit: int = 100
+) -> Predictions:
+    """Both steps of reading a message."""
+    return predictions(decode(payload), resolution_wh, name="gate/1", limit=limit)
+
+
+def refusal(payload: bytes) -> str:
+    """The reason for which a message is refused."""
+    with pytest.raises(FormatError) as info:
+        decode(payload)
+    return info.value.reason
+
+
+# Rows
+
+
+def deeper(frames: int, call: Callable[[], Any]) -> Any:
+    """Call under a deeper stack."""
+    return call() if frames == 0 else deeper(frames - 1, call)
+
+
+@pytest.mark.parametrize("nan", ["", '"b": NaN, '])
+def test_nesting_that_is_read_can_be_read_again(nan: str) -> None:
+    """Rows are read in a thread of another stack depth, and written: what passed must not fail."""
+    passed = 0
+    for depth in range(600, 1000, 9):
+        row = f'{{{nan}"a": {"[" * depth}{"]" * depth}}}'
+        try:
+            message = decode(f'{{"predictions": [{row}, {json.dumps(BOX)}]}}'.encode())
+        except FormatError:
+            continue
+        passed += 1
+
+        def again(message: Message = message) -> Predictions:
+            return predictions(message, (20, 10), name="gate/1", limit=9)
+
+        found = deeper(150, again)
+        assert set(found.instances.refused) == {0}
+        deeper(150, lambda rows=found.rows: json.dumps(rows))
+    assert passed
+
+
+def test_no_predictions() -> None:
+    """Nothing found is an answer."""
+    found = read(encoded())
+    assert (found.rows, found.over_limit, found.instances.masks) == ([], 0, ())
+    assert found.instances.xyxy.shape == (0, 4)
+    assert read(encoded(score=float("nan"))).rows == []
+
+
+def test_box_by_its_centre() -> None:
+    """A box is given by its centre; it is neither rounded nor clipped."""
+    found = read(encoded(BOX, {"x": -3.5, "y": 100, "width": 1, "height": 0.5}))
+    assert found.instances.xyxy.tolist() == [[4, 2, 6, 6], [-4, 99.75, -3, 100.25]]
+    assert not found.instances.refused
+    assert found.instances.masks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("NaN", "malformed"),
+        ("7", "malformed"),
+        ("null", "malformed"),
+        ("[]", "malformed"),
+        ('"x"', "malformed"),
+        ("{}", "malformed"),
+        ('{"x":1,"y":1,"width":1}', "malformed"),
+        ('{"x":"one","y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":"","y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":"nan","y":1,"width":1,"height":1}', "not_finite"),
+        ('{"x":"1e400","y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":true,"y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":null,"y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":[1],"y":1,"width":1,"height":1}', "malformed"),
+        ('{"x":NaN,"y":1,"width":1,"height":1}', "not_finite"),
+        ('{"x":1,"y":Infinity,"width":1,"height":1}', "not_finite"),
+        ('{"x":1,"y":1,"width":-Infinity,"height":1}', "not_finite"),
+        ('{"x":1,"y":1,"width":1,"height":1e400}', "not_finite"),
+        ('{"x":1,"y":1,"width":1,"height":-1e400}', "not_finite"),
+        ('{"x":1e301,"y":1,"width":1,"height":1}', "not_finite"),
+        ('{"x":1' + "0" * 4999 + ',"y":1,"width":1,"height":1}', "not_finite"),
+        ('{"x":1,"y":1,"width":1,"height":1,"class":"\\ud800"}', "malformed"),
+        ('{"x":1,"y":1,"width":1,"height":1,"\\udfff":1}', "malformed"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":NaN,"y":1}]}', "not_finite"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":7}', "malformed"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[[1,2],[3,4],[5,6]]}', "malformed"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":1,"y":1}]}', "bad_mask"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":1,"y":1},{"x":2,"y":1}]}', "bad_mask"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":"null"}', "malformed"),
+        ('{"x":1,"y":1,"width":1,"height":1,"points":[null,null,null]}', "malformed"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_bad_row_costs_itself_only(text: str, reason: str, *, strict: bool) -> None:
+    """A row that is wrong is refused with its reason; its neighbours are cut."""
+    good = json.dumps(BOX)
+    more = "" if strict else '"note": NaN, '
+    found = read(f'{{"frame_id":1,{more}"predictions":[{good},{text},{good}]}}'.encode())
+    assert found.instances.refused == {1: Reason(reason)}
+    assert found.instances.xyxy[[0, 2]].tolist() == [[4, 2, 6, 6]] * 2
+    assert len(found.instances.detection_id) == len(found.rows) == 3
+    assert found.rows[1] == {}
+    assert found.rows[0]["x"] == found.rows[2]["x"] == 5
+
+
+FAR = '{"offset_x":1e301,"offset_y":1,"width":1,"height":1}'
+UNNEEDED: list[tuple[str, dict[str, Any]]] = [
+    ('"confidence": NaN', {"confidence": None}),
+    ('"score": -Infinity, "n": 7', {"score": None, "n": 7}),
+    ('"a": [{"b": 1e999, "c": ["NaN", 1.5]}]', {"a": [{"b": None, "c": ["NaN", 1.5]}]}),
+    ('"score": 1' + "0" * 4999, {"score": None}),
+    ('"class": null, "points": null, "rle": null, "keypoints": null, "box": null', {"class": None}),
+    ('"keypoints": [{"x": 1}, {"x": 2, "y": 3}]', {"keypoints": [(None, None), (2, 3)]}),
+    ('"keypoints": [{"x": NaN, "y": 3, "c": NaN}]', {"keypoints": [(None, None)]}),
+    ('"keypoints": [{"x": 1, "y": 1e301}]', {"keypoints": [(None, None)]}),
+    ('"landmarks": [{"x": "1.5", "y": 3}]', {"landmarks": [(1.5, 3)]}),
+    ('"rect": [["1", 2]]', {"rect": [[1, 2]]}),
+    ('"keypoints": 7', {}),
+    ('"polygon": [[1, 2, 3]]', {}),
+    ('"xyxyxyxy": [[-1e301, 2]]', {}),
+    ('"parent_origin": []', {}),
+    ('"parent_origin": {"offset_x": 1}', {}),
+    ('"root_parent_origin": ' + FAR, {}),
+]
+
+
+@pytest.mark.parametrize(("more", "expected"), UNNEEDED, ids=range(len(UNNEEDED)))
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_nobody_needs_costs_nothing(
+    more: str, expected: dict[str, Any], *, strict: bool
+) -> None:
+    """What is not finite is null, joints keep their place, what cannot be moved is left out."""
+    note = "" if strict else '"note": NaN, '
+    row = json.dumps(BOX)[:-1] + ", " + more + "}"
+    found = read(f'{{{note}"predictions": [{json.dumps(BOX)}, {row}]}}'.encode())
+    assert not found.instances.refused
+    assert found.instances.xyxy.tolist() == [[4, 2, 6, 6]] * 2
+    got = found.rows[1]
+    json.dumps(got, allow_nan=False)
+    for key, value in expected.items():
+        if key in {"keypoints", "landmarks"}:
+            assert [(joint["x"], joint["y"]) for joint in got[key]] == value
+        else:
+            assert got[key] == value
+    if not expected:
+        key = more.split('"')[1]
+        assert key not in got
+        assert found.said == {
+            "unread": f"$.predictions[1]: {key}: left out, since what it says could not be moved"
+        }
+
+
+def test_numbers_as_text() -> None:
+    """A text that is a number is read as one, and is one in what goes out."""
+    texts = {key: str(value) for key, value in BOX.items()}
+    points = [{key: str(value) for key, value in point.items()} for point in SQUARE]
+    for more in ({}, {"n": float("nan")}):
+        found = read(encoded({**texts, "points": points, **more}, {**BOX, "points": SQUARE}))
+        assert found.instances.xyxy.tolist() == [[4, 2, 6, 6]] * 2
+        assert region(found, 0).sum() == region(found, 1).sum() == 25
+        text, plain = found.rows
+        assert {**text, **more} == {**plain, "detection_id": text["detection_id"], **more} or more
+        assert text["points"] == SQUARE
+        assert (text["x"], text["height"]) == (5, 4)
+    mixed = read(encoded({**BOX, "points": [*SQUARE[:3], {"x": "1", "y": 5}]}))
+    assert mixed.rows[0]["points"] == SQUARE
+
+
+def test_reasons_in_words() -> None:
+    """Of each kind the first is said, with the row and the place in it."""
+    far = {**BOX, "rle": {"size": [1, 1], "counts": [1]}}
+    found = read(encoded(BOX, {**BOX, "x": "left"}, 7, {**BOX, "y": float("nan")}, far, far))
+    assert found.said == {
+        "prediction_malformed": "Expected `float`, got `str` - at `$.predictions[1].x`",
+        "prediction_not_finite": "$.predictions[3]: a coordinate is not finite",
+        "prediction_bad_mask": "$.predictions[4]: an RLE of (1, 1) does not fit "
+        "the message's image",
+    }
+    assert "missing required field `x`" in read(encoded({}, BOX)).said["prediction_malformed"]
+    assert read(encoded(BOX)).said == {}
+    strict = read(b'{"predictions": [{"class": "\xff"}]}')
+    assert strict.said["prediction_malformed"].startswith("$.predictions[0]: no JSON: 'utf-8'")
+
+
+RELATIVE = {"x": 0.5, "y": 0.5, "width": 0.5, "height": 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "image", "is_said"),
+    [
+        ([RELATIVE], None, True),
+        ([RELATIVE, RELATIVE, {}], {"width": 20, "height": 10}, True),
+        ([RELATIVE], {"width": 1, "height": 1}, False),
+        ([RELATIVE, BOX], None, False),
+        ([{**RELATIVE, "height": 1.5}], None, False),
+        ([{}], None, False),
+        ([], None, False),
+    ],
+)
+def test_relative_coordinates_are_guessed_at(
+    rows: list[object], image: object, *, is_said: bool
+) -> None:
+    """Boxes that are all below a pixel are cut as they are said, with a hint."""
+    found = read(encoded(*rows, image=image))
+    assert ("relative coordinates? say image 1 x 1" in found.said.get("tiny_boxes", "")) is is_said
+
+
+def test_whole_rows_of_long_numbers() -> None:
+    """A row that is no object but a number of any length is still one row."""
+    found = read(b'{"predictions": [1e400, 1' + b"0" * 5000 + b", Infinity, %s]}" % b'{"x": 1}')
+    assert set(found.instances.refused.values()) == {Reason.MALFORMED}
+
+
+@pytest.mark.parametrize("note", ["1", "NaN"])
+@pytest.mark.parametrize("digits", [310, 399, 400, 4300, 5000])
+def test_coordinates_of_many_digits(digits: int, note: str) -> None:
+    """A coordinate that no float holds costs its row, however long it is."""
+    row = '{"x": 1%s, "y": 1, "width": 1, "height": 1}' % ("0" * (digits - 1))
+    found = read(f'{{"note": {note}, "predictions": [{row}, {json.dumps(BOX)}]}}'.encode())
+    assert set(found.instances.refused) == {0}
+
+
+@pytest.mark.parametrize("note", [b"", b'"note": NaN, '])
+def test_bytes_that_are_no_text(note: bytes) -> None:
+    """A string that is not UTF-8 costs its row, or the message where that is all it can cost."""
+    payload = b'{%b"predictions": [{"class": "\xff"}, %b]}' % (note, json.dumps(BOX).encode())
+    if note:
+        assert refusal(payload) == "malformed"
+    else:
+        assert read(payload).instances.refused == {0: Reason.MALFORMED}
+
+
+def test_long_integers_are_kept() -> None:
+    """Integers that no float can hold are kept where they are no coordinates."""
+    found = read(encoded({**BOX, "tracker_id": 2**70, "n": 10**390}))
+    assert (found.rows[0]["tracker_id"], found.rows[0]["n"]) == (2**70, 10**390)
+
+
+@pytest.mark.parametrize("count", [99_999, 100_001])
+def test_limit(count: int) -> None:
+    """The first rows are read, the rest is counted."""
+    row = json.dumps(BOX)
+    for tail in ("", ", NaN"):
+        payload = f'{{"predictions": [{", ".join([row] * count)}{tail}]}}'.encode()
+        found = read(payload, limit=10)
+        assert len(found.rows) == len(found.instances) == 10
+        assert found.over_limit == count + bool(tail) - 10
+        assert not found.instances.refused
+
+
+def test_limit_is_not_reached() -> None:
+    """Exactly as many as the limit are all read."""
+    assert read(encoded(BOX, BOX), limit=2).over_limit == 0
+    assert read(encoded(BOX, BOX), limit=1).over_limit == 1
+
+
+# Detection IDs
+
+
+def ids(*values: object) -> list[str]:
+    """The IDs of a message's rows."""
+    found = read(encoded(*({**BOX, "detection_id": value} for value in values)))
+    assert [row.get("detection_id") for row in found.rows] == [
+        None if number in found.instances.refused else name
+        for number, name in enumerate(found.instances.detection_id)
+    ]
+    return list(found.instances.detection_id)
+
+
+def test_missing_ids_survive_a_redelivery() -> None:
+    """A missing ID is made from stream, frame and row, the same each time."""
+    payload = encoded(BOX, BOX)
+    first, again = read(payload), read(payload)
+    assert first.instances.detection_id == again.instances.detection_id
+    assert first.instances.detection_id == ids(None, None) == ids("", "")
+    # uuid5(NAMESPACE_URL, "streamcrop:gate/1/0"): consumers drop duplicates by it for ever.
+    assert first.instances.detection_id[0] == "e7bacf5a-6c7b-5cef-8c68-97750a348940"
+    other = predictions(decode(payload), (20, 10), name="gate/2", limit=9).instances.detection_id
+    assert len({*first.instances.detection_id, *other}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        ([7, 1.5, 2**70], ["7", "1.5", str(2**70)]),
+        (["a", "b", "a", "a"], ["a", "b", "a#2", "a#3"]),
+        (["7", 7], ["7", "7#1"]),
+        (["a#1", "a", "a"], ["a#1", "a", "a#2"]),
+        (["a#2", "a", "a"], ["a#2", "a", "a#2#2"]),
+        (["x" * 256], ["x" * 256]),
+        (["é / +#"], ["é / +#"]),
+    ],
+)
+def test_ids(values: list[object], expected: list[str]) -> None:
+    """A number becomes text; one that is given twice gets its row."""
+    assert ids(*values) == expected
+
+
+BAD_DETECTION_IDS: list[Any] = ["x" * 257, "a\tb", "\x7f", "\u2028", True, False, [], {}]
+
+
+@pytest.mark.parametrize("value", [*BAD_DETECTION_IDS, 10**300, ["a"]])
+def test_bad_ids(value: object) -> None:
+    """An ID that is none costs its row."""
+    found = read(encoded({**BOX, "detection_id": value}, {**BOX, "points": SQUARE}))
+    assert found.instances.refused == {0: Reason.MALFORMED}
+
+
+def test_refused_rows_take_no_id() -> None:
+    """Only a row that is cut uses its ID up."""
+    found = read(encoded({"detection_id": "a"}, {**BOX, "detection_id": "a"}))
+    assert list(found.instances.detection_id) == ["", "a"]
+
+
+# Masks
+
+
+def region(found: Predictions, row: int = 0, wh: tuple[int, int] = (20, 10)) -> Any:
+    """The pixels of a row's mask in the whole frame."""
+    mask = found.instances.masks[row]
+    assert mask is not None
+    return mask.region((0, 0, *wh), wh)
+
+
+def test_points() -> None:
+    """Points are the outline of the mask; a row without has none."""
+    found = read(encoded({**BOX, "points": SQUARE}, BOX, {**BOX, "points": []}, {**BOX}))
+    assert isinstance(found.instances.masks[0], Polygon)
+    assert region(found).sum() == 25
+    assert list(found.instances.masks[1:]) == [None] * 3
+
+
+@pytest.mark.parametrize("key", ["rle", "rle_mask"])
+@pytest.mark.parametrize("counts", [RLE["counts"], Rle.parse(RLE).as_json()["counts"]])
+def test_rle(key: str, counts: object) -> None:
+    """Run lengths are a mask under both names, as integers and as text."""
+    found = read(encoded({**BOX, key: {"size": [10, 20], "counts": counts}}))
+    assert isinstance(found.instances.masks[0], Rle)
+    assert np.argwhere(region(found)).tolist() == [[r, c] for r in (5, 6, 7) for c in (4, 5)]
+
+
+def test_rle_decides() -> None:
+    """Points count only where no run lengths are."""
+    found = read(encoded({**BOX, "points": SQUARE, "rle_mask": RLE}))
+    assert region(found).sum() == 6
+    found = read(encoded({**BOX, "points": SQUARE, "rle": None, "rle_mask": None}))
+    assert region(found).sum() == 25
+    other = {"size": [10, 20], "counts": [0, 200]}
+    assert region(read(encoded({**BOX, "rle": RLE, "rle_mask": other}))).sum() == 6
+    assert region(read(encoded({**BOX, "points": SQUARE[:1], "rle": RLE}))).sum() == 6
+
+
+BAD_RLES: list[Any] = [
+    {},
+    [],
+    7,
+    "",
+    True,
+    {"size": [10, 20]},
+    {"counts": [200]},
+    {"size": [20, 10], "counts": [200]},
+    {"size": [10, 20, 1], "counts": [200]},
+    {"size": [10], "counts": [200]},
+    {"size": None, "counts": [200]},
+    {"size": ["10", "20"], "counts": [200]},
+    {"size": [10.0, 20.0], "counts": [200]},
+    {"size": [0, 20], "counts": []},
+    {"size": [-10, -20], "counts": [200]},
+    {"size": [10, 20], "counts": []},
+    {"size": [10, 20], "counts": [199]},
+    {"size": [10, 20], "counts": [201]},
+    {"size": [10, 20], "counts": [-1, 201]},
+    {"size": [10, 20], "counts": [200.0]},
+    {"size": [10, 20], "counts": [[200]]},
+    {"size": [10, 20], "counts": ["200"]},
+    {"size": [10, 20], "counts": [2**70]},
+    {"size": [10, 20], "counts": [2**63, 2**63, 200]},
+    {"size": [10, 20], "counts": None},
+    {"size": [10, 20], "counts": {"0": 200}},
+    {"size": [10, 20], "counts": ""},
+    {"size": [10, 20], "counts": "no counts"},
+    {"size": [10, 20], "counts": "ééé"},
+    {"size": [10, 20], "counts": "PPPPPPPPPPPP"},
+    {"size": [31_623, 31_623], "counts": [31_623**2]},
+    {"size": [10**9, 1], "counts": [10**9]},
+    {"size": [10**30, 10**30], "counts": [10**60]},
+]
+
+
+@pytest.mark.parametrize("key", ["rle", "rle_mask"])
+@pytest.mark.parametrize("value", BAD_RLES, ids=range(len(BAD_RLES)))
+def test_bad_rle(value: object, key: str) -> None:
+    """Run lengths that do not cover the message's image are `bad_mask`; points do not help."""
+    found = read(encoded({**BOX, "points": SQUARE, key: value}, BOX))
+    assert found.instances.refused == {0: Reason.BAD_MASK}
+
+
+def test_both_rles_are_checked() -> None:
+    """Both come back moved, so both must be good."""
+    found = read(encoded({**BOX, "rle": RLE, "rle_mask": {"size": [1, 1], "counts": [1]}}))
+    assert found.instances.refused == {0: Reason.BAD_MASK}
+
+
+def test_a_claim_allocates_nothing() -> None:
+    """A message that claims 10^9 pixels costs as much as it is long."""
+    claims = [
+        {**BOX, "rle": {"size": [31_623, 31_623], "counts": [31_623**2]}},
+        {**BOX, "rle": {"size": [65_535, 65_535], "counts": [65_535**2]}},
+        {**BOX, "rle": {"size": [10**9, 10**9], "counts": [10**18]}},
+        {**BOX, "points": [{"x": 1e12 * x, "y": 1e12 * y} for x, y in ((0, 0), (1, 0), (1, 1))]},
+    ]
+    payloads = [encoded(*claims), encoded(*claims, image={"width": 65_535, "height": 65_535})]
+    tracemalloc.start()
+    try:
+        for payload in payloads:
+            read(payload)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+# Scaling
+
+FULL = {
+    **BOX,
+    "points": [{"x": 1, "y": 2, "z": 3}, {"x": 4, "y": 2}, {"x": 4, "y": 6}],
+    "keypoints": [{"x": 3, "y": 5, "confidence": 0.5, "class": "nose", "class_id": 0}],
+    "polygon": [[1, 2], [3, 4], [5, 6]],
+    "rect": [[1, 2], [3, 2], [3, 4], [1, 4]],
+    "xyxyxyxy": [[1, 2], [3, 2], [3, 4], [1, 4]],
+    "parent_origin": {"offset_x": 7, "offset_y": 8, "width": 20, "height": 10, "id": "p"},
+    "root_parent_origin": {"offset_x": 9, "offset_y": 1, "width": 40, "height": 50},
+    "landmarks": [{"x": 1, "y": 2}],
+    "class": "person",
+    "parent_id": "image",
+    "unknown": {"x": 1, "deep": [1, None, {"x": 2}]},
+    "detection_id": "a",
+}
+
+
+def test_scaled_to_the_frame() -> None:
+    """Every coordinate goes from the detector's image to the frame; the rest stays."""
+    found = read(encoded(FULL, image={"width": 20, "height": 10}), (40, 30))
+    assert found.rows == [
+        {
+            **FULL,
+            "x": 10,
+            "y": 12,
+            "width": 4,
+            "height": 12,
+            "points": [{"x": 2, "y": 6, "z": 3}, {"x": 8, "y": 6}, {"x": 8, "y": 18}],
+            "keypoints": [{"x": 6, "y": 15, "confidence": 0.5, "class": "nose", "class_id": 0}],
+            "polygon": [[2, 6], [6, 12], [10, 18]],
+            "rect": [[2, 6], [6, 6], [6, 12], [2, 12]],
+            "xyxyxyxy": [[2, 6], [6, 6], [6, 12], [2, 12]],
+            "parent_origin": {"offset_x": 14, "offset_y": 24, "width": 40, "height": 30, "id": "p"},
+            "root_parent_origin": {"offset_x": 18, "offset_y": 3, "width": 80, "height": 150},
+            "landmarks": [{"x": 2, "y": 6}],
+        }
+    ]
+    assert found.instances.xyxy.tolist() == [[8, 6, 12, 18]]
+
+
+@pytest.mark.parametrize("image", [None, {"width": 20, "height": 10}])
+def test_not_scaled(image: object) -> None:
+    """Where message and frame have one size nothing changes, and integers stay integers."""
+    found = read(encoded(FULL, image=image))
+    assert found.rows == [FULL]
+    assert json.dumps(found.rows[0]) == json.dumps(FULL)
+
+
+def test_masks_are_scaled() -> None:
+    """Points are scaled as coordinates, run lengths by nearest neighbour."""
+    image = {"width": 20, "height": 10}
+    found = read(encoded({**BOX, "points": SQUARE}, {**BOX, "rle": RLE}, image=image), (40, 20))
+    assert region(found, 0, (40, 20)).sum() == 81
+    small = Rle.parse(RLE).region((0, 0, 20, 10), (20, 10))
+    doubled = small.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(region(found, 1, (40, 20)), doubled)
+    # Run lengths stay those of the message: only who writes them out knows the box.
+    assert found.rows[1]["rle"] == RLE
+
+
+def test_the_largest_number_survives_the_largest_scale() -> None:
+    """Whatever is finite on the way in is finite on the way out."""
+    row = {**BOX, "keypoints": [{"x": 9e299, "y": -9e299}], "points": [{"x": 9e299, "y": 1}] * 3}
+    found = read(encoded(row, image={"width": 1, "height": 1}), (65_535, 65_535))
+    assert not found.instances.refused
+    assert np.isfinite(found.instances.xyxy).all()
+    json.dumps(found.rows, allow_nan=False)
+
+
+# What of a row's coordinates is looked at one by one.
+MORE = [
+    "segmentation",
+    "segments",
+    "bbox",
+    "box",
+    "xyxy",
+    *(f"{c}{n}" for c in "xy" for n in "1234"),
+]
+number = st.floats(-1e5, 1e5) | st.integers(-100_000, 100_000)
+pair = st.tuples(number, number).map(list)
+point = st.fixed_dictionaries({"x": number, "y": number}, optional={"confidence": number})
+origin_of = st.fixed_dictionaries(
+    dict.fromkeys(("offset_x", "offset_y", "width", "height"), number)
+)
+moving_row = st.fixed_dictionaries(
+    dict.fromkeys(("x", "y", "width", "height"), number),
+    optional={
+        "points": st.lists(point, max_size=4),
+        "keypoints": st.lists(point, max_size=4),
+        "polygon": st.lists(pair, max_size=4),
+        "rect": st.lists(pair, max_size=4),
+        "xyxyxyxy": st.lists(pair, max_size=4),
+        "landmarks": st.lists(point, max_size=4),
+        "parent_origin": origin_of,
+        "root_parent_origin": origin_of,
+        "class": st.text(max_size=4),
+    },
+)
+keys = st.sampled_from([*FULL, *MORE, "rle", "rle_mask", "size", "counts"]) | st.text(max_size=2)
+leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(string.printable)
+json_value = st.recursive(
+    leaf,
+    lambda child: st.lists(child, max_size=4) | st.dictionaries(keys, child, max_size=4),
+    max_leaves=8,
+)
+almost = st.builds(
+    lambda row, more: {**row, **more}, moving_row, st.dictionaries(keys, json_value, max_size=3)
+)
+rle_like = st.fixed_dictionaries(
+    {"size": st.lists(st.integers(0, 30), max_size=3), "counts": st.lists(number) | st.text()}
+)
+masked = st.builds(lambda row, rle: {**row, "rle": rle}, moving_row, rle_like | json_value)
+
+
+@given(
+    st.lists(moving_row | almost | masked | json_value, max_size=4) | json_value,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "frame_id": json_value,
+            "image": json_value
+            | st.fixed_dictionaries({"width": st.integers(1, 40), "height": st.integers(1, 40)}),
+            "lineage": json_value,
+        },
+    ),
+)
+def test_nothing_but_format_errors(rows: object, fields: dict[str, Any]) -> None:
+    """No value makes `decode` raise anything else, or `predictions` anything at all."""
+    payload = json.dumps({**fields, "predictions": rows}).encode()
+    try:
+        message = decode(payload)
+    except FormatError:
+        return
+    found = predictions(message, (20, 10), name="gate/1", limit=3)
+    assert isinstance(rows, list)
+    assert len(found.rows) + found.over_limit == len(rows)
+    kept = [row for at, row in enumerate(found.rows) if at not in found.instances.refused]
+    json.dumps(kept, allow_nan=False)
+    for at, mask in enumerate(found.instances.masks):
+        if mask is not None and at not in found.instances.refused:
+            assert mask.region((2, 1, 12, 9), (20, 10)).shape == (8, 10)
+
+
+@given(st.lists(moving_row | almost | masked, max_size=4))
+def test_at_once_and_one_by_one(rows: list[dict[str, Any]]) -> None:
+    """Rows are read the same whether all are right or one behind them is wrong."""
+    alone, beside = read(encoded(*rows)), read(encoded(*rows, 7))
+    assert beside.rows == [*alone.rows, {}]
+    assert beside.instances.detection_id == [*alone.instances.detection_id, ""]
+    assert beside.instances.xyxy[:-1].tolist() == alone.instances.xyxy.tolist()
+    assert beside.instances.refused == {**alone.instances.refused, len(rows): Reason.MALFORMED}
