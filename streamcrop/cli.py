@@ -96,13 +96,12 @@ def check(path: str) -> None:
     An error names the key and what was expected. Refused is also what could never work: a pairing
     key that the source does not provide, a topic with an unknown field, a missing variable.
     """
-    from streamcrop.config import SOURCES  # noqa: PLC0415  # as in _load
     from streamcrop.sources.hardware import lacking  # noqa: PLC0415  # as in _load
 
     loaded = _load(path)
     for name, stream in loaded.streams.items():
         pairs = f"pairs {stream.detections.topic} by {stream.pairing.key}"
-        kind = "lossless file" if stream.lossless else SOURCES[stream.source.scheme][0]
+        kind = "lossless file" if stream.lossless else stream.source.kind.name
         mode, why = stream.decoding
         click.echo(f"{name}: {kind}, {pairs}, crops to {stream.output.topic}")
         click.echo(f"{name}: decodes {mode}: {why}")

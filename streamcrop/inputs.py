@@ -1,4 +1,4 @@
-"""What a stream reads from: a row a URL scheme, from its part of the configuration."""
+"""What a stream reads from, by its part of the configuration."""
 
 import ssl
 from collections.abc import Callable
@@ -6,6 +6,16 @@ from typing import Any
 
 from streamcrop.broker import Broker
 from streamcrop.config import Source, Stream
+from streamcrop.config.source import (
+    CAMERA,
+    DEVICE,
+    FILE,
+    PICTURES,
+    PUBLISHER,
+    SERVER,
+    TLS_CAMERA,
+    Kind,
+)
 from streamcrop.core.capture import CaptureClock
 from streamcrop.errors import ConfigError
 from streamcrop.keys import KEYS
@@ -59,7 +69,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
         LiveSource(
             source.url,
             transport=source.transport,
-            ca=(source.ca or _SYSTEM_CA) if source.scheme == "rtsps" and _trust(source) else None,
+            ca=(source.ca or _SYSTEM_CA) if source.kind is TLS_CAMERA and _trust(source) else None,
             connect_timeout=source.connect_timeout,
             stall_timeout=source.stall_timeout,
             clock=clock,
@@ -104,19 +114,26 @@ def _webrtc(stream: Stream, _: Broker) -> FrameSource:
         "read_sei": pairing.key == "sei",
         "sei_uuid": pairing.sei_uuid,
     }
-    if source.scheme == "whip":
+    if source.kind is PUBLISHER:
         return WhipSource(**how)
     return WhepSource(source.url.partition(":")[2], tls=_trust(source), **how)
 
 
-# By scheme, as in `config.SOURCES`.
-SOURCES: dict[str, Callable[[Stream, Broker], FrameSource]] = {
-    "": _file,
-    "file": _file,
-    "rtsp": _camera,
-    "rtsps": _camera,
-    "device": _device,
-    "whip": _webrtc,
-    "whep": _webrtc,
-    "mqtt": _pictures,
+_SOURCES: dict[Kind, Callable[[Stream, Broker], FrameSource]] = {
+    FILE: _file,
+    CAMERA: _camera,
+    TLS_CAMERA: _camera,
+    DEVICE: _device,
+    PUBLISHER: _webrtc,
+    SERVER: _webrtc,
+    PICTURES: _pictures,
 }
+
+
+def source_of(stream: Stream, broker: Broker) -> FrameSource:
+    """What a stream reads from; it opens nothing before it is read.
+
+    Raises:
+        ConfigError: If a file that it is to trust cannot be used, or a library is missing.
+    """
+    return _SOURCES[stream.source.kind](stream, broker)

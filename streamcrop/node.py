@@ -13,7 +13,7 @@ from streamcrop.broker import Address, Broker
 from streamcrop.config import Config
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError, ConfigError
-from streamcrop.inputs import SOURCES
+from streamcrop.inputs import source_of
 from streamcrop.pipeline import Pipeline
 from streamcrop.presence import Presence
 from streamcrop.sources import FrameSource
@@ -80,7 +80,7 @@ class Node:
     def _source(self, name: str) -> FrameSource:
         stream = self._config.streams[name]
         try:
-            return SOURCES[stream.source.scheme](stream, self._broker)
+            return source_of(stream, self._broker)
         except ConfigError as error:
             raise ConfigError(f"$.streams.{name}.{error}") from None
 

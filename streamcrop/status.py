@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
+from streamcrop.addresses import redacted
 from streamcrop.broker import Broker
 from streamcrop.config import Config
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
@@ -124,7 +125,7 @@ class Status:
         pipeline = self._pipelines[name]
         status = {
             "state": state,
-            "reason": reason,
+            "reason": redacted(reason),
             "node": self._node,
             "ledger": pipeline.outcomes.ledger.as_json(),
             **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),

@@ -9,7 +9,7 @@ from fakes import FakeBroker
 
 from streamcrop import config
 from streamcrop.errors import ConfigError
-from streamcrop.inputs import SOURCES
+from streamcrop.inputs import _SOURCES, source_of
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
 from streamcrop.sources.webrtc import WhepSource, WhipSource
@@ -21,9 +21,9 @@ def stream(url: str, key: str = "arrival") -> config.Stream:
     return msgspec.convert(tree, config.Stream, dec_hook=lambda kind, value: kind(value))
 
 
-def test_a_row_for_each_scheme_of_the_configuration() -> None:
+def test_a_row_for_each_kind_of_the_configuration() -> None:
     """What the configuration accepts is what can be opened."""
-    assert set(SOURCES) == set(config.SOURCES)
+    assert set(_SOURCES) == set(config.SCHEMES.values())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_sources(url: str, kind: type, key: str) -> None:
     """Each scheme has its source, which opens nothing before it is read."""
     broker = FakeBroker()
     settings = stream(url, key)
-    source = SOURCES[settings.source.scheme](settings, broker)
+    source = source_of(settings, broker)
     assert isinstance(source, kind)
     assert set(broker.handlers) == ({"cameras/gate"} if kind is MqttSource else set())
 
@@ -55,9 +55,9 @@ def test_certificates_to_trust(url: str, tmp_path: Path) -> None:
     settings = stream(url)
     for settings.source.ca in (str(tmp_path / "none.pem"), __file__):
         with pytest.raises(ConfigError, match=r"^source\.ca: \S+ cannot be used: "):
-            SOURCES[settings.source.scheme](settings, FakeBroker())
+            source_of(settings, FakeBroker())
     settings.source.tls_verify = False
-    SOURCES[settings.source.scheme](settings, FakeBroker())
+    source_of(settings, FakeBroker())
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +65,4 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "streamcrop.sources.webrtc")
     monkeypatch.setitem(sys.modules, "aiortc", None)
     with pytest.raises(ConfigError, match=r"pip install 'streamcrop\[webrtc\]'"):
-        SOURCES["whip"](stream("whip:"), FakeBroker())
+        source_of(stream("whip:"), FakeBroker())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import frame
 
-from streamcrop.config import SOURCES
+from streamcrop.config import SCHEMES
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
@@ -92,4 +92,4 @@ def test_matches(key: str, tolerance: float | None, expected: Exact | Nearest) -
 
 def test_every_key_of_a_source_is_a_row() -> None:
     """The configuration offers no key that nothing compares."""
-    assert {key for _, keys in SOURCES.values() for key in keys} == set(KEYS)
+    assert {key for kind in SCHEMES.values() for key in kind.keys} == set(KEYS)

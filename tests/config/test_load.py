@@ -1,4 +1,4 @@
-"""The configuration: typed, strict, and telling where it is wrong."""
+"""From a file's text to its sections, and what a wrong one is told."""
 
 import socket
 from dataclasses import replace
@@ -134,7 +134,7 @@ streams:
         (changed("shutdown_timeout", value=-1), "$.shutdown_timeout", ">= 0"),
         (changed("shutdown_timeout", value=float("inf")), "$.shutdown_timeout", "<"),
         (changed("broker", value=None), "$", "missing required field `broker`"),
-        (changed("broker", value="mqtt://h"), "$.broker", "Expected `object`"),
+        (changed("broker", value="mqtt://h"), "$.broker", "got `str`: write broker: {url: 'mqtt:"),
         (changed("broker", "url", value=None), "$.broker", "missing required field `url`"),
         (changed("broker", "pasword", value="x"), "$.broker", "unknown field `pasword`"),
         (changed("broker", "protocol", value="6"), "$.broker.protocol", "enum value '6'"),
@@ -147,7 +147,7 @@ streams:
         (changed("streams", "", value={}), "$.streams", "'' is not"),
         (changed("streams", "é", value={}), "$.streams", "'é' is not"),
         ("broker: {url: mqtt://h}\nstreams: {1: {}}", "$.streams", "expected keys that are text"),
-        (changed("streams", "b", value=7), "$.streams.b", "Expected `object`, got `int`"),
+        (changed("streams", "b", value=7), "$.streams.b", "got `int`: write b: {source: {url"),
         (gate("surce", value={}), "$.streams.gate", "unknown field `surce`"),
         (gate("source", value=None), "$.streams.gate", "missing required field `source`"),
         (gate("source", "url", value=None), "$.streams.gate.source", "field `url`"),
@@ -249,6 +249,44 @@ def test_errors_say_where_and_what(text: str, place: str, expectation: str) -> N
     found = error_of(text)
     assert found.startswith(f"{place}: " if place else expectation)
     assert expectation in found
+
+
+LEAST = "{source: {url: clip.mp4}, detections: {topic: detections/gate}}"
+NONE = "Expected keys below it, and there are none: "
+B = "$.streams.b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("broker:", f"$.broker: {NONE}write broker: {{url: 'mqtt://127.0.0.1:1883'}}"),
+        (
+            "broker: {url: 'mqtt://h'}\nstreams:",
+            f"$.streams: expected at least one stream: write gate: {LEAST}",
+        ),
+        (changed("streams", value={"b": None}), f"{B}: {NONE}write b: {LEAST}"),
+        (
+            changed("streams", value={"b": {"source": None}}),
+            f"{B}.source: {NONE}write source: {{url: clip.mp4}}",
+        ),
+        (
+            changed("streams", value={"b": {"source": {}}}),
+            f"{B}.source: Object missing required field `url`: write source: {{url: clip.mp4}}",
+        ),
+        (
+            changed("streams", value={"b": {"source": "a.mp4"}}),
+            f"{B}.source: Expected keys below it, got `str`: write source: {{url: clip.mp4}}",
+        ),
+        (
+            "http:\nbroker: {url: 'mqtt://h'}\nstreams: {}",
+            f"$.http: {NONE}leave http out, or give it one of host, port, cert, key",
+        ),
+        (gate("tap", value=5), "$.streams.gate.tap: Expected keys below it, got `int`: leave tap"),
+    ],
+)
+def test_a_section_without_keys(text: str, expected: str) -> None:
+    """It is told what it needs, with an example, or what it may hold."""
+    assert error_of(text).startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""What types cannot say: combinations that nothing could serve."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from streamcrop.config.schema import Config, Stream
+from streamcrop.config.source import SCHEMES, Kind, PairingKey
+from streamcrop.config.topics import check_filter, check_topic
+from streamcrop.errors import ConfigError
+from streamcrop.formats import DETECTION_FORMATS
+
+TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
+
+
+def at(path: str, check: Callable[[], Any]) -> None:
+    """Make a check, and name the place where it fails."""
+    try:
+        check()
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def check(config: Config) -> None:
+    """Check a whole node.
+
+    Raises:
+        ConfigError: Names the key path and what was expected.
+    """
+    if not config.node.isprintable() or set("+#/") & set(config.node):
+        raise ConfigError("$.node: expected printable characters without + # /")
+    at("$.broker.url", config.broker.address)
+    for name, part in (("broker", config.broker), ("http", config.http)):
+        if (part.cert is None) != (part.key is None):
+            raise ConfigError(f"$.{name}: cert and key belong together")
+    for name, stream in config.streams.items():
+        check_stream(stream, f"$.streams.{name}")
+        if (stream.output.envelope, config.broker.protocol) == ("binary", "3.1.1"):
+            what = "binary needs MQTT 5, and broker.protocol is 3.1.1: use auto"
+            raise ConfigError(f"$.streams.{name}.output.envelope: {what}")
+
+
+def check_stream(stream: Stream, path: str) -> None:
+    """Check one stream, which stands at a path.
+
+    Raises:
+        ConfigError: As `check`.
+    """
+    at(f"{path}.crop", stream.crop.options)
+    at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
+    at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
+    at(f"{path}.source.url", stream.source.check)
+    at(f"{path}.source.frame_id", stream.source.check_frame_id)
+    if foreign := stream.source.foreign():
+        raise ConfigError(f"{path}.source.{foreign}: {_no_setting(stream.source.kind, foreign)}")
+    at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
+    at(f"{path}.pairing.key", lambda: check_key(stream))
+    at(f"{path}.source.decode", lambda: check_decoding(stream))
+
+
+def _no_setting(kind: Kind, setting: str) -> str:
+    if setting == "hwaccel":
+        return f"a {kind.name} is decoded in software: leave it out"
+    others = dict.fromkeys(each.name for each in SCHEMES.values() if setting in each.settings)
+    takes = ", ".join(sorted(kind.settings))
+    return f"a {kind.name} has none (a {' or a '.join(others)} has): leave it out; it has {takes}"
+
+
+def check_choice(name: str) -> None:
+    """Check a detection format's name.
+
+    Raises:
+        ValueError: If there is no such format.
+    """
+    if name not in DETECTION_FORMATS:
+        msg = f"no format {name!r}; expected one of {', '.join(DETECTION_FORMATS)}"
+        raise ValueError(msg)
+
+
+def check_key(stream: Stream) -> None:
+    """Check that frames and messages both have the key by which they are paired.
+
+    Raises:
+        ValueError: If one of them has not; its text says what would do.
+    """
+    key, says = stream.pairing.key, DETECTION_FORMATS[stream.detections.format].keys
+    has: set[str] = {*stream.source.kind.keys, *(["frame_id"] if stream.tap else [])}
+    if key not in has:
+        tap = "" if stream.tap else ", or add a tap, whose frames carry a frame_id"
+        msg = f"a {stream.source.kind.name} has no {key}: use {_either(has & says or has)}{tap}"
+        raise ValueError(msg)
+    if key not in says:
+        msg = (
+            f"{stream.detections.format} messages say no {key}: use "
+            f"{_either(has & says) or 'another format'}"
+        )
+        raise ValueError(msg)
+
+
+def _either(keys: set[str]) -> str:
+    return " or ".join(key for key in get_args(PairingKey) if key in keys)
+
+
+def check_decoding(stream: Stream) -> None:
+    """Check that frames can be decoded lazily if they are to be.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    mode, why = stream.decoding
+    if stream.source.decode == "lazy" and mode != "lazy":
+        msg = f"nothing would be decoded lazily here: {why}; use auto"
+        raise ValueError(msg)

@@ -1,0 +1,172 @@
+"""The sections of the file, but for the source's: what can be said, and its defaults."""
+
+import socket
+from typing import Literal
+from urllib.parse import unquote
+from uuid import UUID
+
+import msgspec
+
+from streamcrop import addresses
+from streamcrop.config.source import PICTURES, PairingKey, Source
+from streamcrop.config.types import (
+    Bytes,
+    Count,
+    Credential,
+    Name,
+    NotNegative,
+    Port,
+    Positive,
+    Protocol,
+    Quality,
+    Section,
+    Text,
+)
+from streamcrop.core.background import CropOptions
+
+
+class Broker(Section):
+    """The connection to the broker."""
+
+    url: Text
+    protocol: Protocol = "auto"
+    username: Credential | None = None
+    password: Credential | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def address(self) -> tuple[str, int, bool, str | None, str | None]:
+        """``(host, port, tls, username, password)``.
+
+        Raises:
+            ValueError: If the URL is none of a broker; its text does not hold the password.
+        """
+        form = "mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://..."
+        url = addresses.server(self.url, form)
+        if url.scheme not in {"mqtt", "mqtts"} or url.path.strip("/") or url.query or url.fragment:
+            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
+        tls = url.scheme == "mqtts"
+        username = self.username or (unquote(url.username) if url.username else None)
+        password = self.password or (unquote(url.password) if url.password else None)
+        return url.hostname or "", url.port or (8883 if tls else 1883), tls, username, password
+
+
+class Tap(Section):
+    """Frames for detectors."""
+
+    rate: Positive | None = None
+    longest_side: Count | None = None
+    quality: Quality = 85
+
+
+class Detections(Section):
+    """Where detection messages come from."""
+
+    topic: Text
+    format: str = "inference"
+    max_message_bytes: Bytes = Bytes(8 << 20)
+    max_predictions: Count = 1000
+
+
+class Pairing(Section):
+    """How frame and message agree on a frame."""
+
+    key: PairingKey = "frame_id"
+    tolerance: Positive | None = None
+    sei_uuid: UUID | None = None
+    max_wait: Positive = 2.0
+    max_items: Count = 1000
+    max_bytes: Bytes = Bytes(256 << 20)
+
+
+class Crop(Section):
+    """What lies outside the mask."""
+
+    mask_opacity: float = 0.0
+    background_color: str | list[int] = "#000000"
+
+    def options(self) -> CropOptions:
+        """The same for the core."""
+        return CropOptions(self.mask_opacity, self.background_color)
+
+
+class Output(Section):
+    """Where crops go."""
+
+    topic: Text = "streamcrop/{stream}/crops"
+    encoding: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: Quality = 90
+    qos: Literal[0, 1] = 1
+    envelope: Literal["auto", "binary", "json"] = "auto"
+    max_inflight: Count = 64
+    files: str | None = None
+
+
+class Http(Section):
+    """Where WHIP publishers find the node."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8088
+    cert: str | None = None
+    key: str | None = None
+
+
+class Stream(Section):
+    """One video and the messages that speak of it."""
+
+    source: Source
+    detections: Detections
+    tap: Tap | None = None
+    pairing: Pairing = msgspec.field(default_factory=Pairing)
+    crop: Crop = msgspec.field(default_factory=Crop)
+    output: Output = msgspec.field(default_factory=Output)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether frames wait for room rather than being dropped."""
+        return self.source.is_file and not self.source.realtime
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The MQTT topics that it can do nothing without."""
+        pictures = {self.source.url.partition(":")[2]} if self.source.kind is PICTURES else set()
+        return frozenset({self.detections.topic, *pictures})
+
+    @property
+    def caveat(self) -> str | None:
+        """What is to be known of the pairing key; None: it is to be trusted."""
+        if self.pairing.key == "arrival":
+            return "arrival is a guess: a crop may be of a neighbouring frame"
+        if self.pairing.key == "pts" and not self.source.is_file:
+            return (
+                "two readers of a camera count media time each from its own beginning: with pts "
+                "crops will be of other frames, unless one reader hands its frames on to the other"
+            )
+        return None
+
+    @property
+    def decoding(self) -> tuple[Literal["auto", "eager", "lazy"], str]:
+        """When pictures are decoded, as `Source.decode`, and why so."""
+        if not self.source.kind.packets:
+            return "eager", "only files, cameras and devices are read as packets"
+        if self.source.is_file and self.pairing.key == "frame_id":
+            return "eager", "only decoding says which picture of a file has which index"
+        if self.tap and self.tap.rate is None:
+            return "eager", "the tap shows every frame"
+        why = {
+            "auto": "H.264, H.265 and MJPEG only while pictures are asked for",
+            "eager": "as source.decode says",
+            "lazy": "H.264, H.265 and MJPEG only when a picture is asked for",
+        }
+        return self.source.decode, why[self.source.decode]
+
+
+class Config(Section):
+    """A whole node."""
+
+    broker: Broker
+    streams: dict[str, Stream]
+    node: Name = msgspec.field(default_factory=socket.gethostname)
+    http: Http = msgspec.field(default_factory=Http)
+    shutdown_timeout: NotNegative = 10.0

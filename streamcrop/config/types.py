@@ -1,0 +1,55 @@
+"""The values that settings have, and the section that holds them."""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+# MQTT's texts have at most 65,535 bytes, four to a character.
+MAX_TEXT = 16_383
+MAX_NAME = 256
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
+
+# Finite: `.inf` is a number in YAML, and no time that can be waited for.
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Protocol = Literal["auto", "5", "3.1.1"]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+Credential = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+# As in `ffmpeg -hwaccel`, perhaps with a device; what is there is seen where it is opened.
+Hardware = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(cuda(:[0-9]+)?|(amf|d3d11va|d3d12va|drm|dxva2|mediacodec|ohcodec|opencl|qsv"
+        "|vaapi|vdpau|videotoolbox|vulkan)(:.+)?)$"
+    ),
+]
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A part of the file; unknown keys are refused."""
+
+
+class Bytes(int):
+    """A size in bytes; in YAML a number or a text like ``8MiB``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Bytes":
+        """Read it.
+
+        Example:
+            >>> Bytes.parse("8MiB")
+            8388608
+        """
+        match = _SIZE.fullmatch(str(value).strip())
+        if isinstance(value, bool) or not isinstance(value, int | str) or not match:
+            raise ValueError("Expected a size like 8MiB or a number of bytes")
+        size = cls(float(match[1]) * _UNITS[match[2].lower()])
+        if size < 1:
+            raise ValueError("Expected a size above 0")
+        return size

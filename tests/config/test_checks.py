@@ -1,0 +1,85 @@
+"""Combinations that nothing could serve."""
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamcrop.config.checks import check, check_stream
+from streamcrop.config.schema import Config, Stream
+from streamcrop.errors import ConfigError
+
+
+def stream(url: str, **sections: Any) -> Stream:
+    """A stream of a source."""
+    source = {"url": url, **sections.pop("source", {})}
+    detections = {"topic": "d", **sections.pop("detections", {})}
+    return msgspec.convert({"source": source, "detections": detections, **sections}, Stream)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (stream("a.mp4", source={"token": "x"}), "$.s.source.token: a file has none (a WebRTC "),
+        (stream("rtsp://a", source={"loop": True}), "$.s.source.loop: a camera has none (a file "),
+        (
+            stream("rtsps://a", source={"transport": "udp"}),
+            "$.s.source.transport: a camera by TLS has none (a camera has): leave it out; it has",
+        ),
+        (
+            stream("rtsp://a", source={"tls_verify": False}),
+            "$.s.source.tls_verify: a camera has none (a camera by TLS or a WebRTC stream has)",
+        ),
+        (
+            stream("mqtt:a", source={"hwaccel": "cuda"}),
+            "$.s.source.hwaccel: a MQTT image is decoded in software: leave it out",
+        ),
+        (
+            stream("device:/dev/video0", source={"connect_timeout": 1}),
+            "$.s.source.connect_timeout: a device has none (a camera or a camera by TLS or a",
+        ),
+        (stream("a.mp4", source={"frame_id": "level:1"}), "$.s.source.frame_id: a file has none"),
+        (stream("a.mp4", detections={"format": "x"}), "$.s.detections.format: no format 'x'"),
+        (
+            stream("rtsp://a"),
+            "$.s.pairing.key: a camera has no frame_id: use sei or utc or pts or arrival, or add",
+        ),
+        (
+            stream("a.mp4", source={"decode": "lazy"}),
+            "$.s.source.decode: nothing would be decoded lazily here",
+        ),
+        (stream("a.mp4", crop={"mask_opacity": 2}), "$.s.crop: mask_opacity must be"),
+        (stream("a.mp4", output={"topic": "{x}"}), "$.s.output.topic: The topic has an unknown"),
+        (stream("a.mp4", detections={"topic": "a#"}), "$.s.detections.topic: Expected a topic f"),
+    ],
+)
+def test_streams(made: Stream, expected: str) -> None:
+    """The error names the key and says what would do."""
+    with pytest.raises(ConfigError, match="^" + re.escape(expected)):
+        check_stream(made, "$.s")
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"node": "a/b"}, "$.node: expected printable characters without + # /"),
+        ({"broker": {"url": "mqtt://"}}, "$.broker.url: Expected mqtt://"),
+        ({"broker": {"url": "mqtt://h", "cert": "c"}}, "$.broker: cert and key belong together"),
+        ({"http": {"key": "k"}}, "$.http: cert and key belong together"),
+        (
+            {
+                "broker": {"url": "mqtt://h", "protocol": "3.1.1"},
+                "streams": {"a": stream("a.mp4", output={"envelope": "binary"})},
+            },
+            "$.streams.a.output.envelope: binary needs MQTT 5",
+        ),
+        ({"streams": {"a": stream("rtsp:a")}}, "$.streams.a.source.url: Expected rtsp://"),
+    ],
+)
+def test_nodes(tree: dict[str, Any], expected: str) -> None:
+    """What concerns the whole node, and each of its streams."""
+    least = {"broker": {"url": "mqtt://h"}, "streams": {"a": stream("a.mp4")}}
+    check(msgspec.convert(least, Config))
+    with pytest.raises(ConfigError, match="^" + re.escape(expected)):
+        check(msgspec.convert({**least, **tree}, Config))
