@@ -110,6 +110,7 @@ class Broker:
                 try:
                     await self._serve(client)
                 except MqttError as error:
+                    self._connector.heed(error)
                     logger.warning("%s: connection to the broker lost: %s", self._name, error)
                 finally:
                     self._client = None

@@ -2,13 +2,12 @@
 
 It heeds what the broker announces (`Offer`) and how it answers, to each message and subscription.
 
-This module and `streamcrop.messages` alone know the MQTT client libraries.
+This module, `streamcrop.messages` and `streamcrop.writing` alone know the MQTT client libraries.
 """
 
 import asyncio
 import logging
 import re
-import struct
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +15,6 @@ from typing import Any, TypeVar
 import aiomqtt
 from aiomqtt import MqttError
 from aiomqtt.exceptions import MqttConnectError
-from paho.mqtt import MQTTException
 from paho.mqtt import client as mqtt
 from paho.mqtt.client import MQTT_ERR_SUCCESS
 from paho.mqtt.enums import MQTTErrorCode
@@ -28,7 +26,7 @@ from streamcrop.errors import PacketRefusedError
 from streamcrop.messages import Incoming, Outgoing
 from streamcrop.writing import Writing
 
-__all__ = ["Client", "EndedError", "MqttError", "Refusal", "Will"]
+__all__ = ["Client", "EndedError", "LostError", "MqttError", "Refusal", "Will"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +71,25 @@ class Refusal:
 # MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
 _FINAL = {0x8F, 0x9E, 0xA2}
 _NO_NUMBERS = 0xA1
+_UNSPECIFIED = 0x80
 
 
 class EndedError(MqttError):
     """The connection ended at our first packet."""
+
+
+class LostError(MqttError):
+    """The connection ended.
+
+    Attributes:
+        code: The code with which the broker ended it (MQTT 5, 3.14.2.1); 0 where it said none.
+    """
+
+    def __init__(self, cause: BaseException | None) -> None:
+        self.code = int(getattr(getattr(cause, "rc", 0), "value", 0))
+        # paho's word for no word.
+        silent = cause is None or self.code == _UNSPECIFIED
+        super().__init__("it ended without a word" if silent else str(cause))
 
 
 def code_of(error: MqttError) -> int:
@@ -139,7 +152,8 @@ class Client(aiomqtt.Client):
         """Subscribe to a topic, as the subscription of this number; None: it is granted.
 
         Raises:
-            MqttError: If the connection is lost, or no answer comes.
+            LostError: If the connection is lost.
+            MqttError: If no answer comes.
         """
         if lack := self.offer.lacks(topic):
             return Refusal(lack, final=True)
@@ -162,12 +176,15 @@ class Client(aiomqtt.Client):
         """The messages that arrive.
 
         Raises:
-            MqttError: Once the connection is lost.
+            LostError: Once the connection is lost.
         """
-        async for message in self.messages:
-            yield Incoming.of(message)
-            # The reader of the next message must not keep this one.
-            del message
+        try:
+            async for message in self.messages:
+                yield Incoming.of(message)
+                # The reader of the next message must not keep this one.
+                del message
+        except MqttError as error:
+            raise LostError(error.__cause__) from None
 
     async def _unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for an answer; aiomqtt alone would do so on a connection that is gone."""
@@ -177,8 +194,7 @@ class Client(aiomqtt.Client):
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            msg = f"the connection ended: {self._disconnected.exception()}"
-            raise MqttError(msg)
+            raise LostError(self._disconnected.exception())
         finally:
             task.cancel()
 
@@ -218,7 +234,7 @@ class Client(aiomqtt.Client):
         """
         try:
             return mqtt.Client._handle_publish(self._client)  # noqa: SLF001  # see above
-        except (MQTTException, ValueError, LookupError, struct.error) as error:
+        except Exception as error:  # noqa: BLE001  # paho 2.1 and 2.2 raise what they like
             logger.warning("a message that cannot be read is dropped: %s", error)
             packet = self._client._in_packet  # noqa: SLF001  # as paho reads it
             if packet["command"] >> 1 & 3 != 1:

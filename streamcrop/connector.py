@@ -51,7 +51,7 @@ class Address:
     key: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Terms:
     """How we ask to be let in: as we wish, or with what the broker refused left out."""
 
@@ -94,7 +94,7 @@ class Connector:
         self._client_id = f"streamcrop{instance or secrets.token_hex(6)}"
         self._will = will
         self._max_inflight = max_inflight
-        self._terms = _Terms()
+        self._terms = self._known = _Terms()
         self._unknown_versions: set[str] = set()
         self._proved = False
         self._warned: set[str] = set()
@@ -105,7 +105,7 @@ class Connector:
         Raises:
             BrokerRefusedError: If asking again would not help.
         """
-        self._terms = _Terms()
+        self._terms = self._known
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(MqttError),
             wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
@@ -116,6 +116,8 @@ class Connector:
         if not self._terms.retain:
             # Nor will it take other messages that are retained, whatever it announces.
             client.offer = replace(client.offer, retain=False)
+        if not self._terms.qos:
+            client.offer = replace(client.offer, max_qos=0)
         if not client.offer.retain:
             self._warn(_NO_RETAIN)
         if not client.offer.max_qos:
@@ -126,6 +128,14 @@ class Connector:
     def prove(self) -> None:
         """Take note that the broker speaks this version, and serves us."""
         self._proved = True
+
+    def heed(self, error: MqttError) -> None:
+        """Take note of why a connection ended: what the broker did not announce, it may say so."""
+        verdict = VERDICTS.get(getattr(error, "code", 0))
+        if verdict is Verdict.WITHOUT_RETAIN:
+            self._known = replace(self._known, retain=False)
+        elif verdict is Verdict.LOWER_QOS:
+            self._known = replace(self._known, qos=0)
 
     async def _attempt(self) -> Client:
         client = self._new_client()
@@ -173,9 +183,9 @@ class Connector:
     def _asks_for_less(self, verdict: Verdict) -> bool:
         """Whether there is something to leave out of what the broker refused."""
         if self._will and verdict is Verdict.WITHOUT_RETAIN and self._terms.retain:
-            self._terms.retain = False
+            self._terms = replace(self._terms, retain=False)
         elif self._will and verdict is Verdict.LOWER_QOS and self._terms.qos:
-            self._terms.qos = 0
+            self._terms = replace(self._terms, qos=0)
         else:
             return False
         return True

@@ -23,7 +23,7 @@ Answered = Callable[[str, str | None], None]
 AGAIN = 60.0
 # So often may the connection end while we wait for an answer.
 _HANG_UPS = 2
-_HUNG_UP = Refusal("it ends the connection, or does not answer, when asked for it")
+_HUNG_UP = "it ends the connection, or does not answer, when asked for it"
 
 
 def _nothing(_: Exception) -> None:
@@ -52,6 +52,7 @@ class _Subscription:
     asked: bool = False
     hang_ups: int = 0
     quiet_until: float = 0.0
+    said: str = ""
     refusal: Refusal | None = None
 
 
@@ -109,12 +110,13 @@ class Subscriptions:
         wanted = self._topics[topic]
         wanted.asked = True
         if time.monotonic() < wanted.quiet_until:
-            refusal: Refusal | None = _HUNG_UP
+            refusal: Refusal | None = Refusal(f"{_HUNG_UP} ({wanted.said})")
         else:
             try:
                 refusal = await client.ask_for(topic, wanted.number)
-            except MqttError:
+            except MqttError as error:
                 wanted.hang_ups += 1
+                wanted.said = str(error)
                 if wanted.hang_ups >= _HANG_UPS:
                     # The other topics shall not fall with it.
                     wanted.quiet_until = time.monotonic() + AGAIN

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from streamcrop.broker import Handler
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
-from streamcrop.errors import PacketTooLargeError
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.messages import Outgoing
 
 
@@ -21,20 +22,25 @@ class FakeBroker:
     def __init__(self) -> None:
         self.published: list[Outgoing] = []
         self.handlers: dict[str, Handler] = {}
+        # What else was said of a topic: who gets what was retained, who is told of a failure.
+        self.others: dict[str, dict[str, Any]] = {}
         self.connected = True
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.max_packet: int | None = None
+        self.refusal: str | None = None
 
-    def subscribe(self, topic: str, handler: Handler, **others: object) -> None:
+    def subscribe(self, topic: str, handler: Handler, **others: Any) -> None:
         self.handlers[topic] = handler
-        self.others = others
+        self.others[topic] = others
 
     def send(self, payload: bytes, topic: str = "detections") -> None:
         """Deliver a message."""
         self.handlers[topic](payload, {})
 
     async def publish(self, message: Outgoing) -> None:
+        if self.refusal:
+            raise PacketRefusedError(self.refusal)
         if self.max_packet and message.packet_bytes > self.max_packet:
             raise PacketTooLargeError(message.topic)
         await self.flowing.wait()

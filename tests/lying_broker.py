@@ -68,6 +68,13 @@ class LyingBroker:
         for writer in self._writers:
             writer.close()
 
+    def say_goodbye(self, code: int) -> None:
+        """Send a DISCONNECT (MQTT 5, 3.14) to whoever is connected, and end the connection."""
+        # paho 2.1 does not see a code that stands alone.
+        words = reason("goodbye")
+        self._writers[-1].write(_framed(DISCONNECT, bytes([code]), words, version=5))
+        self.hang_up()
+
     def deliver(self, flags: int, body: bytes) -> None:
         """Send a PUBLISH packet to whoever is connected: its flags, and all after its length."""
         self._writers[-1].write(bytes([PUBLISH << 4 | flags]) + varint(len(body)) + body)

@@ -80,4 +80,4 @@ def test_a_connection_that_ends_while_a_topic_is_asked_for(
 
     caplog.set_level(logging.WARNING)
     asyncio.run(main())
-    assert "connection to the broker lost: the connection ended" in caplog.text
+    assert "connection to the broker lost: it ended without a word" in caplog.text

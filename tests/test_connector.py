@@ -66,6 +66,28 @@ def test_what_a_broker_cannot_do_is_done_without(
     assert caplog.text.count("QoS 0 only") == (qos == 0)
 
 
+@pytest.mark.parametrize(("code", "expected"), [(0x9A, (1, False)), (0x9B, (0, True))])
+def test_what_it_says_at_its_end_is_heeded(
+    code: int, expected: tuple[int, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker that announced nothing, and hangs up at a retained message, or at its QoS."""
+
+    async def main() -> None:
+        async with LyingBroker() as peer:
+            broker = connected(peer)
+            async with broker.opened():
+                peer.say_goodbye(code)
+                await until(lambda: peer.connects and broker.connected)
+                await broker.publish(Outgoing("here/status", b"", retain=True))
+                await until(lambda: peer.published)
+                assert peer.published == [("here/status", *expected)]
+                assert (peer.connects[-1]["qos"], peer.connects[-1]["retain"]) == expected
+
+    caplog.set_level(logging.WARNING)
+    asyncio.run(main())
+    assert f"connection to the broker lost: [code:{code}]" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("protocol", "connacks", "said"),
     [

@@ -138,6 +138,37 @@ def test_message_reasons() -> None:
     asyncio.run(main())
 
 
+def test_messages_from_before_and_those_that_cannot_be_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the broker had kept is stale; what fails while it is taken has failed. One note each."""
+
+    async def main() -> None:
+        source = ListSource([frame(0)])
+        async with running(source, stream(pairing={"max_wait": 0.1})) as run:
+            others = run.broker.others["detections"]
+            others["retained"](message(0), {})
+            others["retained"](message(0), {})
+            with monkeypatch.context() as patched:
+                messages = run.pipeline._matching._messages
+                patched.setattr(messages, "put_nowait", lambda _: 1 // 0)
+                with pytest.raises(ZeroDivisionError) as caught:
+                    run.broker.send(message(0))
+            others["failed"](caught.value)
+            rows = await run.end()
+        assert rows["messages"] == {
+            "received": 3,
+            "paired": 0,
+            "dropped": {"stale": 2, "failed": 1},
+        }
+        notes = {note["kind"]: note for note in run.pipeline.outcomes.notes.as_json()}
+        assert notes["stale"]["count"] == 2
+        assert "detections: the broker had kept a message" in notes["stale"]["text"]
+        assert "reading a message failed: ZeroDivisionError" in notes["failed"]["text"]
+
+    asyncio.run(main())
+
+
 def test_a_message_nobody_waits_for_expires() -> None:
     """A message whose frame never comes ends as `expired` after `max_wait`."""
 

@@ -13,10 +13,20 @@ from streamcrop.formats.events import read
 from streamcrop.tap import Tap
 
 
-def tap(settings: config.Tap | None, broker: FakeBroker | None = None) -> Tap:
+def tap(
+    settings: config.Tap | None,
+    broker: FakeBroker | None = None,
+    notes: list[tuple[str, str]] | None = None,
+) -> Tap:
     """A tap of a stream ``gate``."""
+    said: list[tuple[str, str]] = [] if notes is None else notes
     return Tap(
-        settings, ("node", "gate"), broker or FakeBroker(), lambda: "binary", 0, lambda *_: None
+        settings,
+        ("node", "gate"),
+        broker or FakeBroker(),
+        lambda: "binary",
+        qos=0,
+        say=lambda *note: said.append(note),
     )
 
 
@@ -55,12 +65,15 @@ def test_no_tap_shows_nothing() -> None:
 def test_what_is_shown() -> None:
     """The event holds the shrunk picture, its size and the frame's ID; the count says so."""
     broker = FakeBroker()
-    shown = tap(config.Tap(longest_side=16), broker)
+    notes: list[tuple[str, str]] = []
+    shown = tap(config.Tap(longest_side=16), broker, notes)
 
     async def main() -> None:
         assert await shown.publish(shown.render(replace(frame("a-1"), epoch="a")))
         broker.max_packet = 10
         assert not await shown.publish(shown.render(frame("a-2")))
+        broker.refusal = "Not authorized"
+        assert not await shown.publish(shown.render(frame("a-3")))
 
     asyncio.run(main())
     [message] = broker.published
@@ -72,4 +85,6 @@ def test_what_is_shown() -> None:
         "epoch": "a",
         "image": {"width": 16, "height": 16},
     }
-    assert shown.counts == {"published": 1, "too_large": 1}
+    assert shown.counts == {"published": 1, "too_large": 1, "refused": 1}
+    assert [kind for kind, _ in notes] == ["refused frames"] * 2
+    assert notes[1][1] == "the broker refuses streamcrop/gate/frames: Not authorized"

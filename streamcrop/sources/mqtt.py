@@ -67,7 +67,7 @@ class MqttSource:
             overflow="drop_oldest",
             on_drop=self._lose,
         )
-        broker.subscribe(topic, self._arrive)
+        broker.subscribe(topic, self._arrive, failed=self._fail)
 
     def attend(self) -> None:
         """See `FrameSource.attend`; nothing waits here anyway."""
@@ -90,6 +90,9 @@ class MqttSource:
 
     def _arrive(self, payload: bytes, properties: Mapping[str, str]) -> None:
         self._waiting.put_nowait(_Picture(payload, properties, time.time_ns() // 1000))
+
+    def _fail(self, _: Exception) -> None:
+        self._lost[Reason.FAILED] += 1
 
     def _lose(self, _: _Picture) -> None:
         self._lost[Reason.CLOSED if self._waiting.closed else Reason.QUEUE_FULL] += 1

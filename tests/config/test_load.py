@@ -1,5 +1,6 @@
 """From a file's text to its sections, and what a wrong one is told."""
 
+import json
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -761,3 +762,14 @@ def test_a_key_that_may_pair_with_another_frame(url: str, key: str, caveat: str 
     tree["streams"]["gate"]["pairing"] = {"key": key}
     found = parse(yaml.safe_dump(tree)).streams["gate"].caveat
     assert found is None if caveat is None else caveat in found
+
+
+@pytest.mark.parametrize(
+    ("url", "topics"),
+    [("a.mp4", {"detections"}), ("mqtt:cams/+/jpg", {"detections", "cams/+/jpg"})],
+)
+def test_the_topics_that_a_stream_cannot_do_without(url: str, topics: set[str]) -> None:
+    """Those of its messages, and of its pictures where they come over MQTT."""
+    tree = {"source": {"url": url}, "detections": {"topic": "detections"}}
+    whole = {"broker": {"url": "mqtt://127.0.0.1"}, "streams": {"gate": tree}}
+    assert config.parse(json.dumps(whole)).streams["gate"].topics == topics

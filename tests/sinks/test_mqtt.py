@@ -1,13 +1,14 @@
 """The window of events to the broker: its bounds, its order, and how each event ends."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import FakeBroker, until
 
 from streamcrop.core.values import Reason
-from streamcrop.errors import PacketRefusedError
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
 from streamcrop.messages import Outgoing
 from streamcrop.sinks import mqtt
@@ -177,5 +178,53 @@ def test_how_events_travel(version: str, envelope: str, metadata: bytes, content
         await sink.drain()
         assert [message.content_type for message in broker.published] == [content_type]
         assert ends == [("t", None)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "notes"),
+    [
+        (
+            PacketRefusedError("Not authorized"),
+            Reason.NOT_ACKNOWLEDGED,
+            [("refused crops", "the broker refuses t: Not authorized")],
+        ),
+        (
+            PacketTooLargeError("it takes 9 bytes, not 10"),
+            Reason.TOO_LARGE,
+            [("refused crops", "the broker refuses t: it takes 9 bytes, not 10")],
+        ),
+        (ValueError("nobody thought of it"), Reason.FAILED, []),
+    ],
+)
+def test_why_an_event_was_not_taken_is_said(
+    error: Exception, reason: Reason, notes: list[tuple[str, str]]
+) -> None:
+    """In the broker's words; the window has room again."""
+
+    class Unwilling(FakeBroker):
+        def begin(self, _: Outgoing) -> asyncio.Future[None]:
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+
+    async def main() -> None:
+        said: list[tuple[str, str]] = []
+        ends: list[Reason | None] = []
+        sink = MqttSink(
+            Unwilling(),
+            envelope="auto",
+            qos=1,
+            max_inflight=1,
+            on_end=lambda _, reason: ends.append(reason),
+            say=lambda *note: said.append(note),
+        )
+        crop = replace(event(), is_crop=True)
+        await sink.put(crop)
+        await sink.put(crop)
+        await sink.drain()
+        assert ends == [reason] * 2
+        assert said == notes * 2
 
     asyncio.run(main())

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fakes import until
 from peers import Client, Image, Mosquitto, number_in, numbered
 
 from streamcrop.broker import Address, Broker
@@ -343,3 +344,27 @@ def test_pixels_are_the_very_pixels(broker: Mosquitto) -> None:
     image: Image = np.random.default_rng(3).integers(0, 256, (33, 47, 3), np.uint8)
     data = cv2.imencode(".png", image)[1].tobytes()
     assert np.array_equal(received(broker, data, {"frame_id": "1"}).pixels.bgr(), image)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_picture_that_was_kept_is_taken(broker: Mosquitto, protocol: str) -> None:
+    """It is a camera's newest; and what fails on its way in has failed, alone."""
+
+    async def main() -> None:
+        connection = Broker(Address("127.0.0.1", broker.port, protocol=protocol), name="test")
+        source = MqttSource(connection, "cams/#", unnamed=True)
+        async with Client(broker.port) as client:
+            await client.publish(png(1), TOPIC, retain=True)
+            async with connection.opened():
+                [kept] = await take(source, 1)
+                assert number_in(kept.pixels.bgr()) == 1
+                with pytest.MonkeyPatch.context() as patched:
+                    patched.setattr(source._waiting, "put_nowait", lambda _: 1 // 0)
+                    await client.publish(png(2), TOPIC)
+                    await until(lambda: source._lost)
+                await client.publish(png(3), TOPIC)
+                failed, good = await take(source, 2)
+        assert failed == Reason.FAILED
+        assert number_in(good.pixels.bgr()) == 3
+
+    asyncio.run(main())
