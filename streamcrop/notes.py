@@ -91,7 +91,9 @@ def unexpected(doing: str, error: Exception) -> str:
     Returns:
         A sentence for `Notes.say`, without the error's own text, which may hold anything.
     """
-    [*_, last] = traceback.extract_tb(error.__traceback__)
+    # An error that a future was given was perhaps never raised, and then has no place.
+    nowhere = traceback.FrameSummary("", 0, "a future")
+    last = [nowhere, *traceback.extract_tb(error.__traceback__)][-1]
     place = type(error).__name__, last.filename, last.lineno or 0
     if place not in _logged_places and len(_logged_places) < _MAX_PLACES:
         _logged_places.add(place)

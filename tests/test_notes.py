@@ -74,3 +74,9 @@ def test_an_excerpt_is_printable_and_short() -> None:
     """80 bytes, those that are no text escaped."""
     assert excerpt(b"\x00\x1b[31m\xc3\xa9" + b"x" * 90).isprintable()
     assert excerpt(b"x" * 90) == "x" * 80
+
+
+def test_an_error_that_was_never_raised() -> None:
+    """A future may be given one: it has no traceback, and is said all the same."""
+    said = unexpected("publishing", ValueError("x"))
+    assert said == "publishing failed: ValueError in a future; the log has the traceback, once"
