@@ -27,6 +27,7 @@ from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item
+from streamcrop.sources.bitrate import Estimate
 from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY
 from streamcrop.sources.rtp import Decoder, Encoded, Reassembly, Repairs
 from streamcrop.whep import LaterError, RefusedError, WhepClient
@@ -208,6 +209,7 @@ class _Session:
         ours = {
             "jitter_buffer": reassembly,
             "nack_generator": Repairs(),
+            "remote_bitrate_estimator": Estimate(),
             "decoder_queue": _Diverted(self, reassembly),
         }
         for name, part in ours.items():

@@ -164,6 +164,12 @@ SENT = """
   return stats.find(each => each.id === sent.codecId).mimeType;
 })()
 """
+# What the browser does where it cannot send all: rather fewer pictures than smaller ones, and not
+# as for a shared screen.
+KEEPS = """
+run.peer.getSenders().map(
+  each => [each.track.contentHint, each.getParameters().degradationPreference])
+"""
 STATE = "document.getElementById('status').dataset.state"
 TEXT = "document.getElementById('status').textContent"
 PRESS = "document.getElementById('button').click()"
@@ -195,6 +201,7 @@ def test_a_browser_publishes_from_the_page(broker: Mosquitto, tmp_path: Path, co
                 await browser.evaluate(PRESS)
                 await browser.until(f"{STATE} == 'on'", 60)
                 assert await browser.evaluate(SENT) == f"video/{codec}"
+                assert await browser.evaluate(KEEPS) == [["", "maintain-resolution"]]
                 await client.until(lambda: len(client.of("crops")) >= 15, 60)
                 await browser.evaluate(PRESS)
                 await browser.until(f"{STATE} == 'off'")
@@ -203,6 +210,7 @@ def test_a_browser_publishes_from_the_page(broker: Mosquitto, tmp_path: Path, co
             crops = client.of("crops")
             # A tapped frame and its crop differ by the JPEG alone; others by the moving clock.
             for crop in crops:
+                assert crop.image.shape == (720, 1280, 3)
                 away = {
                     frame_id: np.abs(crop.image.astype(int) - image).mean()
                     for frame_id, image in echo.seen.items()

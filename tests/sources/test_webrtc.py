@@ -17,6 +17,7 @@ import imageio_ffmpeg
 import psutil
 import pytest
 from aiortc.rtcdtlstransport import generate_certificate
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, unpack_remb_fci
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakes import until
@@ -26,6 +27,7 @@ from webrtc_peers import UUID_OF_TESTS, Publisher, WhepServer, peer, pictures
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.http import serve
+from streamcrop.sources.bitrate import BEGIN
 from streamcrop.sources.webrtc import WhepSource, WhipSource
 
 if TYPE_CHECKING:
@@ -113,6 +115,29 @@ def test_what_a_publisher_sends_arrives(codec: str) -> None:
         assert not reader.lost
 
     asyncio.run(main())
+
+
+def test_a_publisher_is_told_at_once_what_it_may_send() -> None:
+    """The first estimate that comes to it (REMB) is ours, of which aiortc knows nothing."""
+    heard: list[int] = []
+
+    async def main() -> None:
+        async with published() as (_, url):
+            publisher = Publisher(url)
+            heed = publisher.sender._handle_rtcp_packet
+
+            async def noting(packet: Any) -> None:
+                if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+                    heard.append(unpack_remb_fci(packet.fci)[0])
+                await heed(packet)
+
+            publisher.sender._handle_rtcp_packet = noting
+            async with publisher:
+                await until(lambda: heard)
+
+    asyncio.run(main())
+    # The packet has less room than the number.
+    assert 0.99 * BEGIN <= heard[0] <= 1.01 * BEGIN
 
 
 def test_a_publisher_that_hides_its_addresses() -> None:
