@@ -20,6 +20,7 @@ class Verdict:
     Attributes:
         wrong: The numbers that were spoken of where a crop shows another.
         turns: By how many seconds the clock was set, and the number of the picture of that time.
+        reordered: So many pictures may stand before one that came earlier, B-frames.
     """
 
     published: set[int] = field(default_factory=set)
@@ -28,6 +29,7 @@ class Verdict:
     paired_by: set[str] = field(default_factory=set)
     wrong: list[int] = field(default_factory=list)
     turns: list[tuple[float, int]] = field(default_factory=list)
+    reordered: int = 0
     examples: list[str] = field(default_factory=list)  # of wrong ones, the first five
 
     def judge(self, crop: bytes, metadata: dict[str, Any]) -> None:
@@ -62,14 +64,16 @@ class Verdict:
 
         In each run of the server: those which the detector spoke of, from the first to the last
         that the node paired, for outside of it the node was not there or knew no key; to the very
-        last one if the server was not killed.
+        last one if the server was not killed. Of the first ones B-frames came behind pictures
+        without a key.
         """
         found: set[int] = set()
         epochs = {number // EPOCH for number in self.right}
         for epoch in epochs:
             paired = [number for number in self.right if number // EPOCH == epoch]
             spoken = {number for number in self.published if number // EPOCH == epoch}
-            first, last = min(paired), max(spoken if epoch == max(epochs) else paired)
+            first = min(paired) + self.reordered
+            last = max(spoken if epoch == max(epochs) else paired)
             found |= {number for number in spoken if first <= number <= last}
         return found
 

@@ -59,6 +59,7 @@ class Scenario:
         camera: More of its arguments.
         detector: The same.
         pairing: More of the node's settings.
+        reordered: See `Verdict.reordered`.
         rate: Pictures a second, where it is not the run's.
         pictures: The camera publishes pictures over MQTT.
         measured: ``pairing.offset`` is what two readers of the pixels find beforehand.
@@ -79,6 +80,7 @@ class Scenario:
     camera: tuple[str, ...] = ()
     detector: tuple[str, ...] = ()
     pairing: Mapping[str, Any] = field(default_factory=dict)
+    reordered: int = 0
     rate: int = 0
     pictures: bool = False
     measured: bool = False

@@ -105,7 +105,7 @@ SCENARIOS = {
         resilient=True,
     ),
     "udp-jitter": Scenario(ALL, transport="udp", faults=Faults(delay=0.2)),
-    "b-frames": Scenario(PROMISING, camera=("--b-frames", "2")),
+    "b-frames": Scenario(PROMISING, camera=("--b-frames", "2"), reordered=3),
     "h265": Scenario(PROMISING, camera=("--codec", "h265"), detector=("--codec", "h265")),
     "slices-headers": Scenario(PROMISING, camera=(*_SLICES, "--repeat-headers")),
     "intra-refresh": Scenario(PROMISING, camera=("--intra-refresh",)),
@@ -126,7 +126,9 @@ SCENARIOS = {
     ),
     # A server with its defaults.
     "recipe": Scenario(UTC, camera=_RECIPE, detector=("--unnamed",)),
-    "recipe-b-frames": Scenario(UTC, camera=(*_RECIPE, "--b-frames", "2"), detector=("--unnamed",)),
+    "recipe-b-frames": Scenario(
+        UTC, camera=(*_RECIPE, "--b-frames", "2"), detector=("--unnamed",), reordered=3
+    ),
     "recipe-sub-to-main": Scenario(
         UTC,
         mount="sub",
@@ -138,6 +140,7 @@ SCENARIOS = {
         UTC,
         mount="sub",
         camera=(*_RECIPE, "--b-frames", "2", "--sub", "--sub-rate", "10"),
+        reordered=3,
         detector=("--unnamed",),
         rate=30,
         span=0.5,

@@ -86,6 +86,7 @@ class Stage:
             proxy = Proxy(self._port, faults, self._clock, pace, 2 * self._seed + at)
             self.proxies[name] = await self._stack.enter_async_context(proxy)
         self.judge = await self._stack.enter_async_context(Judge(self._broker.port))
+        self._verdict.reordered = scenario.reordered
         self._stack.callback(self._kill_all)
         return self
 
