@@ -64,7 +64,7 @@ def _camera(stream: Stream, _: Broker) -> FrameSource:
     clock = None
     if pairing.key == "utc":
         tolerance = pairing.tolerance or KEYS["utc"].tolerance or 0
-        clock = CaptureClock(round(tolerance * 1_000_000), pairing.max_wait)
+        clock = CaptureClock(round(tolerance * 1_000_000))
     return Threaded(
         LiveSource(
             source.url,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from streamcrop.core.guard import OPEN, CaptureTimes, Epochs, Guard
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Frame, Message
 from streamcrop.errors import FormatError
@@ -23,13 +24,19 @@ class Key:
         tolerance: By how many seconds the two may differ, unless the user says otherwise; None:
             they are equal. Half a frame interval at 60 frames a second, and far more than the
             0.25 ms by which two streams of one camera differ (measured 2026-11-22).
-        repeats: Whether another epoch may have the same keys for other frames.
+        guarded: Makes what doubts pairs, of the tolerance in microseconds and `pairing.confirm`.
+        loops: Whether a file that loops has the same keys again.
     """
 
     of_frame: Callable[[Frame], Any]
     of_message: Callable[[Message, int], Any]
     tolerance: float | None = None
-    repeats: bool = False
+    guarded: Callable[[int, bool], Guard] = lambda _, __: OPEN
+    loops: bool = False
+
+    def guard(self, tolerance: float | None, *, confirm: bool) -> Guard:
+        """What doubts pairs; for one stream."""
+        return self.guarded(round((tolerance or self.tolerance or 0) * _SECOND), confirm)
 
     def match(self, tolerance: float | None) -> Exact | Nearest:
         """How the pairer compares this key."""
@@ -64,10 +71,13 @@ KEYS = {
         lambda frame: _seconds(frame.captured_at),
         lambda message, _: _seconds(_said(message, "captured_at").captured_at),
         tolerance=0.008,
-        repeats=True,
+        guarded=lambda tolerance, confirm: CaptureTimes(tolerance, confirm=confirm),
     ),
     "pts": Key(
-        media_time, lambda message, _: media_time(_said(message, "pts", "time_base")), repeats=True
+        media_time,
+        lambda message, _: media_time(_said(message, "pts", "time_base")),
+        guarded=lambda _, __: Epochs(),
+        loops=True,
     ),
     # A detector that says when it got its frame is believed; the message itself comes later.
     "arrival": Key(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from streamcrop import config
 from streamcrop.broker import Broker
@@ -24,71 +25,40 @@ STAGE_FRAMES = 4
 _LIVE_FRAMES = 32
 # Above this a message is read in a thread, so that it does not hold up the loop.
 _LARGE_MESSAGE = 64 << 10
-# Microseconds, and the seconds after which a camera must have reported (RFC 3550, 6.2).
-_MUCH_SOONER, _DOUBT = 250_000, 7.5
 # What has expired is let go of so much later, in seconds, many at once; it is in no pair any more.
 _LEISURE = 0.25
-# So many pairs tell how soon a message may come.
-_TELLING = 50
+# Names of finished frames that are remembered: 60 s of 400 a second.
+_MAX_NAMES = 24_000
+# A message this much further from the newest frame than it may wait speaks of another day.
+_FAR = 10.0
+
+
+class _Came(NamedTuple):
+    """A message as it came: at microseconds since 1970, and at seconds of the monotonic clock."""
+
+    payload: bytes
+    topic: str
+    arrived: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the pairer holds: a frame or a message under its key; ``came`` in microseconds."""
+    """What the pairer holds: a frame or a message under its key.
+
+    Attributes:
+        came: When a message came, in seconds, monotonic.
+        sender: The topic of a message.
+    """
 
     key: Any
     nbytes: int
     value: Any
-    came: int | None = None
+    came: float = 0.0
+    sender: str = ""
 
 
 Pair = Paired[Waiting, Waiting]
-
-
-class _Delays:
-    """How long after its frame a message comes tells when it means another frame.
-
-    The camera's clock has jumped and the detector heard of it before we do. Forwards: the message
-    names a frame that is still to come, and so comes much sooner than ever. Backwards: a detector
-    that kept the order goes back, and its messages come later by as much. By our own next report
-    at the latest we know.
-    """
-
-    def __init__(self) -> None:
-        self._soonest = self._latest = 0
-        self._count = 0
-        self._doubted: float | None = None
-        self._last: Any = None
-        self._in_order = 0
-        self._bound, self._bound_until = 0, 0.0
-
-    def heed(self, key: Any, now: float) -> None:
-        """Take note of the time that a message names, in seconds."""
-        back = 0 if self._last is None else self._last - key
-        if back > 0 and self._in_order >= _TELLING:
-            self._bound = self._latest + round(back * 500_000)
-            self._bound_until = now + _DOUBT
-        self._in_order = 0 if back > 0 else self._in_order + 1
-        self._last = key
-
-    def allow(self, pair: Pair, now: float) -> bool:
-        """Whether frame and message may belong together."""
-        if pair.frame.came is None or pair.detections.came is None:
-            return True
-        delay = pair.detections.came - pair.frame.came
-        if delay > self._bound and now < self._bound_until:
-            return False
-        if self._count >= _TELLING and delay < self._soonest - _MUCH_SOONER:
-            self._doubted = now if self._doubted is None else self._doubted
-            if now < self._doubted + _DOUBT:
-                return False
-            self._count = 0
-        self._doubted = None
-        # Both give way slowly, so that one message that was quick or slow for once is forgotten.
-        self._soonest = min(delay, self._soonest + 1000) if self._count else delay
-        self._latest = max(delay, self._latest - 1000) if self._count else delay
-        self._count += 1
-        return True
 
 
 class Matching:
@@ -118,9 +88,9 @@ class Matching:
         self._outcomes = outcomes
         self._threads = threads
         self._paused = 0.0
-        self._epoch: str | None = None
-        self._renewed = False
-        self._delays = _Delays()
+        # As the keys are, so that no sum of one and the other is rounded.
+        self._offset = Fraction(pairing.offset).limit_denominator(1_000_000)
+        self._newest: Any = None
         self._decided: deque[Pair] = deque()
         self._work = asyncio.Event()
         self.frames: BoundedQueue[Frame] = BoundedQueue(
@@ -131,10 +101,10 @@ class Matching:
             on_drop=lambda frame: outcomes.frame_lost(frame, Reason.QUEUE_FULL),
             changed=self._work,
         )
-        self._messages: BoundedQueue[tuple[bytes, int]] = BoundedQueue(
+        self._messages: BoundedQueue[_Came] = BoundedQueue(
             max_items=pairing.max_items,
             max_bytes=pairing.max_bytes,
-            size=lambda message: len(message[0]),
+            size=lambda message: len(message.payload),
             overflow="drop_newest" if self._lossless else "drop_oldest",
             on_drop=lambda _: outcomes.message_lost(
                 Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
@@ -142,7 +112,19 @@ class Matching:
             changed=self._work,
         )
         self.pairs: BoundedQueue[Pair] = BoundedQueue(
-            max_items=STAGE_FRAMES, on_drop=lambda pair: outcomes.pair_lost(pair.frame.value)
+            max_items=STAGE_FRAMES,
+            on_drop=lambda pair: outcomes.pair_lost(pair.frame.value),
+            taken=self._work,
+        )
+        # Many come at once; what is paired meanwhile does not wait for them.
+        self._held: BoundedQueue[Pair] = BoundedQueue(
+            max_items=pairing.max_items,
+            max_bytes=pairing.max_bytes,
+            size=lambda pair: pair.frame.nbytes,
+            overflow="drop_oldest",
+            on_drop=lambda pair: outcomes.pair_lost(
+                pair.frame.value, Reason.CLOSED if self._held.closed else Reason.QUEUE_FULL
+            ),
         )
         self._pairer: Pairer[Waiting, Waiting] = Pairer(
             self._key.match(pairing.tolerance),
@@ -150,15 +132,19 @@ class Matching:
             pairing.max_items,
             pairing.max_bytes,
             lossless=self._lossless,
+            remember=None if self._key.loops and settings.source.loop else pairing.remember,
+            max_remembered=max(_MAX_NAMES, pairing.max_items),
+            guard=self._key.guard(pairing.tolerance, confirm=pairing.confirm),
         )
 
-    def arrive(self, payload: bytes) -> None:
-        """Take a detection message."""
+    def arrive(self, payload: bytes, topic: str = "") -> None:
+        """Take a detection message, with the topic by which it came."""
         self._outcomes.ledger.messages.enter()
         if len(payload) > self._max_message_bytes:
             self._outcomes.message_lost(Reason.TOO_LARGE)
         else:
-            self._messages.put_nowait((payload, time.time_ns() // 1000))
+            came = _Came(payload, topic, time.time_ns() // 1000, time.monotonic())
+            self._messages.put_nowait(came)
 
     async def run(self) -> None:
         """Pair until the frames have ended and none of them waits, or the stream is to end."""
@@ -173,6 +159,8 @@ class Matching:
         self._messages.close()
         self._messages.clear()
         self._settle(self._pairer.close(self._clock()))
+        while self._held:
+            self._decided.append(self._held.get_nowait())
         await self._hand_on()
         self.pairs.close()
 
@@ -186,8 +174,9 @@ class Matching:
         """Let go of everything, pairs too."""
         self.stop()
         self._settle(self._pairer.close(self._clock()))
-        self.pairs.close()
-        self.pairs.clear()
+        for queue in (self._held, self.pairs):
+            queue.close()
+            queue.clear()
         while self._decided:
             self._outcomes.pair_lost(self._decided.popleft().frame.value)
 
@@ -195,12 +184,12 @@ class Matching:
         """Give the oldest message to the pairer."""
         if not self._messages:
             return
-        payload, came = self._messages.get_nowait()
+        came = self._messages.get_nowait()
         try:
-            message = await self._read(payload)
-            key = self._key.of_message(message, came)
+            message = await self._read(came.payload)
+            key = self._key.of_message(message, came.arrived)
         except FormatError as error:
-            self._outcomes.message_refused(self._topic, payload, error)
+            self._outcomes.message_refused(self._topic, came.payload, error)
             return
         except asyncio.CancelledError:
             self._outcomes.message_lost(Reason.CLOSED)
@@ -208,14 +197,14 @@ class Matching:
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
             self._outcomes.message_failed(error)
             return
-        self._outcomes.message_read(self._topic, payload, message)
+        self._outcomes.message_read(self._topic, came.payload, message)
         if key is None:
-            self._outcomes.message_unkeyed(self._topic, payload)
-        else:
-            item = Waiting(key, len(payload), message, came)
-            if self._key.repeats:
-                self._delays.heed(key, self._clock())
-            self._settle(self._pairer.add_detections(item, self._clock()))
+            self._outcomes.message_unkeyed(self._topic, came.payload)
+            return
+        if self._offset:
+            key += self._offset
+        item = Waiting(key, len(came.payload), message, came.at - self._paused, came.topic)
+        self._settle(self._pairer.add_detections(item, self._clock()))
 
     async def _read(self, payload: bytes) -> Message:
         if len(payload) <= _LARGE_MESSAGE:
@@ -233,47 +222,44 @@ class Matching:
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
             self._outcomes.frame_failed(self.frames.get_nowait(), "reading a frame's key", error)
             return True
-        item = Waiting(key, frame.pixels.nbytes, frame, frame.arrived)
-        if self._key.repeats:
-            self._heed_epoch(frame, item.key)
+        item = Waiting(key, frame.pixels.nbytes, frame)
         if self._lossless and not self._pairer.has_room(item):
             return False
         self.frames.get_nowait()
-        if item.key is None:
-            self._outcomes.frame_lost(frame, Reason.NO_KEY)
-        else:
-            self._settle(self._pairer.add_frame(item, self._clock()))
+        self._newest = item.key if item.key is not None else self._newest
+        self._settle(self._pairer.add_frame(item, self._clock()))
         return True
-
-    def _heed_epoch(self, frame: Frame, key: Any) -> None:  # a time, or None
-        """Let go of what waits when times may begin to repeat: it could pair with the wrong half.
-
-        That is when an epoch begins, and again at its first key: messages of the old one that
-        came between wait by the old times.
-        """
-        began = self._epoch is not None and frame.epoch != self._epoch
-        self._epoch = frame.epoch
-        if began or (self._renewed and key is not None):
-            self._settle(self._pairer.forget(self._clock()))
-            self._delays = _Delays()
-        self._renewed = began or (self._renewed and key is None)
 
     def _settle(self, events: Iterable[Pair | Dropped[Waiting, Waiting]]) -> None:
         for event in events:
             if isinstance(event, Dropped):
                 self._outcomes.dropped(event)
-            elif self._key.repeats and not self._delays.allow(event, self._clock()):
-                self._outcomes.dropped(Dropped(event.frame, "frames", Reason.AMBIGUOUS))
-                self._outcomes.dropped(Dropped(event.detections, "messages", Reason.AMBIGUOUS))
+                self._look_at_times(event)
+            elif event.held and not self._held.closed:
+                self._held.put_nowait(event)
             else:
                 self._decided.append(event)
 
+    def _look_at_times(self, event: Dropped[Waiting, Waiting]) -> None:
+        """Say so where a message speaks of times in which there were no frames."""
+        is_time = isinstance(event.item.key, Fraction) and self._newest is not None
+        if event.side == "messages" and event.reason == Reason.EXPIRED and is_time:
+            ahead = float(event.item.key - self._newest)
+            if abs(ahead) > _FAR + self._pairer.max_wait:
+                self._outcomes.notes.say(
+                    "times",
+                    f"messages name times {abs(ahead):g} s {'after' if ahead > 0 else 'before'} "
+                    "those of frames: one clock is off, or pairing.offset",
+                )
+
     async def _hand_on(self) -> None:
-        """Wait until the pairs that were decided are taken."""
+        """Wait until the pairs that were decided are taken; those that were held have time."""
         since = time.monotonic()
         while self._decided:
             await self.pairs.wait_for_room()
             self.pairs.put_nowait(self._decided.popleft())
+        while self._held and self.pairs.has_room():
+            self.pairs.put_nowait(self._held.get_nowait())
         if self._lossless:
             self._paused += time.monotonic() - since
 

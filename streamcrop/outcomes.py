@@ -126,16 +126,18 @@ class Outcomes:
 
     def dropped(self, event: Dropped[Any, Any]) -> None:
         """The pairer let go of a frame or a message."""
+        if event.note:
+            self.notes.say(event.note.kind, event.note.text)
         if event.side == "frames":
             self.frame_lost(event.item.value, event.reason)
         else:
             self.message_lost(event.reason)
             self._remember(self.history.note_message, event.item.value, event.reason)
 
-    def pair_lost(self, frame: Frame) -> None:
+    def pair_lost(self, frame: Frame, reason: Reason = Reason.CLOSED) -> None:
         """A pair was made and not rendered."""
-        self.frame_lost(frame, Reason.CLOSED)
-        self.message_lost(Reason.CLOSED)
+        self.frame_lost(frame, reason)
+        self.message_lost(reason)
 
     def pair_corrupt(self, frame: Frame, error: CorruptError) -> None:
         """A pair was made, and its frame turned out to be damaged."""

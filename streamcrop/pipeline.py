@@ -140,8 +140,8 @@ class Pipeline:
             await self._window.abort()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _arrive(self, payload: bytes, _: Mapping[str, str]) -> None:
-        self._matching.arrive(payload)
+    def _arrive(self, payload: bytes, said: Mapping[str, str]) -> None:
+        self._matching.arrive(payload, said.get("topic", ""))
         # Its frame may have been read and not fetched yet.
         self._source.attend()
 

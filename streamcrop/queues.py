@@ -19,6 +19,7 @@ class BoundedQueue(Generic[T]):
         overflow: What `put` does when there is no room.
         on_drop: Is told of each item that is let go.
         changed: Is set at every change; give several queues one to wait for all of them.
+        taken: Is set whenever an item was taken.
 
     Example:
         >>> async def main():
@@ -41,6 +42,7 @@ class BoundedQueue(Generic[T]):
         overflow: Overflow = "block",
         on_drop: Callable[[T], None] = lambda _: None,
         changed: asyncio.Event | None = None,
+        taken: asyncio.Event | None = None,
     ) -> None:
         self._items: deque[T] = deque()
         self._bytes = 0
@@ -51,7 +53,7 @@ class BoundedQueue(Generic[T]):
         self._on_drop = on_drop
         self._closed = False
         self.changed = changed or asyncio.Event()
-        self._room = asyncio.Event()
+        self._room = taken or asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -74,9 +76,13 @@ class BoundedQueue(Generic[T]):
         """
         return self._items[0]
 
+    def has_room(self) -> bool:
+        """Whether one more item fits, or the queue is closed."""
+        return self._closed or len(self._items) < self._max_items
+
     async def wait_for_room(self) -> None:
-        """Wait until one more item fits, or the queue is closed."""
-        while not self._closed and len(self._items) >= self._max_items:
+        """Wait until `has_room`."""
+        while not self.has_room():
             self._room.clear()
             await self._room.wait()
 

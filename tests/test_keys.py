@@ -60,7 +60,7 @@ def test_what_is_not_known_is_no_key(key: str) -> None:
 )
 def test_a_fault_counts_where_it_is_needed(key: str, needed: set[str]) -> None:
     """A key that is wrong is an error, with its reason; what the key does not use is none."""
-    for name in ("frame_id", "pts", "time_base", "captured_at", "session", "reported_at"):
+    for name in ("frame_id", "pts", "time_base", "captured_at", "session"):
         message = replace(MESSAGE, faults={name: f"$.{name} is wrong"})
         if name in needed:
             with pytest.raises(FormatError, match=rf"\$.{name} is wrong"):

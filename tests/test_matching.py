@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from fakes import FakeBroker, frame, until
 from streamcrop import config
 from streamcrop.core.pairing import Paired
 from streamcrop.core.values import Frame
-from streamcrop.matching import Matching, Waiting, _Delays
+from streamcrop.matching import Matching, Waiting
 from streamcrop.outcomes import Outcomes
 
 SECOND = 1_000_000
@@ -38,6 +39,7 @@ def stage(**pairing: Any) -> tuple[Matching, Outcomes]:
 def captured(name: str, time: float | None, epoch: str = "a", **known: Any) -> Frame:
     """A frame of an epoch, captured so many seconds after the start."""
     at = None if time is None else START + round(time * SECOND)
+    known = {"connection": epoch, **known}
     return replace(frame(name, size=8), captured_at=at, epoch=epoch, **known)
 
 
@@ -70,18 +72,18 @@ def test_times_that_repeat_never_pair_across_epochs() -> None:
             await matching.frames.put(captured("old", 10))
             matching.arrive(message(11))
             await until(lambda: not matching.frames and not matching._messages)
-            await matching.frames.put(captured("quiet", None, "b"))
+            await matching.frames.put(captured("unkeyed", None, "b"))
             await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
             await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 1)
-            matching.arrive(message(12))
+            matching.arrive(message(10.4))
             await asyncio.sleep(0.1)
-            for name, time in (("new", 10.0), ("newer", 11.0), ("newest", 12.0)):
+            for name, time in (("new", 10.2), ("newer", 10.3), ("newest", 10.4)):
                 await matching.frames.put(captured(name, time, "b"))
             await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 2)
-            matching.arrive(message(11))
-            matching.arrive(message(13))
-            await matching.frames.put(captured("last", 13, "b"))
-            await matching.frames.put(captured("beyond", 14, "b"))
+            matching.arrive(message(10.3))
+            matching.arrive(message(10.5))
+            await matching.frames.put(captured("last", 10.5, "b"))
+            await matching.frames.put(captured("beyond", 10.6, "b"))
             pairs = [await anext(aiter(matching.pairs)) for _ in range(2)]
             assert [pair.frame.value.frame_id for pair in pairs] == ["newer", "last"]
             assert outcomes.ledger.frames.dropped == {"ambiguous": 1, "no_key": 1}
@@ -123,70 +125,84 @@ def test_frames_of_one_time_are_ambiguous() -> None:
     asyncio.run(main())
 
 
-def test_a_message_that_comes_much_too_soon_is_not_believed() -> None:
-    """Where messages come 40 ms after their frames, one that comes 0.5 s before is of another.
-
-    It is when the detector hears of a jump of the camera's clock before the node does.
-    """
+def test_an_offset_is_added_to_what_messages_name() -> None:
+    """A server that counts its own latency into the capture time is put right."""
 
     async def main() -> None:
-        matching, outcomes = stage(max_wait=30)
+        matching, outcomes = stage(max_wait=0.5, offset=-0.1)
         with running(matching, outcomes):
-            now = time.time_ns() // 1000
-            for number in range(62):
-                matching.arrive(message(number / 30))
-                came = now - 40_000 if number < 60 else now + 500_000
-                await matching.frames.put(captured(str(number), number / 30, arrived=came))
-                if 0 < number < 61:
-                    pair = await anext(aiter(matching.pairs))
-                    assert pair.frame.value.frame_id == str(number - 1)
-            await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
-            assert outcomes.ledger.messages.dropped == {"ambiguous": 1}
+            for number in range(5):
+                await matching.frames.put(captured(str(number), number / 30))
+            matching.arrive(message(2 / 30 + 0.1))
+            pair = await anext(aiter(matching.pairs))
+            assert pair.frame.value.frame_id == "2"
+            assert pair.residual == pytest.approx(0, abs=2e-6)
 
     asyncio.run(main())
 
 
-def test_doubt_ends() -> None:
-    """A node that stays behind its detector is believed again, once it must know of any jump."""
-    delays = _Delays()
+def test_messages_of_another_day_are_spoken_of() -> None:
+    """Their clock, or the offset, is off by far; nothing is guessed."""
 
-    def pair(delay: float) -> Any:
-        item = Waiting(0, 0, None, 0)
-        return Paired(item, Waiting(0, 0, None, round(delay * SECOND)), 0.0)
+    async def main() -> None:
+        matching, outcomes = stage(max_wait=0.1)
+        with running(matching, outcomes):
+            await matching.frames.put(captured("1", 86_400))
+            matching.arrive(message(0))
+            await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
+            [note] = outcomes.notes.as_json()
+            assert note["kind"] == "times"
+            assert "name times 86400 s before those of frames" in note["text"]
 
-    assert all(delays.allow(pair(delay), 0) for delay in (0.9, 0.04, 0.9))
-    assert all(delays.allow(pair(0.04), 0) for _ in range(60))
-    assert delays.allow(pair(-0.2), 1)
-    assert not delays.allow(pair(-0.6), 2)
-    assert delays.allow(pair(0.1), 3)
-    assert not delays.allow(pair(-0.6), 4)
-    assert not delays.allow(pair(-0.6), 11)
-    assert delays.allow(pair(-0.6), 11.6)
-    assert delays.allow(pair(-0.6), 11.7)
-    assert delays.allow(Paired(Waiting(0, 0, None), Waiting(0, 0, None, 5), 0.0), 12)
+    asyncio.run(main())
 
 
-def test_a_detector_whose_clock_goes_back() -> None:
-    """It kept the order and names a time again: what comes later by half of that is refused."""
+def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
+    """Eight seconds of pairs become sure at once; frames and messages are taken meanwhile."""
 
-    def pair(delay: float) -> Any:
-        item = Waiting(0, 0, None, 0)
-        return Paired(item, Waiting(0, 0, None, round(delay * SECOND)), 0.0)
+    async def main() -> None:
+        matching, outcomes = stage(confirm=False, max_wait=30)
+        clock = time.monotonic
+        names: list[str] = []
 
-    delays = _Delays()
-    for number in range(51):
-        delays.heed(number / 25, 0)
-        assert delays.allow(pair(0.1), 0)
-    delays.heed(1.5, 1)
-    assert delays.allow(pair(0.12), 1)
-    assert not delays.allow(pair(0.6), 2)
-    assert delays.allow(pair(0.6), 8.6)
+        async def take() -> None:
+            while len(names) < 90:
+                names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
+                await asyncio.sleep(0.01)
+
+        taking = asyncio.create_task(take())
+        with running(matching, outcomes), pytest.MonkeyPatch.context() as patch:
+            for number in range(90):
+                now = number / 10
+                patch.setattr(matching, "_clock", lambda now=now: clock() + now)
+                known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
+                await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
+                said = json.dumps(
+                    {
+                        "captured_at": START / SECOND + now,
+                        "pts": number * 100 + 7,
+                        "time_base": "1/1000",
+                        "predictions": [],
+                    }
+                )
+                matching.arrive(said.encode())
+                await until(lambda: not matching.frames and not matching._messages)
+            await taking
+            assert sorted(names, key=int) == [str(number) for number in range(90)]
+            # A pair that nobody doubted passed those that had waited.
+            assert names.index("80") < names.index("70")
+            assert not outcomes.ledger.frames.dropped
+
+    asyncio.run(main())
 
 
-def test_a_detector_that_keeps_no_order() -> None:
-    """Where messages overtake each other, one that names an earlier time says nothing."""
-    delays = _Delays()
-    for number in range(200):
-        delays.heed(number / 25 - number % 2, 0)
-        item = Waiting(0, 0, None, 0)
-        assert delays.allow(Paired(item, Waiting(0, 0, None, number * 10_000), 0.0), 0)
+def test_held_pairs_that_nobody_takes_make_room() -> None:
+    """The oldest are let go of, counted; what is left at the end is closed."""
+    matching, outcomes = stage(max_items=2)
+    for name in "abc":
+        half = Waiting(0, 1, captured(name, 0))
+        matching._settle([Paired(half, half, 0.0, held=True)])
+    assert outcomes.ledger.frames.dropped == {"queue_full": 1}
+    matching.abort()
+    assert outcomes.ledger.frames.dropped == {"queue_full": 1, "closed": 2}
+    assert outcomes.ledger.messages.dropped == {"queue_full": 1, "closed": 2}

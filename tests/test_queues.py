@@ -258,3 +258,18 @@ def test_own_events_are_apart() -> None:
     one, two = queue_of([]), queue_of([])
     one.put_nowait("a")
     assert (one.changed.is_set(), two.changed.is_set()) == (True, False)
+
+
+def test_who_takes_an_item_wakes_those_who_wait_for_room() -> None:
+    """By an event that others may set, too."""
+    taken = asyncio.Event()
+    queue: BoundedQueue[int] = BoundedQueue(max_items=1, taken=taken)
+    assert queue.has_room()
+    queue.put_nowait(1)
+    assert not queue.has_room()
+    assert not taken.is_set()
+    queue.get_nowait()
+    assert taken.is_set()
+    queue.put_nowait(2)
+    queue.close()
+    assert queue.has_room()

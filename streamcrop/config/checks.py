@@ -54,6 +54,7 @@ def check_stream(stream: Stream, path: str) -> None:
         raise ConfigError(f"{path}.source.{foreign}: {_no_setting(stream.source.kind, foreign)}")
     at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     at(f"{path}.pairing.key", lambda: check_key(stream))
+    at(f"{path}.pairing", lambda: check_times(stream))
     at(f"{path}.source.decode", lambda: check_decoding(stream))
 
 
@@ -93,6 +94,21 @@ def check_key(stream: Stream) -> None:
             f"{stream.detections.format} messages say no {key}: use "
             f"{_either(has & says) or 'another format'}"
         )
+        raise ValueError(msg)
+
+
+def check_times(stream: Stream) -> None:
+    """Check what is said of times against the key.
+
+    Raises:
+        ValueError: If the key is no time, or nothing could confirm it.
+    """
+    pairing = stream.pairing
+    if pairing.offset and pairing.key in {"frame_id", "sei"}:
+        msg = f"offset is added to times, and {pairing.key} is a name: leave it out"
+        raise ValueError(msg)
+    if pairing.confirm and (pairing.key != "utc" or stream.source.scheme not in {"rtsp", "rtsps"}):
+        msg = "confirm waits for a camera's sender reports: it goes with utc on rtsp:// alone"
         raise ValueError(msg)
 
 

@@ -15,6 +15,7 @@ from streamcrop.config.types import (
     Credential,
     Name,
     NotNegative,
+    Offset,
     Port,
     Positive,
     Protocol,
@@ -75,6 +76,9 @@ class Pairing(Section):
     key: PairingKey = "frame_id"
     tolerance: Positive | None = None
     sei_uuid: UUID | None = None
+    offset: Offset = 0.0
+    confirm: bool = False
+    remember: Positive = 60.0
     max_wait: Positive = 2.0
     max_items: Count = 1000
     max_bytes: Bytes = Bytes(256 << 20)

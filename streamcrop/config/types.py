@@ -14,6 +14,8 @@ _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | r
 # Finite: `.inf` is a number in YAML, and no time that can be waited for.
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
+# Seconds; a clock that is off by more than a day is to be set.
+Offset = Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]

@@ -1,8 +1,9 @@
 """Which frame a detection message speaks of.
 
 Rule of this file: everything that decides a pair, or that an item will never have one, is here,
-and nothing here reads a clock or calls anybody back. Each call is given the time as ``now``, in
-seconds on any one monotonic clock, and answers with what it decided.
+with `match` and `guard` beside it, and nothing in them reads a clock or calls anybody back. Each
+call is given the time as ``now``, in seconds on any one monotonic clock, and answers with what it
+decided.
 
 Three properties define the machine (`tests/core/test_pairing.py` holds them):
 
@@ -12,35 +13,44 @@ Three properties define the machine (`tests/core/test_pairing.py` holds them):
 
 An entry's life::
 
-    waiting ──► paired
-       ├──────► ambiguous   two frames with one key, or two as near
-       ├──────► expired     nobody came within max_wait
-       ├──────► pairing_full  no room
+    waiting ──► paired ◄──┐
+       ├──────► held ─────┤     a pair that the guard doubts, until it is sure
+       ├──────► ambiguous ┘     two frames with one key or as near; a pair that the guard refuses
+       ├──────► expired         nobody came within max_wait
+       ├──────► pairing_full    no room
+       ├──────► no_key          it has none
        └──────► closed
 
-Finished frames are remembered for ``max_wait``, so that a second message for a paired one is
-`duplicate`, and one for a frame that went alone is `late`.
+The keys of finished frames are remembered, so that a second message for a paired one is
+`duplicate`, one for a frame that went alone is `late`, and a frame whose name comes again is
+`ambiguous`.
 """
 
-from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import inf
-from operator import attrgetter, itemgetter
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar
 
-from streamcrop.core.values import Reason
+from streamcrop.core.constant import Verdict
+from streamcrop.core.guard import OPEN, Guard
+from streamcrop.core.match import Entry, Exact, Index, Nearest, Side
+from streamcrop.core.values import Note, Reason
 
-Side = Literal["frames", "messages"]
-_WAITING, _PAIRED, _GONE = "waiting", "paired", "gone"
+__all__ = ["Dropped", "Exact", "Item", "Nearest", "Paired", "Pairer", "Side"]
+
+_AGAIN = (
+    "the frame name {name!r:.80} came again within {remember:g} s, so its frames and messages are "
+    "ambiguous: frames need names that last; for a counter that begins again, set "
+    "pairing.remember below the time until a name comes again"
+)
 
 
 class Item(Protocol):
     """What can wait for its other half."""
 
     @property
-    def key(self) -> Any:  # a text, or a time of any real type
+    def key(self) -> Any:  # a text, a time of any real type, or None
         """What names the frame."""
         ...
 
@@ -60,11 +70,13 @@ class Paired(Generic[F, D]):
 
     Attributes:
         residual: How far apart their keys are: 0.0 for equal ones, else seconds, message - frame.
+        held: Whether it was in doubt, so that it may come together with many others.
     """
 
     frame: F
     detections: D
     residual: float
+    held: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,146 +85,23 @@ class Dropped(Generic[F, D]):
 
     Attributes:
         side: Whether it is one of the ``frames`` or the ``messages``.
+        note: Why, for people, where the reason alone does not tell.
     """
 
     item: F | D
     side: Side
     reason: Reason
+    note: Note | None = field(default=None, repr=False)
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    item: Any
-    side: Side
-    number: int
-    arrived: float
-    state: str = _WAITING
-    finished: float = 0.0
-    indexed: bool = False
-    key: Any = field(init=False)
+@dataclass(slots=True)
+class _Held(Generic[F, D]):
+    """A pair in doubt."""
 
-    def __post_init__(self) -> None:
-        self.key = self.item.key
-
-
-class _ByKey:
-    """The entries of one side, found by equal keys."""
-
-    def __init__(self) -> None:
-        self._entries: dict[Hashable, list[_Entry]] = {}
-
-    def add(self, entry: _Entry) -> None:
-        self._entries.setdefault(entry.key, []).append(entry)
-
-    def remove(self, entry: _Entry) -> None:
-        entries = self._entries[entry.key]
-        entries.remove(entry)
-        if not entries:
-            del self._entries[entry.key]
-
-    def near(self, key: Any) -> list[tuple[Any, _Entry]]:
-        """The entries that could belong to ``key``, as ``(distance, entry)``, nearest first."""
-        return [(0, entry) for entry in self._entries.get(key, ())]
-
-    def same(self, key: Any) -> list[_Entry]:
-        """The entries with exactly this key."""
-        return list(self._entries.get(key, ()))
-
-    def decided_by(self, key: Any, before: Any) -> list[_Entry]:  # noqa: ARG002  # as _ByTime
-        """The messages for which a new frame at a key may be the answer, or end the last doubt.
-
-        Args:
-            key: Of the frame.
-            before: The latest frame's before it came, or None.
-        """
-        return self.same(key)
-
-
-class _ByTime:
-    """The entries of one side, found by keys that are times, in rising order."""
-
-    def __init__(self, tolerance: Any) -> None:
-        self._tolerance = tolerance
-        self._entries: list[tuple[Any, int, _Entry]] = []
-
-    def add(self, entry: _Entry) -> None:
-        insort(self._entries, (entry.key, entry.number, entry))
-
-    def remove(self, entry: _Entry) -> None:
-        del self._entries[bisect_left(self._entries, (entry.key, entry.number))]
-
-    def near(self, key: Any) -> list[tuple[Any, _Entry]]:
-        found = []
-        for at in range(bisect_left(self._entries, (key - self._tolerance,)), len(self._entries)):
-            other, _, entry = self._entries[at]
-            if other > key + self._tolerance:
-                break
-            found.append((abs(key - other), entry))
-        return sorted(found, key=itemgetter(0))
-
-    def same(self, key: Any) -> list[_Entry]:
-        return [entry for distance, entry in self.near(key) if distance == 0]
-
-    def decided_by(self, key: Any, before: Any) -> list[_Entry]:
-        # Those further back were beyond doubt already, and are not near this frame. Twice the
-        # tolerance, for sums of floats are not exact.
-        since = (key if before is None else min(key, before)) - 2 * self._tolerance
-        begin = bisect_left(self._entries, (since,))
-        end = bisect_right(self._entries, (key + self._tolerance, inf))
-        return [entry for _, _, entry in self._entries[begin:end]]
-
-
-_Index = _ByKey | _ByTime
-
-
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """Keys match when they are equal."""
-
-    def index(self) -> _Index:
-        """An empty index."""
-        return _ByKey()
-
-    def settled(self, key: Any, latest: Any) -> bool:  # noqa: ARG002  # as Nearest
-        """Whether no frame can come that is nearer to ``key``; ``latest`` is the last seen."""
-        return True
-
-    def residual(self, frame: Any, message: Any) -> float:  # noqa: ARG002  # as Nearest
-        """How far apart the keys of a pair are."""
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """Keys are times; a message belongs to the one frame that is nearest and near enough.
-
-    A message is decided when a frame beyond its time + tolerance was seen, or when it or the
-    frame would expire. Two frames at the same distance are a tie, which is refused.
-
-    Args:
-        tolerance: In the unit of the keys; at most half a frame interval keeps neighbours apart.
-
-    Raises:
-        ValueError: If it is negative.
-    """
-
-    tolerance: Any
-
-    def __post_init__(self) -> None:
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance must be 0 or more, not {self.tolerance!r}")
-
-    def index(self) -> _Index:
-        """See `Exact.index`."""
-        return _ByTime(self.tolerance)
-
-    def settled(self, key: Any, latest: Any) -> bool:
-        """See `Exact.settled`."""
-        return latest is not None and bool(latest > key + self.tolerance)
-
-    def residual(self, frame: Any, message: Any) -> float:
-        """See `Exact.residual`."""
-        return float(message - frame)
+    frame: Entry
+    message: Entry
+    pair: Paired[F, D]
+    since: float
 
 
 class Pairer(Generic[F, D]):
@@ -221,12 +110,17 @@ class Pairer(Generic[F, D]):
     Args:
         match: `Exact` or `Nearest`.
         max_wait: How long an item may wait for its other half, in seconds.
-        max_items: How many frames, and how many messages, may wait.
-        max_bytes: How many bytes the waiting frames, and the waiting messages, may hold.
+        max_items: How many frames, and how many messages, may wait; and how many pairs may be held.
+        max_bytes: How many bytes the waiting frames, and the waiting messages, may hold; and the
+            frames of pairs that are held.
         lossless: For a file, whose frames wait until there is room (ask `has_room`). An item's
             wait counts from its arrival or from the last pair, whichever is later; a full pairer
             lets go of frames that a later pair has overtaken, and refuses messages that find no
             room. Otherwise the item that has waited longest makes room.
+        remember: For how long the key of a finished frame is known, in seconds; at least, and by
+            default, ``max_wait``.
+        max_remembered: How many such keys are known; by default ``max_items``.
+        guard: Doubts pairs whose keys agree.
 
     Raises:
         ValueError: If a bound is not positive.
@@ -252,6 +146,9 @@ class Pairer(Generic[F, D]):
         max_bytes: int,
         *,
         lossless: bool = False,
+        remember: float | None = None,
+        max_remembered: int | None = None,
+        guard: Guard = OPEN,
     ) -> None:
         if not (max_wait > 0 and max_items > 0 and max_bytes > 0):
             raise ValueError("max_wait, max_items and max_bytes must be above 0")
@@ -260,24 +157,46 @@ class Pairer(Generic[F, D]):
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._lossless = lossless
-        self._index: dict[Side, _Index] = {"frames": match.index(), "messages": match.index()}
+        self._remember = max(max_wait, remember or 0)
+        self._max_remembered = max_remembered or max_items
+        self._guard = guard
         # In the order of arrival, so the first is the first to expire and to make room.
-        self._waiting: dict[Side, dict[int, _Entry]] = {"frames": {}, "messages": {}}
+        self._waiting: dict[Side, dict[int, Entry]] = {"frames": {}, "messages": {}}
         self._bytes: dict[Side, int] = {"frames": 0, "messages": 0}
-        self._finished: deque[_Entry] = deque()
-        self._latest: Any = None
+        self._held: deque[_Held[F, D]] = deque()
+        self._held_bytes = 0
         self._last_pair = float("-inf")
         self._overtaken = -1
         self._count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._index: dict[Side, Index] = {
+            "frames": self._match.index(),
+            "messages": self._match.index(),
+        }
+        self._finished: deque[Entry] = deque()
+
+    @property
+    def max_wait(self) -> float:
+        """How long an item may wait for its other half, in seconds."""
+        return self._max_wait
 
     @property
     def deadline(self) -> float | None:
-        """When `expire` has to be called next; None while nothing waits."""
-        return min((self._deadline(entry) for entry in self._oldest()), default=None)
+        """When `expire` has to be called next; None while nothing waits and no pair is held."""
+        times = [self._deadline(entry) for entry in self._oldest()]
+        times += [held.since + self._guard.longest for held in list(self._held)[:1]]
+        return min(times, default=None)
 
     def waiting(self, side: Side) -> int:
-        """How many frames or messages wait."""
+        """How many frames or messages wait, those of held pairs not among them."""
         return len(self._waiting[side])
+
+    @property
+    def held(self) -> int:
+        """How many pairs are held."""
+        return len(self._held)
 
     def has_room(self, frame: F) -> bool:
         """Whether ``frame`` can be added without losing one that could still be paired."""
@@ -292,67 +211,83 @@ class Pairer(Generic[F, D]):
     def add_frame(self, item: F, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """Add a frame; returns what that decided."""
         events = list(self._expire(now))
-        entry = self._entry(item, "frames", now)
-        twins = self._index["frames"].same(entry.key)
-        self._index["frames"].add(entry)
+        if self._guard.frame(item, now):
+            events += self._forget(now)
+        if item.key is None:
+            return [*events, Dropped(item, "frames", Reason.NO_KEY), *self._resolve(now)]
+        entry, index = self._entry(item, "frames", now), self._index["frames"]
+        twins, before = index.same(entry.key), index.latest
+        index.add(entry)
         if twins:
-            # Nobody can tell which of them a message means, so none of them is cropped.
-            alike = [twin for twin in twins if twin.state == _WAITING]
-            events += [self._drop(twin, Reason.AMBIGUOUS, now) for twin in (*alike, entry)]
-            return events
-        before = self._latest
-        if before is None or entry.key > before:
-            self._latest = entry.key
+            return events + self._refuse_twins(twins, entry, now)
         events += self._wait(entry, now)
         events += self._decide(self._index["messages"].decided_by(entry.key, before), now)
-        return events + list(self._expire(now))
+        return [*events, *self._expire(now)]
 
     def add_detections(self, item: D, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """Add a message; returns what that decided."""
         events = list(self._expire(now))
+        if item.key is None:
+            return [*events, Dropped(item, "messages", Reason.NO_KEY)]
+        self._guard.message(item, now)
         entry = self._entry(item, "messages", now)
         if self._index["messages"].same(entry.key):
             return [*events, self._drop(entry, Reason.DUPLICATE, now)]
         self._index["messages"].add(entry)
         entry.indexed = True
         decided = list(self._decide([entry], now))
-        events += decided or self._wait(entry, now)
-        return events + list(self._expire(now))
+        if entry.state == "waiting":
+            events += self._wait(entry, now)
+        return [*events, *decided, *self._expire(now)]
 
     def expire(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """End what has waited too long; call it at `deadline`."""
         return list(self._expire(now))
 
-    def forget(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
-        """End the wait of all as `ambiguous`, and remember nothing: keys begin to repeat."""
-        events = list(self._expire(now))
-        for side in self._waiting.values():
-            events += [self._drop(entry, Reason.AMBIGUOUS, now) for entry in list(side.values())]
-        while self._finished:
-            self._index["frames"].remove(self._finished.popleft())
-        self._latest = None
-        return events
-
     def close(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """End the wait of all; what can be decided is, the rest is `closed`."""
         events = list(self._expire(now))
         events += self._decide(list(self._waiting["messages"].values()), now, final=True)
-        for side in self._waiting.values():
-            events += [self._drop(entry, Reason.CLOSED, now) for entry in list(side.values())]
+        return events + self._end_all(Reason.CLOSED, now)
+
+    def _forget(self, now: float) -> list[Dropped[F, D]]:
+        """End the wait of all as `ambiguous`, and remember nothing: keys begin to repeat."""
+        events = self._end_all(Reason.AMBIGUOUS, now)
+        self._begin()
         return events
 
-    def _entry(self, item: F | D, side: Side, now: float) -> _Entry:
-        self._count += 1
-        return _Entry(item, side, self._count, now)
+    def _end_all(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
+        events = []
+        for side in self._waiting.values():
+            events += [self._drop(entry, reason, now) for entry in list(side.values())]
+        while self._held:
+            events += self._let_go(reason, now)
+        return events
 
-    def _deadline(self, entry: _Entry) -> float:
+    def _entry(self, item: F | D, side: Side, now: float) -> Entry:
+        self._count += 1
+        return Entry(item, side, self._count, now)
+
+    def _deadline(self, entry: Entry) -> float:
         since = max(entry.arrived, self._last_pair) if self._lossless else entry.arrived
         return since + self._max_wait
 
-    def _oldest(self) -> Iterator[_Entry]:
+    def _oldest(self) -> Iterator[Entry]:
         return (next(iter(side.values())) for side in self._waiting.values() if side)
 
-    def _wait(self, entry: _Entry, now: float) -> list[Dropped[F, D]]:
+    def _refuse_twins(
+        self, twins: list[Entry], entry: Entry, now: float
+    ) -> list[Paired[F, D] | Dropped[F, D]]:
+        """End frames of one key: nobody can tell which of them a message means."""
+        note = Note("names", _AGAIN.format(name=str(entry.key), remember=self._remember))
+        alike = [twin for twin in twins if twin.state == "waiting"]
+        events = [self._drop(twin, Reason.AMBIGUOUS, now, note) for twin in (*alike, entry)]
+        for twin in twins:
+            # A pair that is held ends as it is looked at.
+            twin.state = "gone" if twin.state == "held" else twin.state
+        return [*events, *self._resolve(now)]
+
+    def _wait(self, entry: Entry, now: float) -> list[Dropped[F, D]]:
         """Let an entry wait, and make room for it."""
         waiting, side = self._waiting[entry.side], entry.side
         waiting[entry.number] = entry
@@ -369,50 +304,107 @@ class Pairer(Generic[F, D]):
         return dropped
 
     def _decide(
-        self, messages: Iterable[_Entry], now: float, *, final: bool = False
+        self, messages: Iterable[Entry], now: float, *, final: bool = False
     ) -> Iterator[Paired[F, D] | Dropped[F, D]]:
         """Pair or refuse each message whose frame is known; ``final`` ones wait no longer."""
         for message in messages:
             frames = self._index["frames"].near(message.key)
-            if message.state != _WAITING or not frames:
+            if message.state != "waiting" or not frames:
                 continue
-            if not final and not self._match.settled(message.key, self._latest):
+            if not final and not self._index["frames"].settled(message.key):
                 continue
             distance, frame = frames[0]
-            if len(frames) > 1 and frames[1][0] == distance:
+            tie = len(frames) > 1 and frames[1][0] == distance
+            if frame.state == "paired" and not (tie and distance):
+                yield self._drop(message, Reason.DUPLICATE, now)
+            elif tie or frame.state == "held":
                 yield self._drop(message, Reason.AMBIGUOUS, now)
-            elif frame.state == _WAITING:
-                yield self._pair(frame, message, now)
+            elif frame.state == "waiting":
+                yield from self._judge(frame, message, now)
             else:
-                reason = Reason.DUPLICATE if frame.state == _PAIRED else Reason.LATE
-                yield self._drop(message, reason, now)
+                yield self._drop(message, Reason.LATE, now)
 
-    def _pair(self, frame: _Entry, message: _Entry, now: float) -> Paired[F, D]:
+    def _judge(
+        self, frame: Entry, message: Entry, now: float
+    ) -> Iterator[Paired[F, D] | Dropped[F, D]]:
+        """Pair two whose keys agree, if the guard has no doubt."""
+        verdict = self._guard.judge(frame.item, message.item, now)
+        if verdict == Verdict.REFUSE:
+            # The message alone: another may be right about the frame.
+            yield self._drop(message, Reason.AMBIGUOUS, now, self._guard.note)
+            return
         self._last_pair = now
         self._overtaken = max(self._overtaken, frame.number)
         residual = self._match.residual(frame.key, message.key)
-        item = self._finish(frame, _PAIRED, now)
-        return Paired(item, self._finish(message, _PAIRED, now), residual)
+        state = "paired" if verdict == Verdict.PAIR else "held"
+        items = self._finish(frame, state, now), self._finish(message, state, now)
+        pair = Paired(*items, residual, held=state == "held")
+        if verdict == Verdict.PAIR:
+            yield pair
+            return
+        self._held.append(_Held(frame, message, pair, now))
+        self._held_bytes += pair.frame.nbytes
+        while len(self._held) > self._max_items or self._held_bytes > self._max_bytes:
+            yield from self._let_go(Reason.PAIRING_FULL, now)
 
-    def _drop(self, entry: _Entry, reason: Reason, now: float) -> Dropped[F, D]:
-        return Dropped(self._finish(entry, _GONE, now), entry.side, reason)
+    def _resolve(self, now: float) -> Iterator[Paired[F, D] | Dropped[F, D]]:
+        """Let go of the pairs of which the guard is sure by now, the oldest first."""
+        while self._held:
+            held = self._held[0]
+            verdict = self._guard.again(held.pair.frame, held.pair.detections, held.since, now)
+            if held.frame.state == "gone" or held.since + self._guard.longest <= now:
+                verdict = Verdict.REFUSE
+            if verdict == Verdict.WAIT:
+                break
+            if verdict == Verdict.REFUSE:
+                yield from self._let_go(Reason.AMBIGUOUS, now)
+                continue
+            self._unhold("paired", now)
+            yield held.pair
 
-    def _finish(self, entry: _Entry, state: str, now: float) -> Any:  # F or D
+    def _let_go(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
+        """End the oldest pair that is held."""
+        pair = self._unhold("gone", now).pair
+        note = self._guard.note if reason == Reason.AMBIGUOUS else None
+        return [
+            Dropped(pair.frame, "frames", reason, note),
+            Dropped(pair.detections, "messages", reason, note),
+        ]
+
+    def _unhold(self, state: str, now: float) -> _Held[F, D]:
+        held = self._held.popleft()
+        self._held_bytes -= held.pair.frame.nbytes
+        self._remember_frame(held.frame, state, now)
+        return held
+
+    def _drop(
+        self, entry: Entry, reason: Reason, now: float, note: Note | None = None
+    ) -> Dropped[F, D]:
+        return Dropped(self._finish(entry, "gone", now), entry.side, reason, note)
+
+    def _finish(self, entry: Entry, state: str, now: float) -> Any:  # F or D
         """Take an entry out of the waiting ones; a frame's key is remembered, not its pixels."""
-        item, entry.item, entry.state, entry.finished = entry.item, None, state, now
+        item, entry.item = entry.item, None
         if self._waiting[entry.side].pop(entry.number, None):
             self._bytes[entry.side] -= item.nbytes
         if entry.side == "messages":
+            entry.state = state
             if entry.indexed:
                 self._index["messages"].remove(entry)
-            return item
-        self._finished.append(entry)
-        while len(self._finished) > self._max_items:
-            self._index["frames"].remove(self._finished.popleft())
+        elif state == "held":
+            entry.state = state
+        else:
+            self._remember_frame(entry, state, now)
         return item
 
+    def _remember_frame(self, entry: Entry, state: str, now: float) -> None:
+        entry.state, entry.finished = state, now
+        self._finished.append(entry)
+        while len(self._finished) > self._max_remembered:
+            self._index["frames"].remove(self._finished.popleft())
+
     def _expire(self, now: float) -> Iterator[Paired[F, D] | Dropped[F, D]]:
-        while self._finished and self._finished[0].finished + self._max_wait <= now:
+        while self._finished and self._finished[0].finished + self._remember <= now:
             self._index["frames"].remove(self._finished.popleft())
         while due := [entry for entry in self._oldest() if self._deadline(entry) <= now]:
             entry = min(due, key=attrgetter("arrived", "number"))
@@ -425,5 +417,6 @@ class Pairer(Generic[F, D]):
                 # Float keys at the edge of the tolerance may be near from one side alone.
                 if message is entry or (frames and frames[0][1] is entry):
                     yield from self._decide([message], now, final=True)
-            if entry.state == _WAITING:
+            if entry.state == "waiting":
                 yield self._drop(entry, Reason.EXPIRED, now)
+        yield from self._resolve(now)

@@ -184,8 +184,6 @@ class Message:
         pts: Media time in ticks of ``time_base`` seconds, or None.
         captured_at: Microseconds since 1970 UTC, or None.
         session: Names the detector's connection to the camera, or None.
-        reported_at: The time of the sender report by which ``captured_at`` was made, in
-            microseconds since 1970 UTC, or None.
         faults: What these say and cannot mean, by attribute, each with a sentence for people. It
             costs the message only where the attribute is needed.
     """
@@ -198,7 +196,6 @@ class Message:
     time_base: Fraction | None = None
     captured_at: int | None = None
     session: str | None = None
-    reported_at: int | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
 
 

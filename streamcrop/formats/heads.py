@@ -40,7 +40,6 @@ class _Head(msgspec.Struct):
     time_base: Any = None
     captured_at: Any = None
     session: Any = None
-    reported_at: Any = None
 
 
 class _RawHead(_Head):
@@ -195,5 +194,4 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "time_base": _time_base,
     "captured_at": microseconds,
     "session": _session,
-    "reported_at": microseconds,
 }

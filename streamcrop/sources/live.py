@@ -227,14 +227,14 @@ class LiveSource:
     ) -> _Tag:
         captured_at = None
         if clock := self._clock:
-            now, media = time.monotonic(), None
+            media = None
             if packet.has_sidedata("rtcp_sr"):
-                clock.report(now)
+                clock.report()
             if packet.pts is not None and packet.time_base is not None:
                 media = round(packet.pts * packet.time_base * 1_000_000)
-            captured_at = clock.time_of(media, _wall_clock(packet), now)
+            captured_at = clock.time_of(media, _wall_clock(packet))
             if clock.stepped:
-                logger.warning("the camera's clock jumped: no capture times for a while")
+                logger.warning("the camera's clock was set, or its media time began anew")
                 self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000

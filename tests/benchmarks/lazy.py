@@ -35,7 +35,7 @@ def patterns(count: int) -> dict[str, Sequence[int]]:
         "idle": (),
         "a burst of 20 %": range(count // 3, count // 3 + count // 5),
         "3 scattered": (count // 7, count // 2, count - 40),
-        "random 10 %": random.Random(1).sample(range(count - ANSWERED), count // 10),  # noqa: S311  # no secret
+        "random 10 %": random.Random(1).sample(range(count - ANSWERED), count // 10),  # no secret
         "each 6th": range(0, count, 6),
         "each": range(count),
     }

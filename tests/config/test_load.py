@@ -773,3 +773,31 @@ def test_the_topics_that_a_stream_cannot_do_without(url: str, topics: set[str]) 
     tree = {"source": {"url": url}, "detections": {"topic": "detections"}}
     whole = {"broker": {"url": "mqtt://127.0.0.1"}, "streams": {"gate": tree}}
     assert config.parse(json.dumps(whole)).streams["gate"].topics == topics
+
+
+@pytest.mark.parametrize(
+    ("key", "pairing", "expected"),
+    [
+        ("frame_id", {"offset": 0.1}, "offset is added to times, and frame_id is a name"),
+        ("sei", {"offset": -0.1}, "offset is added to times, and sei is a name"),
+        ("utc", {"offset": 86_401}, "86400"),
+        ("utc", {"remember": 0}, "> 0"),
+        ("sei", {"confirm": True}, "it goes with utc on rtsp:// alone"),
+        ("arrival", {"confirm": True}, "it goes with utc on rtsp:// alone"),
+    ],
+)
+def test_times_that_are_none(key: str, pairing: dict[str, Any], expected: str) -> None:
+    """An offset needs a time, and what confirms needs a camera's reports."""
+    text = gate("source", value={"url": "rtsp://camera/main"})
+    tree = yaml.safe_load(text)
+    tree["streams"]["gate"]["tap"] = {}
+    tree["streams"]["gate"]["pairing"] = {"key": key, **pairing}
+    assert expected in error_of(yaml.safe_dump(tree))
+
+
+def test_times_that_are_right() -> None:
+    """They go with capture times."""
+    tree = yaml.safe_load(gate("source", value={"url": "rtsps://camera/main"}))
+    tree["streams"]["gate"]["pairing"] = {"key": "utc", "offset": -3600, "confirm": True}
+    pairing = parse(yaml.safe_dump(tree)).streams["gate"].pairing
+    assert (pairing.offset, pairing.confirm, pairing.remember) == (-3600, True, 60)

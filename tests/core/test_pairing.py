@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from streamcrop.core.constant import Verdict
+from streamcrop.core.guard import OPEN, Guard
 from streamcrop.core.pairing import Dropped, Exact, Nearest, Paired, Pairer
-from streamcrop.core.values import Reason
+from streamcrop.core.values import Note, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,31 @@ class Thing:
     key: Any
     nbytes: int = 1
     name: str = ""
+
+
+class Fickle(Guard):
+    """Forgets at each frame without a key; judges as it is told, held pairs longer ago than 2 s."""
+
+    longest = 2.0
+    note = Note("clock", "why")
+
+    def __init__(self) -> None:
+        self.verdict = self.later = Verdict.PAIR
+        self.seen: list[Any] = []
+
+    def frame(self, item: Any, *_: Any) -> bool:
+        self.seen.append(item)
+        return item.key is None
+
+    def message(self, item: Any, *_: Any) -> None:
+        self.seen.append(item)
+
+    def judge(self, *_: Any) -> Verdict:
+        return self.verdict
+
+    def again(self, *times: Any) -> Verdict:
+        assert times[-2] <= times[-1]
+        return self.later
 
 
 Events = list[Paired[Thing, Thing] | Dropped[Thing, Thing]]
@@ -32,9 +59,11 @@ def make(
     max_items: int = 8,
     max_bytes: int = 1000,
     lossless: bool = False,
+    guard: Guard = OPEN,
+    **remember: Any,
 ) -> Pairer[Thing, Thing]:
     """A pairer with room and time."""
-    return Pairer(match, max_wait, max_items, max_bytes, lossless=lossless)
+    return Pairer(match, max_wait, max_items, max_bytes, lossless=lossless, guard=guard, **remember)
 
 
 def told(events: Events) -> list[tuple[Any, ...]]:
@@ -76,9 +105,18 @@ class Machine(RuleBasedStateMachine):
         self.tolerance, self.lossless = tolerance, lossless
         self.max_items, self.max_bytes = max_items, max_bytes
         match = Exact() if tolerance is None else Nearest(tolerance)
-        self.pairer: Pairer[Thing, Thing] = Pairer(
-            match, max_wait, max_items, max_bytes, lossless=lossless
+        self.guard = Fickle()
+        self.pairer = make(
+            match,
+            max_wait=max_wait,
+            max_items=max_items,
+            max_bytes=max_bytes,
+            lossless=lossless,
+            guard=self.guard,
         )
+        # Messages refused or held, by their key: no other one of it may be a duplicate for that.
+        self.doubted: set[float] = set()
+        self.paired: set[float] = set()
         self.now = 100.0
         self.inside: dict[str, dict[str, Thing]] = {"frames": {}, "messages": {}}
         self.count = 0
@@ -96,6 +134,7 @@ class Machine(RuleBasedStateMachine):
         for event in events:
             if isinstance(event, Paired):
                 frame, message = event.frame, event.detections
+                self.paired.add(frame.key)
                 assert self.inside["frames"].pop(frame.name) is frame
                 assert self.inside["messages"].pop(message.name) is message
                 if self.tolerance is None:
@@ -108,6 +147,7 @@ class Machine(RuleBasedStateMachine):
                 assert self.inside[event.side].pop(event.item.name) is event.item
         deadline = self.pairer.deadline
         assert deadline is None or deadline > self.now
+        assert not (self.pairer.held and self.guard.later != Verdict.WAIT)
         assert (deadline is None) == (self.inside == {"frames": {}, "messages": {}})
         return events
 
@@ -124,7 +164,18 @@ class Machine(RuleBasedStateMachine):
     @rule(key=st.sampled_from(TIMES), nbytes=st.integers(0, 5) | st.just(13))
     def message(self, key: float, nbytes: int) -> None:
         message = self.put("messages", key, nbytes)
-        self.call(self.pairer.add_detections, message)
+        others = [thing for thing in self.inside["messages"].values() if thing is not message]
+        for event in self.call(self.pairer.add_detections, message):
+            if isinstance(event, Dropped) and event.reason == "duplicate":
+                # A pair that was refused is never the reason for it.
+                reach = self.tolerance or 0
+                keys = self.paired | {other.key for other in others}
+                assert any(abs(key - other) <= reach + 1e-9 for other in keys)
+
+    @rule(verdict=st.sampled_from(Verdict), later=st.sampled_from(Verdict))
+    def doubt(self, verdict: Verdict, later: Verdict) -> None:
+        self.guard.verdict, self.guard.later = verdict, later
+        self.call(self.pairer.expire)
 
     @rule(step=st.sampled_from(STEPS))
     def wait(self, step: float) -> None:
@@ -143,15 +194,19 @@ class Machine(RuleBasedStateMachine):
         self.now = max(self.now, deadline)
         before = sum(map(len, self.inside.values()))
         self.call(self.pairer.expire)
-        assert sum(map(len, self.inside.values())) < before
+        # What was decided at the last moment may be held.
+        fewer = sum(map(len, self.inside.values())) < before
+        assert fewer or (self.pairer.deadline or 0) > deadline
 
     @rule()
     def forget(self) -> None:
-        for event in self.call(self.pairer.forget):
-            assert isinstance(event, Paired) or event.reason in {"ambiguous", "expired"}
+        nameless = self.put("frames", None, 1)  # type: ignore[arg-type]  # it has no key
+        for event in self.call(self.pairer.add_frame, nameless):
+            assert isinstance(event, Paired) or event.reason in {"ambiguous", "expired", "no_key"}
         assert self.inside == {"frames": {}, "messages": {}}
         assert not self.pairer._finished
-        assert self.pairer._latest is None
+        assert self.pairer._index["frames"].latest is None
+        self.paired.clear()
 
     @rule()
     def close(self) -> None:
@@ -164,23 +219,33 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def conservation(self) -> None:
         """What went in and did not come out waits."""
-        for side in ("frames", "messages"):
-            assert self.pairer.waiting(side) == len(self.inside[side])
+        held = [held.pair for held in self.pairer._held]
+        assert self.pairer.held == len(held)
+        for side, halves in (
+            ("frames", [pair.frame for pair in held]),
+            ("messages", [pair.detections for pair in held]),
+        ):
             kept = {entry.item.name for entry in self.pairer._waiting[side].values()}
-            assert kept == self.inside[side].keys()
+            assert self.pairer.waiting(side) == len(kept)
+            assert kept | {half.name for half in halves} == self.inside[side].keys()
 
     @invariant()
     def bounds(self) -> None:
         """What waits and what is remembered stays within the bounds."""
-        for side, things in self.inside.items():
-            nbytes = sum(thing.nbytes for thing in things.values())
+        for side in ("frames", "messages"):
+            things = [entry.item for entry in self.pairer._waiting[side].values()]
+            nbytes = sum(thing.nbytes for thing in things)
             assert len(things) <= self.max_items
             assert nbytes <= self.max_bytes
             assert self.pairer._bytes[side] == nbytes
+        nbytes = sum(held.pair.frame.nbytes for held in self.pairer._held)
+        assert self.pairer.held <= self.max_items
+        assert nbytes <= self.max_bytes
+        assert self.pairer._held_bytes == nbytes
         assert len(self.pairer._finished) <= self.max_items
         frames, messages = (indexed(self.pairer, side) for side in ("frames", "messages"))
         assert frames == len(self.inside["frames"]) + len(self.pairer._finished)
-        assert messages == len(self.inside["messages"])
+        assert messages == self.pairer.waiting("messages")
 
     def teardown(self) -> None:
         if hasattr(self, "pairer"):
@@ -454,6 +519,10 @@ def play(pairer: Pairer[Thing, Thing], steps: Sequence[Step]) -> None:
             events = pairer.add_frame(Thing(key), now)
         elif what == "message":
             events = pairer.add_detections(Thing(key), now)
+        elif what == "forget":
+            events = pairer.add_frame(Thing(None), now)
+            assert told(events)[-1] == ("frames", None, "no_key")
+            events.pop()
         else:
             events = getattr(pairer, what)(now)
         assert told(events) == expected, (at, what, key, now)
@@ -468,7 +537,7 @@ def test_equal_keys(steps: list[Step]) -> None:
 @pytest.mark.parametrize("steps", NEAREST.values(), ids=NEAREST.keys())
 def test_near_keys(steps: list[Step]) -> None:
     """`Nearest` pairs what is unique and near enough, as soon as nothing nearer can come."""
-    play(make(Nearest(10)), steps)
+    play(make(Nearest(10), guard=Fickle()), steps)
 
 
 def test_a_pair_says_how_far_apart_it_is() -> None:
@@ -735,6 +804,165 @@ def test_lossless_a_detector_of_every_tenth_frame_stalls_nothing() -> None:
     assert [end for end in ends if len(end) == 2] == [(n, n) for n in range(0, 200, 10)]
     assert {end[2] for end in ends if len(end) == 3} <= {"expired", "closed"}
     assert len(ends) == 200
+
+
+# --- doubt ---------------------------------------------------------------------------------------
+
+
+def doubted(verdict: Verdict, later: Verdict = Verdict.WAIT, **bounds: Any) -> Any:
+    """A pairer whose guard judges so, and the guard."""
+    guard = Fickle()
+    guard.verdict, guard.later = verdict, later
+    return make(guard=guard, **bounds), guard
+
+
+def test_a_pair_that_is_refused_costs_the_message_alone() -> None:
+    """Another message may be right about the frame, and is no duplicate."""
+    pairer, guard = doubted(Verdict.REFUSE)
+    pairer.add_frame(Thing("a"), 0.0)
+    [event] = pairer.add_detections(Thing("a"), 0.1)
+    assert (event.side, event.reason, event.note) == ("messages", "ambiguous", guard.note)
+    guard.verdict = Verdict.PAIR
+    assert told(pairer.add_detections(Thing("a"), 0.2)) == [("a", "a")]
+    assert told(pairer.add_detections(Thing("a"), 0.3)) == [("messages", "a", "duplicate")]
+
+
+def test_a_pair_that_is_held_waits_longer_than_its_halves_would() -> None:
+    """It leaves once the guard is sure; a second message cannot be told from the first so long."""
+    pairer, guard = doubted(Verdict.WAIT)
+    pairer.add_detections(Thing("a"), 0.0)
+    assert pairer.add_frame(Thing("a"), 0.1) == []
+    assert (pairer.held, pairer.waiting("frames"), pairer.waiting("messages")) == (1, 0, 0)
+    assert pairer.deadline == 2.1
+    assert told(pairer.add_detections(Thing("a"), 0.2)) == [("messages", "a", "ambiguous")]
+    assert pairer.expire(1.9) == []
+    guard.later = Verdict.PAIR
+    [pair] = pairer.expire(2.0)
+    assert pair.held
+    assert told([pair]) == [("a", "a")]
+    assert told(pairer.add_detections(Thing("a"), 2.1)) == [("messages", "a", "duplicate")]
+    assert pairer.deadline is None
+    assert pairer.max_wait == 1.0
+
+
+@pytest.mark.parametrize(("later", "at"), [(Verdict.REFUSE, 0.5), (Verdict.WAIT, 2.0)])
+def test_a_pair_that_is_held_is_refused_at_the_end(later: Verdict, at: float) -> None:
+    """By the guard, or since it has waited as long as the guard says; both halves end."""
+    pairer, guard = doubted(Verdict.WAIT)
+    pairer.add_frame(Thing("a"), 0.0)
+    pairer.add_detections(Thing("a"), 0.0)
+    guard.later = later
+    events = pairer.expire(at)
+    assert told(events) == [("frames", "a", "ambiguous"), ("messages", "a", "ambiguous")]
+    assert {event.note for event in events} == {guard.note}
+    assert told(pairer.add_detections(Thing("a"), at)) == [("messages", "a", "late")]
+
+
+@pytest.mark.parametrize("bounds", [{"max_items": 2}, {"max_bytes": 2}])
+def test_what_is_held_is_bounded(bounds: dict[str, int]) -> None:
+    """The oldest pair makes room."""
+    pairer, _ = doubted(Verdict.WAIT, **bounds)
+    events: Events = []
+    for key in "abc":
+        events += pairer.add_frame(Thing(key), 0.0)
+        events += pairer.add_detections(Thing(key), 0.0)
+    assert told(events) == [("frames", "a", "pairing_full"), ("messages", "a", "pairing_full")]
+    assert told(pairer.close(0.1)) == [
+        ("frames", "b", "closed"),
+        ("messages", "b", "closed"),
+        ("frames", "c", "closed"),
+        ("messages", "c", "closed"),
+    ]
+
+
+def test_a_twin_of_a_frame_that_is_held() -> None:
+    """Nobody can tell which of them is meant, so the pair ends, too."""
+    pairer, _ = doubted(Verdict.WAIT, later=Verdict.WAIT)
+    pairer.add_frame(Thing("a"), 0.0)
+    pairer.add_detections(Thing("a"), 0.0)
+    assert told(pairer.add_frame(Thing("a"), 0.1)) == [
+        ("frames", "a", "ambiguous"),
+        ("frames", "a", "ambiguous"),
+        ("messages", "a", "ambiguous"),
+    ]
+
+
+def test_an_item_without_a_key() -> None:
+    """It ends at once; the guard hears of a frame all the same."""
+    pairer, guard = doubted(Verdict.PAIR)
+    assert told(pairer.add_frame(Thing(None), 0.0)) == [("frames", None, "no_key")]
+    assert told(pairer.add_detections(Thing(None), 0.0)) == [("messages", None, "no_key")]
+    assert [item.key for item in guard.seen] == [None]
+
+
+# --- names that come again -----------------------------------------------------------------------
+
+
+def test_a_message_never_meets_the_next_bearer_of_its_name() -> None:
+    """Names are known for longer than items wait: 40 names at 10 a second, an answer 4.1 s late."""
+    pairer = make(max_wait=2.0, max_items=100, remember=60.0, max_remembered=1000)
+    events: Events = []
+    for number in range(200):
+        now = number / 10
+        events += pairer.add_frame(Thing(number % 40, name=str(number)), now)
+        if number > 40:
+            events += pairer.add_detections(Thing((number - 41) % 40), now)
+    assert not [event for event in events if isinstance(event, Paired)]
+    again = [event for event in events if isinstance(event, Dropped) and event.note]
+    assert {event.reason for event in again} == {"ambiguous"}
+    assert again[0].note is not None
+    assert "the frame name '0' came again within 60 s" in again[0].note.text
+
+
+def test_a_second_message_for_a_name_that_came_again() -> None:
+    """The one that was paired counts, whichever frame came since."""
+    pairer = make(remember=60.0)
+    pairer.add_frame(Thing("7"), 0.0)
+    pairer.add_detections(Thing("7"), 0.1)
+    assert told(pairer.add_frame(Thing("7"), 30.0)) == [("frames", "7", "ambiguous")]
+    assert told(pairer.add_detections(Thing("7"), 30.1)) == [("messages", "7", "duplicate")]
+    # By then the first is forgotten, and the second is not.
+    assert told(pairer.add_detections(Thing("7"), 60.2)) == [("messages", "7", "late")]
+
+
+def test_names_are_known_at_least_as_long_as_items_wait() -> None:
+    """A shorter memory than the wait would let an answer meet the next bearer."""
+    pairer = make(max_wait=1.0, remember=0.1)
+    pairer.add_frame(Thing("7"), 0.0)
+    pairer.add_detections(Thing("7"), 0.1)
+    assert told(pairer.add_frame(Thing("7"), 1.0)) == [("frames", "7", "ambiguous")]
+
+
+# --- deciding at once ----------------------------------------------------------------------------
+
+
+def test_the_nearest_at_once_where_no_nearer_one_can_come() -> None:
+    """Frames lie 40 apart, as ten of them have shown: two near ones are too many within 2 x 10."""
+    pairer = make(Nearest(10), max_items=100)
+    for number in range(8):
+        pairer.add_frame(Thing(40 * number), number / 25)
+    assert pairer.add_detections(Thing(283), 0.3) == []
+    assert told(pairer.add_frame(Thing(320), 0.32)) == [(280, 283)]
+    assert told(pairer.add_detections(Thing(321), 0.33)) == [(320, 321)]
+    assert pairer.add_detections(Thing(361), 0.34) == []
+    assert told(pairer.add_frame(Thing(360), 0.36)) == [(360, 361)]
+
+
+def test_frames_that_come_closer_are_waited_for() -> None:
+    """One interval of twice the tolerance or less, and the next frame may be the nearest."""
+    pairer = make(Nearest(10), max_items=5000, max_bytes=5000, max_wait=1000)
+    times = [40 * number for number in range(20)]
+    times.append(times[-1] + 20)
+    for time in times:
+        pairer.add_frame(Thing(time), 0.0)
+    assert pairer.add_detections(Thing(times[-1] + 1), 0.1) == []
+    # It is believed for a while, as 1000 or 2000 intervals show no second one.
+    later = [times[-1] + 40 * number for number in range(1, 2002)]
+    events: Events = []
+    for time in later:
+        events += pairer.add_frame(Thing(time), 0.2)
+    assert told(events) == [(times[-1], times[-1] + 1)]
+    assert told(pairer.add_detections(Thing(later[-1] + 1), 0.3)) == [(later[-1], later[-1] + 1)]
 
 
 def test_reasons_are_members() -> None:

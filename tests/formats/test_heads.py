@@ -200,7 +200,6 @@ def test_times() -> None:
     assert message.captured_at == 1795341600_000000
     assert decode(encoded(captured_at=1795341600.5)).captured_at == 1795341600_500000
     assert decode(encoded(captured_at="1795341600.5")).captured_at == 1795341600_500000
-    assert decode(encoded(reported_at="2026-11-22T10:00:00Z")).reported_at == 1795341600_000000
     assert "RFC 3339" in fault("captured_at", captured_at="yesterday")
     message = decode(encoded(pts=None, time_base=None, captured_at=None))
     assert (message.pts, message.time_base, message.captured_at) == (None, None, None)
@@ -258,10 +257,10 @@ BAD_TIMES: list[Any] = ["", 1790000000123, "9999-12-31T23:59:59-23:59", -1, True
 
 
 @pytest.mark.parametrize("value", BAD_TIMES)
-@pytest.mark.parametrize("name", ["captured_at", "reported_at"])
-def test_bad_times(name: str, value: object) -> None:
+def test_bad_times(value: object) -> None:
     """A time that is none costs nothing until it is needed."""
-    assert fault(name, **{name: value}).startswith(f"$.{name}: a time is RFC 3339 text or seconds")
+    said = fault("captured_at", captured_at=value)
+    assert said.startswith("$.captured_at: a time is RFC 3339 text or seconds")
 
 
 @pytest.mark.parametrize("note", [{}, {"note": float("nan")}])

@@ -66,7 +66,7 @@ class Reading:
 @contextlib.contextmanager
 def reading(url: str, **how: object) -> Iterator[Reading]:
     """Read a camera for the length of the block."""
-    clock = CaptureClock(8000, 0.5)
+    clock = CaptureClock(8000)
     found = Reading(LiveSource(url, clock=clock, read_sei=True, **how))
     try:
         yield found

@@ -71,7 +71,7 @@ def test_reassembly_says_what_is_missing(seed: int, monkeypatch: pytest.MonkeyPa
 
     Packets are lost, come late and in another order; numbers and times wrap.
     """
-    chance, clock = random.Random(seed), [0.0]  # noqa: S311  # no secret
+    chance, clock = random.Random(seed), [0.0]  # no secret
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     loss, jitter = chance.choice([0, 0.01, 0.1]), chance.choice([0, 0.01])
     sent = [(n * 0.002, picture, packet) for n, (picture, packet) in enumerate(_packets(chance))]
