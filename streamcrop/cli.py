@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,6 +47,8 @@ def main(*, verbose: bool) -> None:
     streamcrop demo           see it work: no broker, camera or model needed
     streamcrop check CONFIG   is my configuration right?
     streamcrop run CONFIG     run the node
+    streamcrop calibrate CONFIG --stream NAME --detector-url URL
+                              do both streams of my camera say the same time?
 
     Exit status: 0 done; 1 a stream or the broker failed for good, or the ledger does not add up;
     2 the configuration is wrong.
@@ -143,6 +146,59 @@ def explain(path: str, stream: str, frame_id: str) -> None:
         _say_wrong(said)
         sys.exit(EXIT_FAILED)
     click.echo(f"{stream}/{frame_id}: {said}")
+
+
+@main.command()
+@click.argument("path", metavar="CONFIG", type=click.Path())
+@click.option("--stream", required=True, help="The stream's name; its source.url is the main one.")
+@click.option("--detector-url", metavar="URL", required=True, help="What the detector reads.")
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(15, 120),
+    help="For how long, once both have capture times.",
+)
+@click.option(
+    "--range",
+    "search",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.2, 10),
+    help="The largest offset that is looked for, in seconds.",
+)
+def calibrate(*, path: str, stream: str, detector_url: str, seconds: float, search: float) -> None:
+    """Say by how much the capture times of two streams of one camera differ.
+
+    \b
+    streamcrop calibrate camera.yaml --stream gate --detector-url rtsp://camera/sub
+
+    With the key utc a message names its frame by the capture time in the stream that the detector
+    reads. Some servers count a latency of each stream into these times; then every crop would be
+    of another frame. This reads both streams at once, finds by what they show which pictures are of
+    the same moment, and prints the pairing.offset that makes up for it. Let somebody walk through
+    the picture meanwhile. The node and the detector may run beside it, and had better: some servers
+    count another latency when nobody was connected.
+
+    What cannot be told for certain (too little motion, motion that repeats itself, two cameras,
+    clocks that do not run together) is not guessed: "cannot tell", why, and exit status 1.
+    """  # noqa: D301  # click's own sign, which must not be raw
+    settings = _load(path)
+    _check_known(settings, "--stream", {stream})
+    from streamcrop.calibrate import calibrate as compare  # noqa: PLC0415  # only this command pays
+
+    chosen = settings.streams[stream]
+    say = partial(click.echo, err=True)
+    try:
+        report = compare(chosen, detector_url, seconds, search, say)
+    except StreamcropError as error:
+        _say_wrong(str(error))
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
+    for line in report.lines:
+        click.echo(line)
+    if chosen.pairing.key != "utc":
+        say(f"note: {stream} is paired by {chosen.pairing.key}: an offset counts with utc alone")
+    sys.exit(EXIT_FAILED if report.verdict.offset is None else 0)
 
 
 @main.command()

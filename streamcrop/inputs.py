@@ -59,25 +59,35 @@ def _file(stream: Stream, _: Broker) -> FrameSource:
     )
 
 
-def _camera(stream: Stream, _: Broker) -> FrameSource:
+def capture_clock(stream: Stream) -> CaptureClock:
+    """What believes the capture times of its camera, as far as `utc` tolerates."""
+    tolerance = stream.pairing.tolerance or KEYS["utc"].tolerance or 0
+    return CaptureClock(round(tolerance * 1_000_000))
+
+
+def camera(stream: Stream, clock: CaptureClock | None, decoding: Decoding) -> LiveSource:
+    """What reads its camera.
+
+    Raises:
+        ConfigError: If what it believes the camera's certificate by cannot be used.
+    """
     source, pairing = stream.source, stream.pairing
-    clock = None
-    if pairing.key == "utc":
-        tolerance = pairing.tolerance or KEYS["utc"].tolerance or 0
-        clock = CaptureClock(round(tolerance * 1_000_000))
-    return Threaded(
-        LiveSource(
-            source.url,
-            transport=source.transport,
-            ca=(source.ca or _SYSTEM_CA) if source.kind is TLS_CAMERA and _trust(source) else None,
-            connect_timeout=source.connect_timeout,
-            stall_timeout=source.stall_timeout,
-            clock=clock,
-            read_sei=pairing.key == "sei",
-            sei_uuid=pairing.sei_uuid,
-            decoding=_decoding(stream),
-        )
+    return LiveSource(
+        source.url,
+        transport=source.transport,
+        ca=(source.ca or _SYSTEM_CA) if source.kind is TLS_CAMERA and _trust(source) else None,
+        connect_timeout=source.connect_timeout,
+        stall_timeout=source.stall_timeout,
+        clock=clock,
+        read_sei=pairing.key == "sei",
+        sei_uuid=pairing.sei_uuid,
+        decoding=decoding,
     )
+
+
+def _camera(stream: Stream, _: Broker) -> FrameSource:
+    clock = capture_clock(stream) if stream.pairing.key == "utc" else None
+    return Threaded(camera(stream, clock, _decoding(stream)))
 
 
 def _device(stream: Stream, _: Broker) -> FrameSource:

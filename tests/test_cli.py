@@ -19,7 +19,7 @@ def invoke(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("demo",), ("calibrate",)])
 def test_help_teaches(command: tuple[str, ...]) -> None:
     """Every command explains itself."""
     code, said = invoke(*command, "--help")
@@ -111,3 +111,27 @@ def test_an_unknown_stream_is_2_and_says_what_there_is(
         code, said = invoke(command[0], str(path), *command[1:])
         assert code == 2
         assert said.endswith(f"no stream {unknown!r}: streams are gate\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "stream", "detector", "code", "expected"),
+    [
+        ("rtsp://127.0.0.1:1/main", "gate", "clip.mp4", 2, "--detector-url: capture times"),
+        ("/nowhere/clip.mp4", "gate", "rtsp://127.0.0.1:1/sub", 2, "source.url: capture times"),
+        ("rtsp://127.0.0.1:1/main", "yard", "rtsp://127.0.0.1:1/sub", 2, "--stream: no stream"),
+        ("rtsp://u:s3cret@127.0.0.1:1/main", "gate", "rtsp://127.0.0.1:1/sub", 1, "ended: no conn"),
+    ],
+)
+def test_what_cannot_be_calibrated(
+    tmp_path: Path, url: str, stream: str, detector: str, code: int, expected: str
+) -> None:
+    """A wrong address ends with 2, a camera that does not answer with 1; no password is said."""
+    path = tmp_path / "node.yaml"
+    key = "pairing: {key: utc}" if "rtsp" in url else "pairing: {key: frame_id}"
+    path.write_text(
+        GOOD.replace("/nowhere/clip.mp4", url).replace("topic: d}", "topic: d}, " + key)
+    )
+    result = invoke("calibrate", str(path), "--stream", stream, "--detector-url", detector)
+    assert result[0] == code, result[1]
+    assert expected in result[1]
+    assert "s3cret" not in result[1]

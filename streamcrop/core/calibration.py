@@ -39,6 +39,8 @@ _RIVAL = 0.25
 _CLEARLY = 3.0
 # So many of the pictures have to have something to be compared with, for an offset to count.
 _COVERED = 0.25
+# An offset that another picture would be nearest to after so many seconds is none.
+_HOLDS = 60.0
 # A picture that both streams show: their times lie so close to one grid, in main intervals.
 _SAME, _NEXT = 0.1, 0.4
 
@@ -102,8 +104,7 @@ def compare(main: Series, other: Series, *, search: float = 2.0, centre: float =
     for kind, applies in _REFUSALS.items():
         if applies(fit):
             return Verdict(kind, parts=fit.parts, drift=fit.drift, rival=fit.rival)
-    offset, spread = _on_pictures(fit, main.times)
-    return Verdict(Kind.TOLD, offset, spread, fit.drift, fit.parts)
+    return _told(fit, main.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +177,13 @@ class _Fit:
     drift: float
 
     @property
-    def wanders(self) -> float:
-        """How far the offset goes while it is looked for, in main intervals."""
+    def wanders(self) -> bool:
+        """Whether the offset goes further while it is looked for than its error explains."""
         span = self.laid.times[-1] - self.laid.times[0]
         furthest = max(abs(part - self.offset) for part in self.parts)
-        return float(max(furthest, abs(self.drift) * span) / self.laid.interval)
+        # Of the error of all parts each has the square root of their number; three deviations.
+        allowed = max(self.laid.interval / 2, 3 * _PARTS**0.5 * self.error)
+        return bool(max(furthest, abs(self.drift) * span / 2) > allowed)
 
 
 def _fit(laid: _Laid) -> _Fit:
@@ -237,16 +240,14 @@ def _by_part(laid: _Laid, explained: Array, block: Array) -> tuple[tuple[float, 
 def _rival(laid: _Laid, offset: float, worse: Array, explained: Array) -> float | None:
     """An offset outside the best one's valley that fits nearly as well."""
     valid = ~np.isnan(worse)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lost = np.nan_to_num(worse).sum(0) / (valid * explained[:, None]).sum(0)
-    lost[valid.mean(0) < _COVERED] = np.nan
+    lost = np.nan_to_num(worse).sum(0) / ((valid * explained[:, None]).sum(0) + 1e-9)
+    lost[valid.mean(0) < _COVERED] = np.inf
     # The valley ends where half of what the best explains is lost.
     outside, best = lost > 1 / 2, int(np.abs(laid.offsets - offset).argmin())
-    before, after = np.flatnonzero(outside[:best]), np.flatnonzero(outside[best:]) + best
-    if not (len(before) and len(after)):
-        return float(laid.offsets[0])
-    lost[before[-1] : after[0]] = np.nan
-    least = int(np.nanargmin(lost))
+    outside[[0, -1]] = True
+    before, after = np.flatnonzero(outside[:best])[-1], best + np.flatnonzero(outside[best:])[0]
+    lost[before + 1 : after] = np.inf
+    least = int(lost.argmin())
     return float(laid.offsets[least]) if lost[least] < _RIVAL else None
 
 
@@ -255,20 +256,24 @@ _REFUSALS: dict[Kind, Callable[[_Fit], bool]] = {
     Kind.DIFFERENT: lambda fit: fit.alike < _ALIKE,
     Kind.FAR: lambda fit: fit.is_edge,
     Kind.REPEATS: lambda fit: fit.rival is not None,
-    Kind.APART: lambda fit: fit.wanders > 1 / 2,
+    Kind.APART: lambda fit: fit.wanders,
     Kind.UNSURE: lambda fit: fit.clearly < _CLEARLY or fit.error * 3 > fit.laid.interval / 2,
 }
 
 
-def _on_pictures(fit: _Fit, times: Array) -> tuple[float, float]:
+def _told(fit: _Fit, times: Array) -> Verdict:
     """The offset between pictures, where both streams show the same ones, and how far they lie."""
-    wanted, interval = fit.laid.times + fit.offset, fit.laid.interval
-    apart = _nearest(times, wanted) - fit.laid.times
+    laid, offset, drift = fit.laid, fit.offset, fit.drift
+    apart = _nearest(times, laid.times + offset) - laid.times
     usual = float(np.median(apart))
-    same = float(np.median(np.abs(apart - usual))) < _SAME * interval
-    offset = usual if same and abs(usual - fit.offset) < _NEXT * interval else fit.offset
-    apart = _nearest(times, fit.laid.times + offset) - fit.laid.times
-    return offset, float(np.quantile(np.abs(apart - offset), 0.95))
+    same = float(np.median(np.abs(apart - usual))) < _SAME * laid.interval
+    if same and abs(usual - offset) < _NEXT * laid.interval:
+        offset, drift = usual, float(np.polyfit(laid.times, apart, 1)[0])
+        apart = _nearest(times, laid.times + offset) - laid.times
+        if abs(drift) * _HOLDS > laid.interval / 2:
+            return Verdict(Kind.APART, drift=drift, parts=fit.parts)
+    spread = float(np.quantile(np.abs(apart - offset), 0.95))
+    return Verdict(Kind.TOLD, offset, spread, drift, fit.parts)
 
 
 def _nearest(times: Array, wanted: Array) -> Array:
