@@ -51,7 +51,7 @@ class Room:
     """A still room with one walker, drawn row by row without any library."""
 
     def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311  # no secret
+        chance = random.Random(seed)  # no secret
         self._greys = [chance.randrange(60, 190) for _ in range(_ACROSS)]
         self._way = [(0.0, 0.3)]
         while self._way[-1][0] < 600:
