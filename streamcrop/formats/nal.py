@@ -8,9 +8,14 @@ _START = re.compile(b"\0\0\1")
 
 
 class _Codec(NamedTuple):
-    """Of a codec: unit types, where the type stands in the header, how long that is."""
+    """Of a codec: unit types, where the type stands in the header, how long that is.
+
+    A slice begins with whether it is its picture's first: first_mb_in_slice, whose 0 is a set bit
+    (H.264, 7.3.3), or first_slice_segment_in_pic_flag (H.265, 7.3.6.1).
+    """
 
     sei: int
+    suffix: int
     pictures: range
     clean: frozenset[int]
     parameters: frozenset[int]
@@ -23,8 +28,8 @@ class _Codec(NamedTuple):
 # H.264, table 7-1; H.265, table 7-1. An IDR picture is clean: nothing behind it refers to anything
 # before it. H.265 says only of a sub-layer that nothing refers to a picture, which is too little.
 _CODECS = {
-    "h264": _Codec(6, range(1, 6), frozenset({5}), frozenset({7, 8}), 0, 0x1F, 1, 0x60),
-    "hevc": _Codec(39, range(32), frozenset({19, 20}), frozenset({32, 33, 34}), 1, 0x3F, 2, 0),
+    "h264": _Codec(6, -1, range(1, 6), frozenset({5}), frozenset({7, 8}), 0, 0x1F, 1, 0x60),
+    "hevc": _Codec(39, 40, range(32), frozenset({19, 20}), frozenset({32, 33, 34}), 1, 0x3F, 2, 0),
 }
 
 
@@ -36,12 +41,16 @@ class AccessUnit(NamedTuple):
         unused: Whether no other picture refers to it.
         parameters: The parameter sets in it, whole units.
         configured: Whether these are of each kind that its picture needs.
+        begins: Whether its first slice is the first of a picture; None: there is none in it.
+        sei: The SEI units before its picture, without their headers.
     """
 
     clean: bool
     unused: bool
     parameters: tuple[bytes, ...]
     configured: bool
+    begins: bool | None = True
+    sei: tuple[bytes, ...] = ()
 
 
 def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
@@ -59,28 +68,39 @@ def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
     if codec not in _CODECS:
         return AccessUnit(clean=True, unused=False, parameters=(), configured=True)
     row = _CODECS[codec]
+    clean = unused = configured = False
+    begins = None
     parameters: list[bytes] = []
+    sei: list[bytes] = []
     seen: set[int] = set()
     for kind, unit in units(data, codec, length_size):
         if kind in row.pictures:
+            clean, configured = kind in row.clean, seen == row.parameters
             unused = bool(row.reference) and not unit[0] & row.reference
-            configured = seen == row.parameters
-            return AccessUnit(kind in row.clean, unused, tuple(parameters), configured)
+            begins = bool(unit[row.header : row.header + 1] >= b"\x80")
+            break
         if kind in row.parameters:
             parameters.append(unit)
             seen.add(kind)
-    return AccessUnit(clean=False, unused=False, parameters=tuple(parameters), configured=False)
+        elif kind == row.sei:
+            sei.append(unit[row.header :])
+    return AccessUnit(clean, unused, tuple(parameters), configured, begins, tuple(sei))
 
 
 def sei_units(data: bytes, codec: str, length_size: int) -> Iterator[bytes]:
-    """The SEI units before the picture, without their headers."""
+    """The SEI units of a picture, without their headers.
+
+    Those that stand before it; in H.265 also the suffix SEI behind its slices (7.3.2.4).
+    """
     if codec not in _CODECS:
         return
     row = _CODECS[codec]
+    begun = False
     for kind, unit in units(data, codec, length_size):
-        if kind in row.pictures:
+        begun = begun or kind in row.pictures
+        if begun and row.suffix < 0:
             return
-        if kind == row.sei:
+        if kind == row.suffix or (kind == row.sei and not begun):
             yield unit[row.header :]
 
 

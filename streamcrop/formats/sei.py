@@ -1,6 +1,6 @@
-"""IDs inside a bitstream: user data unregistered SEI of H.264 and H.265, read undecoded."""
+"""SEI of H.264 and H.265, read undecoded: IDs in user data, and recovery points."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from uuid import UUID
 
@@ -9,7 +9,10 @@ import msgspec
 from streamcrop.formats.heads import MAX_FRAME_ID
 from streamcrop.formats.nal import sei_units
 
-_USER_DATA_UNREGISTERED = 5
+# H.264, table D-1 and H.265, table D-1: the same numbers.
+_USER_DATA_UNREGISTERED, _RECOVERY_POINT = 5, 6
+# A number as long as 32 bits, Exp-Golomb coded, has at most 65.
+_LONGEST = 9
 # Encoders that write their settings into the stream: x264 and x265.
 _SETTINGS = {
     UUID("dc45e9bd-e6d9-48b7-962c-d820d923eeef"),
@@ -25,7 +28,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None) -> str | None:
-    r"""The ID that an access unit carries before its picture.
+    r"""The ID that an access unit carries: before its picture, in H.265 also behind it.
 
     Args:
         data: The access unit.
@@ -51,9 +54,45 @@ def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None
     return found.pop() if len(found) == 1 else None
 
 
+def recovery_count(units: Iterable[bytes], codec: str) -> int | None:
+    r"""How many pictures a recovery point counts until all is refreshed; None: there is none.
+
+    Args:
+        units: The SEI units before a picture, without their headers.
+        codec: ``h264``: recovery_frame_cnt, ue(v) (D.1.8); ``hevc``: recovery_poc_cnt, se(v)
+            (D.2.8), where a point before the picture counts as 0.
+
+    Example:
+        >>> recovery_count([b"\x06\x02\x09\xc4\x80"], "h264")
+        18
+    """
+    for unit in units:
+        for number, payload in _messages(_unescaped(unit)):
+            if number == _RECOVERY_POINT:
+                count = _exp_golomb(payload)
+                if count is not None and codec == "hevc":
+                    count = (count + 1) // 2 if count % 2 else 0
+                return count
+    return None
+
+
+def _unescaped(unit: bytes) -> bytes:
+    """Without emulation prevention (7.4.1)."""
+    return unit.replace(b"\0\0\3", b"\0\0")
+
+
+def _exp_golomb(data: bytes) -> int | None:
+    """The number that bits begin with, ue(v) (H.264, 9.1); None where they end before it does."""
+    data = data[:_LONGEST]
+    bits = f"{int.from_bytes(data):0{8 * len(data)}b}" if data else ""
+    zeros = bits.find("1")
+    code = bits[zeros : 2 * zeros + 1]
+    return int(code, 2) - 1 if zeros >= 0 and len(code) == zeros + 1 else None
+
+
 def _user_data(data: bytes, codec: str, length_size: int) -> Iterator[tuple[UUID, bytes]]:
     for unit in sei_units(data, codec, length_size):
-        for number, payload in _messages(unit.replace(b"\0\0\3", b"\0\0")):
+        for number, payload in _messages(_unescaped(unit)):
             if number == _USER_DATA_UNREGISTERED and len(payload) >= 16:
                 yield UUID(bytes=payload[:16]), payload[16:]
 

@@ -6,19 +6,24 @@ import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from heapq import heappop, heappush
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, cast
 from uuid import UUID
 
 import av
 import av.container
+import av.logging
 from av.codec.context import Flags
 
-from streamcrop.core.values import Frame, Pixels, Reason
+from streamcrop.core.damage import Damage
+from streamcrop.core.values import Frame, Note, Pixels, Reason
 from streamcrop.errors import SourceError
 from streamcrop.formats import nal, sei
 from streamcrop.sources import Item, hardware
+from streamcrop.sources.codec import Codec, Shown, heed_log, take
 from streamcrop.sources.decoding import CODECS, EAGER, Decoder, Decoding
+from streamcrop.sources.packets import Parts, Picture, pictures
 from streamcrop.sources.pictures import pixels_of
 
 logger = logging.getLogger(__name__)
@@ -28,6 +33,17 @@ _LARGEST_STEP = 10.0
 _DEFAULT_RATE = 25
 # By so many pictures at most may one come later than those that are shown after it (H.264, A.3.1).
 _REORDERED = 16
+_BEGINS_WITHOUT_KEY = Note(
+    "begins_without_key",
+    "the file begins without a key picture: readers count differently here; pair by pts",
+)
+
+
+class _Tag(NamedTuple):
+    """What a packet says of its picture; it travels through the decoder with it."""
+
+    coded: Picture
+    sei: str | None
 
 
 class _Picture(NamedTuple):
@@ -82,13 +98,14 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Item]:
         index = 0
+        heed_log()
         self._device = hardware.device_of(self._decoding.hwaccel)
         pace = _Pace(self._stopped) if self._realtime else None
         while True:
             first = index
             for picture in self._pictures():
-                if picture is None:
-                    yield Reason.CORRUPT
+                if not isinstance(picture, _Picture):
+                    yield picture
                     continue
                 if pace is not None:
                     pace.wait(picture)
@@ -106,8 +123,8 @@ class FileSource:
             if not self._loop:
                 return
 
-    def _pictures(self) -> Iterator[_Picture | None]:
-        """Read the file once; None for a packet that cannot be decoded."""
+    def _pictures(self) -> Iterator[_Picture | Reason | Note]:
+        """Read the file once; a reason for a packet that cannot be decoded."""
         exists = Path(self._path).exists()
         if exists and not Path(self._path).is_file():
             # FFmpeg would wait for a pipe for ever, and nobody could stop it.
@@ -125,62 +142,133 @@ class FileSource:
             stream = video_of(container, self._path)
             self._device = hardware.kept(self._device, stream)
             decoder = decoder_of(stream, self._decoding)
-            packets = self._packets(container, stream)
+            packets = _told_of(self._packets(container, stream))
+            tagged = (
+                _Tag(coded, self._sei_in(coded, stream))
+                for coded in pictures(packets, stream, Parts(hurry=False))
+            )
             if decoder is None:
-                yield from self._decoded(packets, stream)
+                yield from self._decoded(tagged, Codec(stream.codec_context, begun=True))
             else:
-                yield from self._undecoded(packets, stream, decoder)
+                yield from self._undecoded(tagged, decoder, stream.codec_context.name)
 
     def _packets(
         self, container: av.container.InputContainer, stream: av.VideoStream
     ) -> "Iterator[av.Packet[av.VideoStream]]":
-        try:
-            yield from container.demux(stream)
-        except av.FFmpegError as error:
-            msg = f"{self._path}: breaks off: {text_of(error)}"
-            raise SourceError(msg) from None
-
-    def _decoded(
-        self, packets: "Iterable[av.Packet[av.VideoStream]]", stream: av.VideoStream
-    ) -> Iterator[_Picture | None]:
-        for packet in packets:
-            # In a tuple of its own: PyAV knows an opaque object by its address.
-            packet.opaque = (self._sei_in(packet, stream),)
+        packets = container.demux(stream)
+        while True:
             try:
-                pictures = packet.decode()
-            except av.FFmpegError:
-                yield None
-                continue
-            for picture in pictures:
-                (found,) = cast("tuple[str | None]", picture.opaque)
-                pixels = None if picture.is_corrupt else pixels_of(picture)
-                yield _Picture(pixels, picture.pts, picture.time_base, found)
+                # What is said of other things than pictures is nobody's concern.
+                with av.logging.Capture():
+                    packet = next(packets, None)
+            except av.FFmpegError as error:
+                msg = f"{self._path}: breaks off: {text_of(error)}"
+                raise SourceError(msg) from None
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
+
+    def _decoded(self, packets: Iterable[_Tag], codec: Codec) -> Iterator[_Picture | Reason | Note]:
+        begin, number = _Begin(codec.context.name), 0
+        for number, tag in enumerate(packets):
+            begin.came(tag.coded.packet.pts)
+            for shown in codec.decode(number, tag.coded, tag):
+                yield from _as_picture(shown)
+                yield from begin.notes(shown)
+        for shown in codec.decode(number + 1, None):
+            yield from _as_picture(shown)
+            yield from begin.notes(shown)
 
     def _undecoded(
-        self,
-        packets: "Iterable[av.Packet[av.VideoStream]]",
-        stream: av.VideoStream,
-        decoder: Decoder,
+        self, packets: Iterable[_Tag], decoder: Decoder, codec: str
     ) -> Iterator[_Picture]:
         """In the order of presentation: by media time, which packets are not sorted by."""
-        held: list[tuple[int, int, _Picture]] = []
-        begun, time_ = False, 0
-        for number, packet in enumerate(packets):
-            if not packet.size:
-                continue
-            begun = begun or packet.is_keyframe
-            found, pixels = self._sei_in(packet, stream), decoder.add(packet)
+        held: list[tuple[int, int, bool, Pixels, _Tag]] = []
+        damage, time_ = Damage(), 0
+
+        def shown() -> Iterator[_Picture]:
+            _, number, key, pixels, (coded, found) = heappop(held)
+            whole = damage.shown(number, key=key)
+            if not coded.hidden:
+                packet = coded.packet
+                yield _Picture(pixels if whole else None, packet.pts, packet.time_base, found)
+
+        for number, tag in enumerate(packets):
+            key, pixels = take(damage, number, codec, tag.coded), decoder.add(tag.coded)
             # No picture is shown after one of a later group; there time may begin again.
             while held and (pixels.index == 0 or len(held) > _REORDERED):
-                yield heappop(held)[2]
-            time_ = time_ if packet.pts is None else packet.pts
-            shown = _Picture(pixels if begun else None, packet.pts, packet.time_base, found)
-            heappush(held, (time_, number, shown))
+                yield from shown()
+            pts = tag.coded.packet.pts
+            time_ = time_ if pts is None else pts
+            heappush(held, (time_, number, key, pixels, tag))
         while held:
-            yield heappop(held)[2]
+            yield from shown()
 
-    def _sei_in(self, packet: "av.Packet[av.VideoStream]", stream: av.VideoStream) -> str | None:
-        return sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
+    def _sei_in(self, coded: Picture, stream: av.VideoStream) -> str | None:
+        return sei_of(coded.packet, stream, self._sei_uuid) if self._read_sei else None
+
+
+def _told_of(
+    packets: "Iterable[av.Packet[av.VideoStream]]",
+) -> "Iterator[tuple[av.Packet[av.VideoStream], bool]]":
+    """Packets, and whether the demuxer misses something in each.
+
+    It marks the one before: the parser has it still when it reads the one with the gap. Where two
+    recordings were glued together nothing is missing: time begins again, at a key picture.
+    """
+    marked = False
+    for packet, following in pairwise(chain(packets, (None,))):
+        if packet is None:
+            continue
+        lost, marked, packet.is_corrupt = marked, packet.is_corrupt, False
+        glued = following and following.is_keyframe and _begins_again(packet.dts, following.dts)
+        yield packet, lost and not glued
+
+
+def _begins_again(dts: int | None, following: int | None) -> bool:
+    return dts is not None and following is not None and following <= dts
+
+
+class _Begin:
+    """Tells where the first packets of an H.265 file lead to no picture.
+
+    How many of them are shown is a matter of the decoder's version: FFmpeg 5 shows the leading
+    pictures of a file that begins at a CRA picture, FFmpeg 8 leaves them out. Of H.264 all leave
+    out the same, of other codecs they show all (measured 2026-11-28).
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._packets = 0
+        self._first: int | None = None
+        self._lowest: int | None = None
+        self._said = codec != "hevc"
+
+    def came(self, pts: int | None) -> None:
+        """Take note of a packet's media time."""
+        self._packets += 1
+        if pts is not None and self._packets <= 2 * _REORDERED:
+            self._lowest = pts if self._lowest is None else min(pts, self._lowest)
+
+    def notes(self, shown: Shown) -> Iterator[Note]:
+        """A note, once, where what is shown first is not what comes first."""
+        if shown.picture is None or self._said:
+            return
+        if self._first is None:
+            self._first = shown.tag.coded.packet.pts
+        first, lowest = self._first, self._lowest
+        if first is not None and lowest is not None and lowest < first:
+            self._said = True
+            yield _BEGINS_WITHOUT_KEY
+
+
+def _as_picture(shown: Shown) -> Iterator[_Picture | Reason]:
+    picture, tag = shown.picture, cast("_Tag", shown.tag)
+    if picture is None:
+        yield Reason.CORRUPT
+    elif not tag.coded.hidden:
+        pixels = pixels_of(picture) if shown.whole else None
+        yield _Picture(pixels, picture.pts, tag.coded.packet.time_base, tag.sei)
 
 
 class _Pace:
@@ -222,9 +310,7 @@ def video_of(container: av.container.InputContainer, name: str) -> av.VideoStrea
     return stream
 
 
-def decoder_of(
-    stream: av.VideoStream, decoding: Decoding, *, strict: bool = False
-) -> Decoder | None:
+def decoder_of(stream: av.VideoStream, decoding: Decoding) -> Decoder | None:
     """What decodes a stream's packets on demand; None where they are decoded as they come."""
     codec = stream.codec_context.name
     if decoding.mode == "eager" or codec not in CODECS:
@@ -232,7 +318,7 @@ def decoder_of(
             logger.info("%s is decoded eagerly: nothing says where decoding can begin", codec)
         return None
     ahead = decoding.mode == "auto"
-    return Decoder(stream, max_bytes=decoding.max_bytes, ahead=ahead, strict=strict)
+    return Decoder(stream, max_bytes=decoding.max_bytes, ahead=ahead)
 
 
 def sei_of(

@@ -7,20 +7,20 @@ packet. Either way the decoder is fed as if it had read the stream from there, s
 bit-equal to those of eager decoding. A group that nobody asks for is never decoded.
 """
 
-import re
 import threading
 import time
 from collections import deque
 from math import inf
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 import av
-import av.logging
 
 from streamcrop.core.values import Bgr, Corners, Pixels, Planes
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.formats import nal
+from streamcrop.sources.codec import Codec
+from streamcrop.sources.packets import Picture
 from streamcrop.sources.pictures import pixels_of
 
 # Of which it is known, undecoded, where decoding can begin.
@@ -33,11 +33,6 @@ _AHEAD = 8
 _LATELY = 5.0
 # So many packets for each that comes: it catches up, and never holds up the reader for long.
 _STEPS = 2
-# What FFmpeg says when packets are missing.
-MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
-# What it calls an error and gets right: JPEGs with one table for luma and chroma (RFC 2435, 3.1.8),
-# as its own RTP muxer sends them.
-_HARMLESS = "Invalid qtable length 64"
 
 
 class Decoding(NamedTuple):
@@ -72,7 +67,7 @@ class _Group:
     def __init__(self, first: int, parameters: tuple[bytes, ...]) -> None:
         self.first = first
         self.parameters = parameters
-        self.packets: dict[int, av.Packet[av.VideoStream]] = {}
+        self.packets: dict[int, Picture] = {}
         self.unused: set[int] = set()
         self.waiting: WeakValueDictionary[int, LazyPixels] = WeakValueDictionary()
         self.count = self.nbytes = 0
@@ -159,19 +154,14 @@ class Decoder:
     Args:
         stream: What the packets come from, with `Flags.copy_opaque`.
         max_bytes: How much the pictures may hold that were decoded on the way to others.
-        strict: Whether what FFmpeg says of losses counts, too; its log must be on.
         ahead: Whether to decode some pictures beyond the last that was asked for, so that only the
             first of a burst waits until its group is decoded up to it.
     """
 
-    def __init__(
-        self, stream: av.VideoStream, *, max_bytes: int, ahead: bool, strict: bool = False
-    ) -> None:
-        self._context = stream.codec_context
-        self._length_size = nal.length_size_of(self._context.name, self._context.extradata)
+    def __init__(self, stream: av.VideoStream, *, max_bytes: int, ahead: bool) -> None:
+        self._codec = Codec(stream.codec_context)
         self._max_bytes = max_bytes
         self._ahead = ahead
-        self._strict = strict
         self._lock = threading.Lock()
         self._groups: deque[_Group] = deque()
         self._count = 0
@@ -189,17 +179,14 @@ class Decoder:
         # How many pictures it keeps that were decoded on the way to others; more where somebody
         # asks for one that was let go of, as a detector does whose messages overtake each other.
         self._keep = 2 * _AHEAD
-        # The last key picture that came out, and where something is missing or broken.
-        self._key = -1
-        self._damage: list[int] = []
         # Whether it knows parameter sets beside the stream's own.
         self._tainted = False
         self._kept: WeakValueDictionary[tuple[int, int], LazyPixels] = WeakValueDictionary()
         self._sizes: dict[tuple[bytes, ...], tuple[int, int]] = {}
 
-    def add(self, packet: "av.Packet[av.VideoStream]") -> LazyPixels:
+    def add(self, coded: Picture) -> LazyPixels:
         """Take the next packet of the stream; returns its picture."""
-        unit = nal.look(bytes(packet), self._context.name, self._length_size)
+        packet, unit = coded.packet, coded.unit
         if self._begins_group(packet, unit):
             if self._groups:
                 self._groups[-1].closed = True
@@ -211,11 +198,9 @@ class Decoder:
         pixels = LazyPixels(self, group, index, packet.size)
         if unit.unused:
             group.unused.add(index)
-        # In a tuple of its own: PyAV knows an opaque object by its address.
-        packet.opaque = (index,)
         group.waiting[index] = pixels
         group.nbytes += packet.size
-        group.packets[index] = packet
+        group.packets[index] = coded
         while len(self._groups) > 1 and not self._groups[0].waiting:
             # A decoder that stands in it would hold them on.
             self._groups.popleft().packets.clear()
@@ -301,7 +286,7 @@ class Decoder:
                 self._feed()
             if (group := self._group) is not None and (group.exceeds(1) or group.is_cut):
                 for index in [index for index in group.packets if index < self._next]:
-                    group.nbytes -= group.packets.pop(index).size
+                    group.nbytes -= group.packets.pop(index).packet.size
             self._make_room()
         finally:
             self._lock.release()
@@ -323,48 +308,27 @@ class Decoder:
         return held + held // (len(self._kept) or 1) <= self._max_bytes
 
     def _begin(self, group: _Group) -> None:
-        self._context.flush_buffers()
+        self._codec.context.flush_buffers()
+        self._codec.restart()
         self._group, self._first, self._next = group, group.first, 0
         self._passed.clear()
-        # Before the first key picture all is damage.
-        self._key, self._damage = -1, [-1]
 
     def _feed(self) -> None:
         """Decode the next packet of the group, or what is left in the codec behind the last."""
         group, index = cast("_Group", self._group), self._next
-        packet = group.packets.get(index)
-        if packet is not None:
+        coded = group.packets.get(index)
+        if coded is not None:
             self._next += 1
             self._tainted |= bool(group.parameters) or self._scattered
             if index in group.unused and index not in group.waiting:
                 self._passed.add(index)
                 return
-        for picture in self._decoded(group, index, packet):
-            (at,) = cast("tuple[int]", picture.opaque)
-            if picture.is_corrupt:
-                self._damage.append(at)
-            elif picture.key_frame:
-                self._key = at
-            damaged = any(self._key <= damage <= at for damage in self._damage)
-            self._settle(group, at, None if damaged else picture)
-        if packet is None:
+        for shown in self._codec.decode(index, coded):
+            self._settle(group, shown.number, shown.picture if shown.whole else None)
+        if coded is None:
             self._group = None
             for at in set(range(index)) - self._passed:
                 self._settle(group, at, None)
-
-    def _decoded(
-        self, group: _Group, index: int, packet: "av.Packet[av.VideoStream] | None"
-    ) -> list[av.VideoFrame]:
-        with av.logging.Capture() as log:
-            try:
-                pictures = self._context.decode(packet)
-            except av.FFmpegError:
-                self._damage.append(index)
-                self._settle(group, index, None)
-                return []
-        if self._strict and tells_loss(log):
-            self._damage.append(index)
-        return pictures
 
     def _settle(self, group: _Group, index: int, picture: av.VideoFrame | None) -> None:
         """Give a picture to whoever may ask for it; None: a damaged one."""
@@ -403,14 +367,3 @@ class Decoder:
 
 def _is_long(group: _Group) -> bool:
     return group.exceeds(2) or group.is_cut
-
-
-def tells_loss(log: list[Any]) -> bool:
-    """Whether FFmpeg said that something is missing; empties the log."""
-    lost = any(
-        level <= av.logging.ERROR or "conceal" in line or MISSED.search(line)
-        for level, _, line in log
-        if _HARMLESS not in line
-    )
-    log.clear()
-    return lost

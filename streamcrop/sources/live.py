@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import av
@@ -18,12 +18,15 @@ import av.container
 import av.logging
 
 from streamcrop.core.capture import CaptureClock
-from streamcrop.core.values import Change, Frame, Pixels, Reason
+from streamcrop.core.damage import Damage
+from streamcrop.core.values import Change, Frame, Note, Pixels, Reason
 from streamcrop.errors import UNTRUSTED, SourceError
 from streamcrop.sources import Item, hardware
 from streamcrop.sources.challenge import unspoken
+from streamcrop.sources.codec import MISSED, Codec, heed_log, take, tells_loss
 from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
-from streamcrop.sources.decoding import EAGER, MISSED, Decoder, Decoding, tells_loss
+from streamcrop.sources.decoding import EAGER, Decoder, Decoding
+from streamcrop.sources.packets import Parts, Picture, pictures
 from streamcrop.sources.pictures import pixels_of
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,12 @@ FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 # More packets than are held back while the stream is probed.
 _PROBED = 30
+# A stream that nothing mends for so long is told of, in seconds.
+_PATIENCE = 10.0
+_NO_KEY_PICTURES = (
+    f"for {_PATIENCE:g} s the camera has sent no key picture (nor, in H.264, a recovery point), so "
+    "that no picture is whole: set its interval of key pictures (I-frames, GOP) to some seconds"
+)
 
 
 class _RefusedError(SourceError):
@@ -57,8 +66,7 @@ class _Tag(NamedTuple):
     reports: int
 
 
-# With the number of the packet that is known to miss something, or 0.
-_Tagged = tuple[_Tag, "av.Packet[av.VideoStream]", int]
+_Tagged = tuple[_Tag, Picture]
 
 
 class LiveSource:
@@ -104,6 +112,7 @@ class LiveSource:
         self._sei_uuid = sei_uuid
         self._decoding = decoding
         self._stopped = threading.Event()
+        self._parts = Parts()
         # Only the video: with a second stream FFmpeg changes media times at the first report. And
         # little probing: nobody asks for the frame rate, and what is probed comes late.
         rtsp = {"rtsp_transport": transport, "allowed_media_types": "video", "fpsprobesize": "0"}
@@ -116,9 +125,7 @@ class LiveSource:
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Item]:
-        # Below this FFmpeg does not say that something is missing.
-        av.logging.set_level(av.logging.INFO)
-        av.logging.set_skip_repeated(v=False)
+        heed_log()
         self._device = hardware.device_of(self._decoding.hwaccel)
         delay = FIRST_DELAY
         while not self._stopped.is_set():
@@ -152,16 +159,17 @@ class LiveSource:
             self._epoch, self._first = new_epoch(), 1
             self._connected = self._epoch
             yield Change("running", "connected")
-            lost = _PROBED if any(MISSED.search(line) for _, _, line in log) else 0
+            lost = range(_PROBED + 1 if any(MISSED.search(line) for _, _, line in log) else 0)
             log.clear()
+            self._parts.connect()
             packets = self._tagged(container, stream, log)
             # Where pictures are reordered, the one that is wanted may lie behind what has come.
             reorders = stream.codec_context.has_b_frames
-            decoder = None if reorders else decoder_of(stream, self._decoding, strict=True)
+            decoder = None if reorders else decoder_of(stream, self._decoding)
             if decoder is None:
-                yield from _decoded(packets, lost, log)
+                yield from _decoded(packets, lost, Codec(stream.codec_context))
             else:
-                yield from _undecoded(packets, lost, decoder)
+                yield from _undecoded(packets, lost, decoder, stream.codec_context.name)
 
     def _open(self, log: list[Any]) -> av.container.InputContainer:
         since = time.monotonic()
@@ -217,14 +225,24 @@ class LiveSource:
     def _tagged(
         self, container: av.container.InputContainer, stream: av.VideoStream, log: list[Any]
     ) -> Iterator[_Tagged]:
-        for number, packet in enumerate(self._packets(container, stream), 1):
-            # The parser holds a packet back: the loss may lie in the next one.
-            lost = number + 1 if tells_loss(log) else number * packet.is_corrupt
-            yield self._tag(number, packet, stream), packet, lost
+        packets = self._told_of(self._packets(container, stream), log)
+        for number, coded in enumerate(pictures(packets, stream, self._parts), 1):
+            yield self._tag(number, coded, stream), coded
 
-    def _tag(
-        self, number: int, packet: "av.Packet[av.VideoStream]", stream: av.VideoStream
-    ) -> _Tag:
+    @staticmethod
+    def _told_of(
+        packets: "Iterable[av.Packet[av.VideoStream]]", log: list[Any]
+    ) -> "Iterator[tuple[av.Packet[av.VideoStream], bool]]":
+        """Packets, and whether something may be missing in each."""
+        before = False
+        for packet in packets:
+            # The parser holds a packet back: the loss may lie in the next one.
+            lost = tells_loss(log) or packet.is_corrupt
+            yield packet, lost or before
+            before = lost
+
+    def _tag(self, number: int, coded: Picture, stream: av.VideoStream) -> _Tag:
+        packet = coded.packet
         captured_at = None
         if clock := self._clock:
             media = None
@@ -237,7 +255,7 @@ class LiveSource:
                 logger.warning("the camera's clock was set, or its media time began anew")
                 self._epoch, self._first = new_epoch(), number
         sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
-        frame_id, arrived = f"{self._epoch}-{number - self._first}", time.time_ns() // 1000
+        frame_id, arrived = f"{self._epoch}-{number - self._first}", int(coded.came * 1_000_000)
         return _Tag(
             number,
             frame_id,
@@ -252,37 +270,50 @@ class LiveSource:
         )
 
 
-def _decoded(packets: Iterable[_Tagged], broken: int, log: list[Any]) -> Iterator[Item]:
-    # Counted in packets, since pictures may leave the decoder later and in another order.
-    key = 0
-    for tag, packet, lost in packets:
-        broken = max(broken, lost)
-        packet.opaque = tag
-        try:
-            pictures = packet.decode()
-        except av.FFmpegError:
-            broken = max(broken, tag.number)
-            yield Reason.CORRUPT
-            continue
-        if tells_loss(log):
-            broken = max(broken, tag.number)
-        for picture in pictures:
-            tag = cast("_Tag", picture.opaque)  # noqa: PLW2901  # from here on the picture's
-            if picture.is_corrupt:
-                broken = max(broken, tag.number)
-            elif picture.key_frame:
-                key = tag.number
-            yield Reason.CORRUPT if key <= broken else _frame(pixels_of(picture), tag)
+def _decoded(packets: Iterable[_Tagged], lost: Iterable[int], codec: Codec) -> Iterator[Item]:
+    for number in lost:
+        codec.damage.hurt(number)
+    patience = _Patience(codec.damage)
+    for tag, coded in packets:
+        for shown in codec.decode(tag.number, coded, tag):
+            if shown.picture is None or not shown.whole:
+                yield Reason.CORRUPT
+            else:
+                yield _frame(pixels_of(shown.picture), shown.tag)
+        yield from patience.notes(coded)
 
 
-def _undecoded(packets: Iterable[_Tagged], broken: int, decoder: Decoder) -> Iterator[Item]:
+def _undecoded(
+    packets: Iterable[_Tagged], lost: Iterable[int], decoder: Decoder, codec: str
+) -> Iterator[Item]:
     """As `_decoded`, as far as packets say it; what decoding shows is seen by who looks."""
-    key = 0
-    for tag, packet, lost in packets:
-        broken = max(broken, lost)
-        key = tag.number if packet.is_keyframe else key
-        pixels = decoder.add(packet)
-        yield Reason.CORRUPT if key <= broken else _frame(pixels, tag)
+    damage = Damage()
+    for number in lost:
+        damage.hurt(number)
+    patience = _Patience(damage)
+    for tag, coded in packets:
+        key = take(damage, tag.number, codec, coded)
+        pixels = decoder.add(coded)
+        yield _frame(pixels, tag) if damage.shown(tag.number, key=key) else Reason.CORRUPT
+        yield from patience.notes(coded)
+
+
+class _Patience:
+    """Says so where a camera sends nothing that mends its pictures."""
+
+    def __init__(self, damage: Damage) -> None:
+        self._damage = damage
+        self._since = time.monotonic()
+
+    def notes(self, coded: Picture) -> Iterator[Note]:
+        """A note whenever there was nothing for so long at which decoding could begin."""
+        now = time.monotonic()
+        # FFmpeg's parser counts H.264's recovery points among the key pictures.
+        if coded.packet.is_keyframe or not self._damage.goes_on:
+            self._since = now
+        elif now - self._since > _PATIENCE:
+            self._since = now
+            yield Note("no_key_pictures", _NO_KEY_PICTURES)
 
 
 def _frame(pixels: Pixels, tag: _Tag) -> Frame:

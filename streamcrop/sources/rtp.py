@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import av
-import av.logging
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import RtpPacket
@@ -19,10 +18,11 @@ from aiortc.utils import uint16_add, uint16_gt
 from av.codec.context import Flags
 
 from streamcrop.core.values import Frame, Reason
-from streamcrop.formats import sei
+from streamcrop.formats import nal, sei
 from streamcrop.sources import Item
-from streamcrop.sources.decoding import tells_loss
+from streamcrop.sources.codec import Codec
 from streamcrop.sources.live import new_epoch
+from streamcrop.sources.packets import Picture
 from streamcrop.sources.pictures import pixels_of
 
 # A power of two; a picture of more packets never becomes complete.
@@ -138,36 +138,30 @@ class Decoder:
         self._read_sei = read_sei
         self._sei_uuid = sei_uuid
         self._number = -1
-        self._broken = True
-        self._codec: str | None = None
+        self._codec: Codec | None = None
 
     def __call__(self, encoded: Encoded, *, after_loss: bool) -> Item:
         """Decode one; ``after_loss``: whether something just before it is missing."""
         self._number += 1
-        self._broken |= after_loss
-        if encoded.codec != self._codec:
-            self._context = cast("av.VideoCodecContext", av.CodecContext.create(encoded.codec, "r"))
+        number, codec = self._number, self._codec
+        if codec is None or encoded.codec != codec.context.name:
+            context = cast("av.VideoCodecContext", av.CodecContext.create(encoded.codec, "r"))
             # What the decoder misses is said in the thread that decodes: so in this one.
-            self._context.thread_count = 1
-            self._context.flags |= Flags.low_delay | Flags.copy_opaque
-            self._codec, self._broken = encoded.codec, True
-        packet = av.Packet(encoded.data)
+            context.thread_count = 1
+            context.flags |= Flags.low_delay | Flags.copy_opaque
+            self._codec = codec = Codec(context)
+        if after_loss:
+            codec.damage.hurt(number)
+        packet = cast("av.Packet[av.VideoStream]", av.Packet(encoded.data))
         packet.pts, packet.time_base = encoded.pts, _TIME_BASE
-        packet.opaque = self._number
-        with av.logging.Capture() as log:
-            try:
-                pictures = self._context.decode(packet)
-            except av.FFmpegError:
-                pictures = []
+        unit = nal.look(encoded.data, encoded.codec, 0)
+        coded = Picture(packet, unit, lost=False, came=encoded.arrived / 1_000_000)
         # A decoder that holds pictures back would hand out an earlier one.
-        picture = next((each for each in pictures if each.opaque == self._number), None)
-        if picture is None or picture.is_corrupt or tells_loss(log):
-            self._broken = True
-        elif picture.key_frame:
-            self._broken = False
-        if picture is None or self._broken:
-            return Reason.CORRUPT
-        return self._frame(picture, encoded)
+        shown = [each for each in codec.decode(number, coded) if each.number == number]
+        if shown and shown[0].picture is not None and shown[0].whole:
+            return self._frame(shown[0].picture, encoded)
+        codec.damage.hurt(number)
+        return Reason.CORRUPT
 
     def _frame(self, picture: av.VideoFrame, encoded: Encoded) -> Frame:
         text = None

@@ -40,12 +40,35 @@ def test_where_decoding_can_begin(codec: str, framing: str) -> None:
     def found(*parts: bytes) -> AccessUnit:
         return look(framed(framing, *parts), codec, size)
 
-    assert found(*sets, SEI[codec], CLEAN[codec]) == (True, False, tuple(sets), True)
-    assert found(CLEAN[codec]) == (True, False, (), False)
-    assert found(*sets[1:], CLEAN[codec]) == (True, False, tuple(sets[1:]), False)
-    assert found(OTHER[codec], *sets) == (False, False, (), False)
-    assert found(*sets) == (False, False, tuple(sets), False)
-    assert found() == (False, False, (), False)
+    sei = SEI[codec][1 if codec == "h264" else 2 :]
+    assert found(*sets, SEI[codec], CLEAN[codec]) == (
+        True, False, tuple(sets), True, True, (sei,)
+    )  # fmt: skip
+    assert found(CLEAN[codec])[:4] == (True, False, (), False)
+    assert found(*sets[1:], CLEAN[codec])[:4] == (True, False, tuple(sets[1:]), False)
+    assert found(OTHER[codec], *sets)[:4] == (False, False, (), False)
+    assert found(*sets)[:4] == (False, False, tuple(sets), False)
+    assert found()[:4] == (False, False, (), False)
+
+
+@each_framing
+def test_where_a_picture_begins(framing: str) -> None:
+    """Its first slice says so (first_mb_in_slice 0, first_slice_segment_in_pic_flag 1)."""
+    size = FRAMINGS[framing]
+    for codec, first, other in (
+        ("h264", b"\x41\x9a", b"\x41\x5a"),
+        ("h264", b"\x65\x88", b"\x65\x01\x88"),
+        ("hevc", b"\x26\x01\xaf", b"\x26\x01\x2f"),
+    ):
+        begun = [look(framed(framing, *u), codec, size).begins for u in ([first], [other], [])]
+        assert begun == [True, False, None]
+        sets = PARAMETERS[codec]
+        assert look(framed(framing, *sets, other, first), codec, size).begins is False
+        assert look(framed(framing, *sets, SEI[codec]), codec, size).begins is None
+    assert look(framed(framing, b"\x41"), "h264", size).begins is False
+    # Units without a byte are none, and of delimiters and filler nothing is kept.
+    assert look(framed(framing, b"", b"\x65\x88"), "h264", size).clean
+    assert look(framed(framing, b"\x09\xf0", b"\x0c\xff\x80", b"\x65\x88"), "h264", size).sei == ()
 
 
 def test_what_nothing_refers_to() -> None:
@@ -57,16 +80,19 @@ def test_what_nothing_refers_to() -> None:
 
 def test_another_codec() -> None:
     """Where pictures consist of no NAL units, each is clean and there is no SEI."""
-    assert look(b"\xff\xd8\xff", "mjpeg", 0) == (True, False, (), True)
+    assert look(b"\xff\xd8\xff", "mjpeg", 0) == (True, False, (), True, True, ())
     assert list(sei_units(b"\0\0\1\x06\x05", "mjpeg", 0)) == []
 
 
 @each_codec
 @each_framing
 def test_sei_stands_before_the_picture(codec: str, framing: str) -> None:
-    """SEI units come without their header; those behind a picture are not its own."""
+    """SEI units come without their header; only suffix SEI counts behind a picture (H.265)."""
     data = framed(framing, *PARAMETERS[codec], SEI[codec], CLEAN[codec], SEI[codec])
     assert list(sei_units(data, codec, FRAMINGS[framing])) == [b"\x05\x01\x07\x80"]
+    suffix = framed(framing, CLEAN[codec], b"\x50\x01\x05\x01\x08\x80", OTHER[codec])
+    found = list(sei_units(suffix, codec, FRAMINGS[framing]))
+    assert found == ([b"\x05\x01\x08\x80"] if codec == "hevc" else [])
     alone = framed(framing, SEI[codec])
     assert list(sei_units(alone, codec, FRAMINGS[framing])) == [b"\x05\x01\x07\x80"]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.values import Frame
-from streamcrop.formats.sei import frame_id
+from streamcrop.formats.sei import frame_id, recovery_count
 from streamcrop.sources.container import FileSource
 
 OURS = UUID("6d0d2b1e-3c7b-4f5a-9a52-0d6f8e1c2b3a")
@@ -234,3 +234,46 @@ def test_a_file_with_ids(tmp_path: Path, encoder: str, suffix: str) -> None:
         frames = list(FileSource(str(path), read_sei=True, sei_uuid=uuid))
         assert [isinstance(f, Frame) and f.sei for f in frames] == expected
     assert [isinstance(f, Frame) and f.sei for f in FileSource(str(path))] == [None] * 12
+
+
+def exp_golomb(number: int) -> bytes:
+    """A number as ue(v) (H.264, 9.1), with bits behind it."""
+    bits = f"{number + 1:b}"
+    bits = "0" * (len(bits) - 1) + bits + "10110"
+    return int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes(-(-len(bits) // 8))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@given(number=st.integers(0, 2**32 - 2), others=st.lists(st.binary(max_size=30), max_size=2))
+def test_recovery_points(codec: str, number: int, others: list[bytes]) -> None:
+    """The count behind any other message: ue(v) in H.264, se(v) in H.265, none below 0 pictures."""
+    messages = [message(b"\0\0\0" + other) for other in others]
+    data = unit(codec, *messages, message(exp_golomb(number), kind=6))
+    units = [data.removeprefix(SEI[codec])]
+    expected = number if codec == "h264" else (number + 1) // 2 if number % 2 else 0
+    assert recovery_count(units, codec) == expected
+    assert recovery_count([b"", b"\x05\x00\x80", *units], codec) == expected
+
+
+@given(st.lists(st.binary(max_size=20), max_size=3))
+def test_recovery_points_of_any_bytes(units: list[bytes]) -> None:
+    """No bytes are an error."""
+    assert (recovery_count(units, "h264") or 0) >= 0
+
+
+def test_what_is_no_recovery_point() -> None:
+    """Other messages, and a number that does not end."""
+    assert recovery_count([message(b"1") + b"\x80"], "h264") is None
+    for payload in (b"", b"\0", b"\0\x01", b"\0" * 20):
+        assert recovery_count([b"\x06" + bytes([len(payload)]) + payload + b"\x80"], "h264") is None
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_suffix_sei(framing: str) -> None:
+    """In H.265 an ID may stand behind the picture; one that differs from it makes it none."""
+    frame, size = FRAMINGS[framing]
+    suffix = b"\x50\x01" + message(b"7") + b"\x80"
+    picture = PICTURE["hevc"]
+    assert frame_id(frame(picture, picture, suffix), "hevc", size) == "7"
+    assert frame_id(frame(unit("hevc", message(b"7")), picture, suffix), "hevc", size) == "7"
+    assert frame_id(frame(unit("hevc", message(b"8")), picture, suffix), "hevc", size) is None

@@ -17,14 +17,15 @@ from peers import number_in, numbered, numbered_clip, write_clip
 from streamcrop.core.pixels import YuvPixels
 from streamcrop.core.values import Bgr, Pixels
 from streamcrop.errors import CorruptError
+from streamcrop.formats import nal
 from streamcrop.formats.nal import units
 from streamcrop.sources import decoding
 from streamcrop.sources.container import video_of
 from streamcrop.sources.decoding import Decoder, LazyPixels
+from streamcrop.sources.packets import Parts, Picture, pictures
 from streamcrop.sources.pictures import pixels_of
 
 COUNT = 48
-Packets = list["av.Packet[av.VideoStream]"]
 ENDLESS = {"x264-params": "keyint=infinite:min-keyint=1000:scenecut=0:bframes=0"}
 CLIPS: dict[str, tuple[str, str, dict[str, str]]] = {
     "camera": (".ts", "libx264", {"bf": "0", "g": "12"}),
@@ -60,10 +61,23 @@ class Stream:
         with av.open(str(path)) as container:
             stream = video_of(container, path.name)
             stream.codec_context.thread_count = 1
-            self.packets = [packet for packet in container.demux(stream) if packet.size]
+            packets = ((packet, False) for packet in container.demux(stream) if packet.size)
+            self.packets = list(pictures(packets, stream, Parts()))
         self.decoder = Decoder(stream, **{"max_bytes": 1 << 30, "ahead": False, **how})
         self.counting = Counting(stream.codec_context)
-        self.decoder._context = cast("av.VideoCodecContext", self.counting)
+        self.decoder._codec.context = cast("av.VideoCodecContext", self.counting)
+
+    def replace(self, at: int, data: bytes) -> None:
+        """Have a packet hold other bytes."""
+        old = self.packets[at]
+        packet = cast("av.Packet[av.VideoStream]", av.Packet(data))
+        packet.pts, packet.dts, packet.time_base = (
+            old.packet.pts,
+            old.packet.dts,
+            old.packet.time_base,
+        )
+        unit = nal.look(data, self.counting.name, 0)
+        self.packets[at] = Picture(packet, unit, lost=False, came=0)
 
     def add_all(self) -> list[LazyPixels]:
         return [self.decoder.add(packet) for packet in self.packets]
@@ -239,7 +253,7 @@ def test_memory_is_what_packets_hold(clips: dict[str, Path]) -> None:
     """Undecoded, a picture counts as its packet; what is let go of leaves whole groups behind."""
     stream = Stream(clips["camera"])
     pictures = stream.add_all()
-    assert [picture.nbytes for picture in pictures] == [packet.size for packet in stream.packets]
+    assert [p.nbytes for p in pictures] == [coded.packet.size for coded in stream.packets]
     assert stream.held == COUNT
     del pictures[:30]
     stream.decoder.add(stream.packets[0])
@@ -311,10 +325,8 @@ def test_damage_never_becomes_a_picture(tmp_path: Path) -> None:
     for order in (range(COUNT), reversed(range(COUNT)), [20, 5, 45, *range(COUNT)]):
         stream = Stream(clip)
         for at in (17, 40):
-            packet = stream.packets[at]
-            broken = av.Packet(bytes(packet)[: packet.size // 2] + bytes(packet.size // 2))
-            broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
-            stream.packets[at] = cast("av.Packet[av.VideoStream]", broken)
+            packet = stream.packets[at].packet
+            stream.replace(at, bytes(packet)[: packet.size // 2] + bytes(packet.size // 2))
         pictures = stream.add_all()
         shown = {at: decoded(pictures[at]) for at in order}
         assert [at for at in range(COUNT) if shown[at] is None] == [*range(17, 24), *range(40, 48)]
@@ -327,9 +339,8 @@ def test_parameter_sets_that_come_once(clips: dict[str, Path]) -> None:
     """Where groups do not repeat their parameter sets, decoding begins at the first of them."""
     expected = eager(clips["camera"])
     stream = Stream(clips["camera"])
-    plain = [b"".join(_without_parameters(bytes(packet))) for packet in stream.packets[1:]]
-    packets = [stream.packets[0], *map(av.Packet, plain)]
-    stream.packets = cast("Packets", packets)
+    for at, coded in enumerate(stream.packets[1:], 1):
+        stream.replace(at, b"".join(_without_parameters(bytes(coded.packet))))
     pictures = stream.add_all()
     assert len(stream.decoder._groups) == 1
     for at in (40, 3, 13):
