@@ -126,11 +126,13 @@ class Damage:
             number: The packet's.
             key: Whether the decoder says that it is a key picture.
         """
-        start = max(number if key else -1, self._refreshed(number))
+        start = number if key else -1
+        if self._refreshes:
+            start = max(start, self._refreshed(number))
         if start > self._since:
             self._since = start
             self._hurt = deque(hurt for hurt in self._hurt if hurt >= start)
-        return all(hurt > number for hurt in self._hurt)
+        return not self._hurt or all(hurt > number for hurt in self._hurt)
 
     def _refreshed(self, number: int) -> int:
         """The last recovery point whose pictures are refreshed with this one; -1: none."""

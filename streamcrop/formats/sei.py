@@ -7,7 +7,6 @@ from uuid import UUID
 import msgspec
 
 from streamcrop.formats.heads import MAX_FRAME_ID
-from streamcrop.formats.nal import sei_units
 
 # H.264, table D-1 and H.265, table D-1: the same numbers.
 _USER_DATA_UNREGISTERED, _RECOVERY_POINT = 5, 6
@@ -27,13 +26,11 @@ class _Named(msgspec.Struct):
 _named = msgspec.json.Decoder(_Named)
 
 
-def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None) -> str | None:
-    r"""The ID that an access unit carries: before its picture, in H.265 also behind it.
+def frame_id(units: Iterable[bytes], uuid: UUID | None = None) -> str | None:
+    r"""The ID that the SEI of a picture carries.
 
     Args:
-        data: The access unit.
-        codec: ``h264`` or ``hevc``; nothing is found in others.
-        length_size: How many bytes the length before a NAL unit has; 0: start codes (Annex B).
+        units: Its SEI units, without their headers; see `nal.sei_units`.
         uuid: Whose user data counts; None: anybody's but the settings of x264 and x265.
 
     Returns:
@@ -42,13 +39,12 @@ def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None
         where there are several that differ, and where it is longer than a frame ID may be.
 
     Example:
-        >>> unit = b"\x06\x05\x12" + b"0123456789abcdef" + b"42" + b"\x80"
-        >>> frame_id(b"\0\0\1" + unit, "h264", 0)
+        >>> frame_id([b"\x05\x12" + b"0123456789abcdef" + b"42" + b"\x80"])
         '42'
     """
     found = {
         _text(name, payload)
-        for name, payload in _user_data(data, codec, length_size)
+        for name, payload in _user_data(units)
         if (name == uuid if uuid else name not in _SETTINGS)
     }
     return found.pop() if len(found) == 1 else None
@@ -90,8 +86,8 @@ def _exp_golomb(data: bytes) -> int | None:
     return int(code, 2) - 1 if zeros >= 0 and len(code) == zeros + 1 else None
 
 
-def _user_data(data: bytes, codec: str, length_size: int) -> Iterator[tuple[UUID, bytes]]:
-    for unit in sei_units(data, codec, length_size):
+def _user_data(units: Iterable[bytes]) -> Iterator[tuple[UUID, bytes]]:
+    for unit in units:
         for number, payload in _messages(_unescaped(unit)):
             if number == _USER_DATA_UNREGISTERED and len(payload) >= 16:
                 yield UUID(bytes=payload[:16]), payload[16:]

@@ -206,7 +206,7 @@ class FileSource:
             yield from shown()
 
     def _sei_in(self, coded: Picture, stream: av.VideoStream) -> str | None:
-        return sei_of(coded.packet, stream, self._sei_uuid) if self._read_sei else None
+        return sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
 
 
 def _told_of(
@@ -321,13 +321,14 @@ def decoder_of(stream: av.VideoStream, decoding: Decoding) -> Decoder | None:
     return Decoder(stream, max_bytes=decoding.max_bytes, ahead=ahead)
 
 
-def sei_of(
-    packet: "av.Packet[av.VideoStream]", stream: av.VideoStream, uuid: UUID | None
-) -> str | None:
-    """The ID in a packet, undecoded."""
-    context = stream.codec_context
-    length_size = nal.length_size_of(context.name, context.extradata)
-    return sei.frame_id(bytes(packet), context.name, length_size, uuid)
+def sei_of(coded: Picture, stream: av.VideoStream, uuid: UUID | None) -> str | None:
+    """The ID in a picture's packet, undecoded."""
+    context, units = stream.codec_context, coded.unit.sei
+    if context.name == "hevc":
+        # It may stand behind the picture, too.
+        length_size = nal.length_size_of(context.name, context.extradata)
+        units = tuple(nal.sei_units(bytes(coded.packet), context.name, length_size))
+    return sei.frame_id(units, uuid)
 
 
 def text_of(error: Exception) -> str:

@@ -254,7 +254,7 @@ class LiveSource:
             if clock.stepped:
                 logger.warning("the camera's clock was set, or its media time began anew")
                 self._epoch, self._first = new_epoch(), number
-        sei = sei_of(packet, stream, self._sei_uuid) if self._read_sei else None
+        sei = sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
         frame_id, arrived = f"{self._epoch}-{number - self._first}", int(coded.came * 1_000_000)
         return _Tag(
             number,

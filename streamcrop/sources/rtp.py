@@ -159,14 +159,12 @@ class Decoder:
         # A decoder that holds pictures back would hand out an earlier one.
         shown = [each for each in codec.decode(number, coded) if each.number == number]
         if shown and shown[0].picture is not None and shown[0].whole:
-            return self._frame(shown[0].picture, encoded)
+            return self._frame(shown[0].picture, encoded, unit)
         codec.damage.hurt(number)
         return Reason.CORRUPT
 
-    def _frame(self, picture: av.VideoFrame, encoded: Encoded) -> Frame:
-        text = None
-        if self._read_sei:
-            text = sei.frame_id(encoded.data, encoded.codec, 0, self._sei_uuid)
+    def _frame(self, picture: av.VideoFrame, encoded: Encoded, unit: nal.AccessUnit) -> Frame:
+        text = sei.frame_id(unit.sei, self._sei_uuid) if self._read_sei else None
         return Frame(
             f"{self._epoch}-{self._number}",
             pixels_of(picture),

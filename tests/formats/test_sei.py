@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.values import Frame
-from streamcrop.formats.sei import frame_id, recovery_count
+from streamcrop.formats import nal, sei
+from streamcrop.formats.sei import recovery_count
 from streamcrop.sources.container import FileSource
 
 OURS = UUID("6d0d2b1e-3c7b-4f5a-9a52-0d6f8e1c2b3a")
@@ -48,6 +49,11 @@ def start_codes(*units: bytes, size: int = 4) -> bytes:
 def lengths(*units: bytes, size: int = 4) -> bytes:
     """An access unit as MP4 has it."""
     return b"".join(len(part).to_bytes(size) + part for part in units)
+
+
+def frame_id(data: bytes, codec: str, length_size: int, uuid: UUID | None = None) -> str | None:
+    """The ID of an access unit."""
+    return sei.frame_id(nal.sei_units(data, codec, length_size), uuid)
 
 
 FRAMINGS: dict[str, tuple[Callable[..., bytes], int]] = {

@@ -150,7 +150,7 @@ def test_what_holds_no_picture_goes_with_the_next(clips: dict[str, Path]) -> Non
     parts = [[packet for made in parts[:1] for packet in made], [*alone, *parts[1]], *parts[2:4]]
     found, _ = delays(parts, stream, Parts(hurry=False))
     assert len(found) == 4
-    ids = [sei.frame_id(bytes(picture.packet), "h264", 0) for picture in found]
+    ids = [sei.frame_id(picture.unit.sei) for picture in found]
     assert ids == [None, "42", None, None]
     assert found[1].packet.pts == parts[1][-1].pts is not None
     # Without end it is nothing.
