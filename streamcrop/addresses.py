@@ -51,6 +51,16 @@ def has_login(text: str) -> bool:
     return bool(_LOGIN.search(text))
 
 
+def quoted(text: str) -> str:
+    """A text for an error; not one that may be a part of an address.
+
+    Example:
+        >>> quoted("gif"), quoted("rtsp/me:s3cret")
+        ("'gif'", "'…'")
+    """
+    return f"{text!r:.80}" if not set(":@") & set(text) else "'…'"
+
+
 def server(url: str, form: str) -> SplitResult:
     """The parts of a server's address.
 

@@ -79,9 +79,12 @@ class WhepClient:
         self._attempt: _Attempt | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._auth = f"Bearer {token}" if token else None
+        shown = token
         if not token and given.user:
             plain = f"{given.user}:{given.password or ''}".encode()
-            self._auth = f"Basic {base64.b64encode(plain).decode()}"
+            shown = base64.b64encode(plain).decode()
+            self._auth = f"Basic {shown}"
+        self._secrets = [secret for secret in (shown, given.password) if secret]
 
     async def ask(self, offer: str) -> str:
         """Begin a session: the answer to an offer.
@@ -130,9 +133,42 @@ class WhepClient:
                     if reply.status not in _REDIRECTS or location is None:
                         if location:
                             attempt.sessions.append(reply.url.join(URL(location)).with_user(None))
-                        return await _answer_in(reply)
+                        return await self._answer_in(reply)
                     url = _redirected(url, location)
         raise SourceError(f"the server redirects more than {_MAX_REDIRECTS} times")
+
+    async def _answer_in(self, reply: aiohttp.ClientResponse) -> str:
+        """The SDP of an answer.
+
+        Raises:
+            SourceError: If there is none; its text says what came instead.
+        """
+        body = b""
+        async for chunk in reply.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_SDP:
+                raise SourceError("the server's answer is no SDP: it does not end")
+        status = f"{reply.status} {self._shown((reply.reason or '').encode())}".strip()
+        if reply.status in _ANSWERED:
+            if body.lstrip().startswith(b"v="):
+                return body.decode(errors="replace")
+            raise SourceError(f"the server answers {status} without an SDP: {self._shown(body)}")
+        said = f": {self._shown(body)}" if body and reply.content_type != "text/html" else ""
+        if reply.status in _REFUSED:
+            raise RefusedError(f"the server does not let us in: {status}{said}")
+        text = f"the server does not answer the offer: {status}{said}"
+        if reply.content_type == SDP:
+            text = f"the server makes an offer of its own, which is not taken: {status}"
+        elif reply.status == _NOBODY_SENDS:
+            text = f"nobody sends to the server yet: {status}{said}"
+        seconds = _seconds_in(reply.headers.get("Retry-After", ""))
+        raise SourceError(text) if seconds is None else LaterError(text, seconds)
+
+    def _shown(self, said: bytes) -> str:
+        """The beginning of what a server says, which may repeat what it was shown."""
+        for secret in self._secrets:
+            said = said.replace(secret.encode(), b"...")
+        return excerpt(said)
 
     async def _end(self, attempt: _Attempt) -> None:
         if attempt.answer:
@@ -161,34 +197,6 @@ class WhepClient:
     def _auth_for(self, url: URL) -> dict[str, str]:
         ours = self._auth and url.origin() == self._url.origin()
         return {"Authorization": self._auth} if self._auth and ours else {}
-
-
-async def _answer_in(reply: aiohttp.ClientResponse) -> str:
-    """The SDP of an answer.
-
-    Raises:
-        SourceError: If there is none; its text says what came instead.
-    """
-    body = b""
-    async for chunk in reply.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_SDP:
-            raise SourceError("the server's answer is no SDP: it does not end")
-    status = f"{reply.status} {excerpt((reply.reason or '').encode())}".strip()
-    if reply.status in _ANSWERED:
-        if body.lstrip().startswith(b"v="):
-            return body.decode(errors="replace")
-        raise SourceError(f"the server answers {status} without an SDP: {excerpt(body)}")
-    said = f": {excerpt(body)}" if body and reply.content_type != "text/html" else ""
-    if reply.status in _REFUSED:
-        raise RefusedError(f"the server does not let us in: {status}{said}")
-    text = f"the server does not answer the offer: {status}{said}"
-    if reply.content_type == SDP:
-        text = f"the server makes an offer of its own, which is not taken: {status}"
-    elif reply.status == _NOBODY_SENDS:
-        text = f"nobody sends to the server yet: {status}{said}"
-    seconds = _seconds_in(reply.headers.get("Retry-After", ""))
-    raise SourceError(text) if seconds is None else LaterError(text, seconds)
 
 
 def _redirected(url: URL, location: str) -> URL:

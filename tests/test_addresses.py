@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcrop.addresses import check_path, file_path, has_login, redacted, server
+from streamcrop.addresses import check_path, file_path, has_login, quoted, redacted, server
 
 SECRET = "hunter2"  # noqa: S105  # of these tests
 # A mistake in the writing of a camera's or a broker's address.
@@ -139,6 +139,18 @@ def test_no_password_is_left(user: str, password: str, scheme: str) -> None:
 def test_texts_without_an_address(text: str) -> None:
     """Topics may hold colons and at signs."""
     assert not has_login(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("gif", "'gif'"), ("a b#", "'a b#'"), ("a/b", "'a/b'"), ("x" * 99, f"'{'x' * 79}")),
+        *(("me:hunter2", "'…'"), ("hunter2@cam", "'…'")),
+    ],
+)
+def test_what_an_error_quotes(text: str, expected: str) -> None:
+    """A text, cut, unless it may be a part of an address."""
+    assert quoted(text) == expected
 
 
 @pytest.mark.parametrize("text", ["mqtt:/me:x@host", "mqtt://me:x@host/a", "x\nrtsp//me:x\n@host"])

@@ -244,6 +244,28 @@ def test_refusals(reply: dict[str, Any], error: type[SourceError], text: str) ->
     assert (sessions.opened, sessions.open) == (1, set())
 
 
+@pytest.mark.parametrize(
+    ("user", "token"), [("me:s3cret@", None), ("", "s3cret"), ("a:b@", "s3cret")]
+)
+def test_a_server_that_repeats_what_it_was_shown(user: str, token: str | None) -> None:
+    """Its words are told, without the token and the password."""
+
+    async def handler(request: web.Request) -> web.Response:
+        said = f"s3cret? {request.headers['Authorization']} is wrong"
+        return web.Response(status=400, reason="s3cret", text=said)
+
+    async def main() -> None:
+        async with server(handler) as address:
+            client = WhepClient(f"http://{user}{address}/whep", token, 5)
+            found = str(await asked(client))
+            assert "is wrong" in found
+            assert "s3cret" not in found
+            assert "bWU6czNjcmV0" not in found
+            await client.close()
+
+    asyncio.run(main())
+
+
 def test_an_answer_with_200() -> None:
     """Older servers say OK."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, get_args
 
+from streamcrop.addresses import quoted
 from streamcrop.config.schema import Config, Stream
 from streamcrop.config.source import SCHEMES, Kind, PairingKey
 from streamcrop.config.topics import check_filter, check_topic
@@ -73,7 +74,7 @@ def check_choice(name: str) -> None:
         ValueError: If there is no such format.
     """
     if name not in DETECTION_FORMATS:
-        msg = f"no format {name!r}; expected one of {', '.join(DETECTION_FORMATS)}"
+        msg = f"no format {quoted(name)}; expected one of {', '.join(DETECTION_FORMATS)}"
         raise ValueError(msg)
 
 

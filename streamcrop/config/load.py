@@ -34,7 +34,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
                     line = key.start_mark.line + 1
-                    raise yaml.YAMLError(f"line {line}: the key {key.value!r} is given twice")
+                    raise yaml.YAMLError(
+                        f"line {line}: the key {addresses.quoted(key.value)} is given twice"
+                    )
                 seen.add((key.tag, key.value))
         return node
 
@@ -85,7 +87,9 @@ def parse(text: str) -> Config:
         raise ConfigError(f"$.streams: expected at least one stream: {what}")
     for name, section in sections.items():
         if not _STREAM_NAME.fullmatch(name):
-            raise ConfigError(f"$.streams: {name!r:.80} is not 1 to 256 letters, digits, _ or -")
+            raise ConfigError(
+                f"$.streams: {addresses.quoted(name)} is not 1 to 256 letters, digits, _ or -"
+            )
         config.streams[name] = _convert(section, Stream, f"$.streams.{name}")
     check(config)
     return config

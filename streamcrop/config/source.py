@@ -103,6 +103,10 @@ class Source(Section):
                 the password.
         """
         rest = self.url.partition(":")[2]
+        if self.scheme == "mqtt" and rest.startswith("//"):
+            raise ValueError("Expected mqtt:TOPIC; the broker's address is broker.url")
+        if self.scheme in {"mqtt", "device", "whip"} and addresses.has_login(self.url):
+            raise ValueError("Expected no address with a password behind this scheme")
         match self.scheme:
             case "":
                 self._check_path()
@@ -115,13 +119,9 @@ class Source(Section):
                 if addresses.server(rest, form).scheme not in {"http", "https"}:
                     raise ValueError(f"Expected {form}")
             case "mqtt":
-                if rest.startswith("//"):
-                    raise ValueError("Expected mqtt:TOPIC; the broker's address is broker.url")
                 check_filter(rest)
             case "device" if not rest:
                 raise ValueError("Expected a device like device:/dev/video0")
-        if self.scheme in {"mqtt", "device", "whip"} and addresses.has_login(self.url):
-            raise ValueError("Expected no address with a password behind this scheme")
 
     def _check_path(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import re
 import string
 
+from streamcrop.addresses import quoted
 from streamcrop.config.types import MAX_TEXT
 
 _SHARED = re.compile(r"\$share/[^/+#]+/.+")
@@ -48,7 +49,7 @@ def check_filter(topic: str) -> None:
     for at, level in enumerate(levels):
         alone = level in {"+", "#"} or not set("+#") & set(level)
         if not alone or (level == "#" and at < len(levels) - 1):
-            raise ValueError(f"Expected a topic filter; the level {level!r} is none")
+            raise ValueError(f"Expected a topic filter; the level {quoted(level)} is none")
 
 
 def _check_levels(topic: str) -> None:

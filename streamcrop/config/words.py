@@ -17,6 +17,7 @@ _LEAST: dict[type[msgspec.Struct], str] = {
     Detections: "{topic: detections/gate}",
 }
 _NO_SECTION = re.compile(r"Expected `object(?: \| null)?`, got `(\w+)`")
+_QUOTED = re.compile("(enum value |unknown field ).*[:@].*", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -35,9 +36,12 @@ def explained(error: Exception, kind: type[msgspec.Struct], path: str) -> str:
         ...     explained(error, Stream, "$.streams.gate")
         '$.streams.gate.source: Expected keys below it, got `int`: write source: {url: clip.mp4}'
     """
-    what, _, where = str(error).partition(" - at `$")
-    place = f"{path}{where.rstrip('`')}"
-    section = _section_at(kind, where.rstrip("`"))
+    what, at, where = str(error).rpartition(" - at `$")
+    what, where = (what, where.rstrip("`")) if at else (where, "")
+    # What it quotes may be an address that stands in the wrong place, or a part of one.
+    what = _QUOTED.sub(r"\1…", what)
+    place = path + where
+    section = _section_at(kind, where)
     if section and (found := _NO_SECTION.fullmatch(what) or _MISSING.fullmatch(what)):
         name = place.rpartition(".")[2]
         if found.re is _NO_SECTION:

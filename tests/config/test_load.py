@@ -1,13 +1,17 @@
 """From a file's text to its sections, and what a wrong one is told."""
 
+import contextlib
 import json
 import socket
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamcrop import config
 from streamcrop.config import Bytes, load, parse
@@ -386,6 +390,48 @@ def test_secrets_stay_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_address_with_a_password_has_its_place(text: str) -> None:
     """Anywhere but in a URL that is one it is refused, and not repeated."""
+    assert "hunter2" not in error_of(text)
+
+
+SIGNS = st.text(st.sampled_from(" #/?@:%[]{}\"'&*!|>,`\\\n-ab1"), max_size=4)
+FORMS = ("rtsp://me:{}@cam/a", "rtsp//me:{}@cam/a", "mqtt://me:{}@h", "//me:{}@h", "mqtt:/me:{}@h")
+
+
+def _places(tree: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The ways to all values of a tree, sections included."""
+    inner = tree.items() if isinstance(tree, dict) else ()
+    return [way, *(place for key, part in inner for place in _places(part, (*way, key)))]
+
+
+REFERENCE = yaml.safe_load(Path(__file__).parents[2].joinpath("configs/reference.yaml").read_text())
+PLACES = [place for place in _places(REFERENCE) if place]
+SECRET_KEYS = {"url", "username", "password", "token"}
+
+
+@given(st.data())
+def test_no_error_says_a_secret(data: st.DataObject) -> None:
+    """Wherever an address with a password stands, as a value or a key, in a text cut anywhere."""
+    signs = data.draw(SIGNS), data.draw(SIGNS)
+    login = data.draw(st.sampled_from(FORMS)).format(f"{signs[0]}hunter2{signs[1]}")
+    tree = deepcopy(REFERENCE)
+    *way, last = data.draw(st.sampled_from(PLACES))
+    parent = tree
+    for key in way:
+        parent = parent[key]
+    how = data.draw(st.sampled_from(["value", "key", "list", "secret"]))
+    if how == "key":
+        parent[login] = parent.pop(last)
+    elif how == "list":
+        parent[last] = [login]
+    else:
+        parent[last] = "hunter2" if how == "secret" and last in SECRET_KEYS else login
+    text = yaml.safe_dump(tree, default_flow_style=data.draw(st.booleans()), width=10_000)
+    if data.draw(st.booleans()):
+        cut = data.draw(st.integers(0, len(text)))
+        text = text[:cut] + text[cut + data.draw(st.integers(0, 3)) :]
+    with contextlib.suppress(ConfigError):
+        parse(text)
+        return
     assert "hunter2" not in error_of(text)
 
 

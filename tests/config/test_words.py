@@ -42,6 +42,25 @@ def test_a_section(tree: object, expected: str) -> None:
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
+        ({"source": SOURCE | {"decode": "lazily"}}, ".source.decode: Invalid enum value 'lazily'"),
+        ({"source": SOURCE | {"decode": "rtsp/me:pw"}}, ".source.decode: Invalid enum value …"),
+        (
+            {"source": SOURCE | {"decode": "a@b\n - at `$.x`"}},
+            ".source.decode: Invalid enum value …",
+        ),
+        ({"source": SOURCE | {"urls": 1}}, ".source: Object contains unknown field `urls`"),
+        ({"source": SOURCE | {"a:b": 1}}, ".source: Object contains unknown field …"),
+    ],
+)
+def test_what_may_be_a_part_of_an_address_is_not_repeated(tree: object, expected: str) -> None:
+    """A value or a key is quoted unless it has a colon or an at sign."""
+    found = said(tree)
+    assert found == f"$.streams.gate{expected}"
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
         ({}, "$: Object missing required field `broker`: write {broker: {url: ...}, streams: {"),
         ([], "$: Expected keys below it, got `array`: write {broker: "),
         ({"broker": {"url": "a"}, "streams": None}, "$.streams: Expected `object`, got `null`"),
