@@ -17,6 +17,8 @@ PARTS = {
     "jpeg": "jpeg:measure",
     "lazy": "lazy:measure",
     "publish": "publish:measure",
+    "latency": "latency:measure",
+    "webrtc": "webrtc:measure",
     "pipeline": "pipeline:measure",
     "stages": "stages:measure",
     "node": "node:measure",

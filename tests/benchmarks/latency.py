@@ -35,8 +35,6 @@ TESTS = Path(__file__).parents[1]
 # As the detector's: left, top, right, bottom.
 _BOX = 324, 210, 476, 510
 _QUALITY = 90
-# Pictures until everything is warm, the first of two sender reports included.
-_WARM = 60
 _PAIRING = {"tap": "frame_id", "ahead": "utc"}
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -77,8 +75,8 @@ def camera(folder: Path, path: Path) -> Iterator[str]:
         yield f"rtsp://127.0.0.1:{port}/main"
 
 
-def demuxed_to_jpeg(url: str, count: int) -> list[float]:
-    """The floor behind the demuxer, in ms, of each picture."""
+def demuxed_to_jpeg(url: str, count: int) -> tuple[list[float], int]:
+    """The floor behind the demuxer, in ms, of each picture; and the bytes of the last crop."""
     options = {"rtsp_transport": "tcp", "allowed_media_types": "video", "fpsprobesize": "0"}
     left, top, right, bottom = _BOX
     taken = []
@@ -94,11 +92,11 @@ def demuxed_to_jpeg(url: str, count: int) -> list[float]:
                     ]
                     for plane, by in zip(picture.planes, (1, 2, 2), strict=True)
                 ]
-                simplejpeg.encode_jpeg_yuv_planes(*planes, _QUALITY)
+                crop = simplejpeg.encode_jpeg_yuv_planes(*planes, _QUALITY)
                 taken.append(1e3 * (time.perf_counter() - since))
-            if len(taken) >= count + _WARM:
+            if len(taken) >= count:
                 break
-    return taken[_WARM:]
+    return taken, len(crop)
 
 
 def round_trip(port: int, nbytes: int, count: int) -> list[float]:
@@ -111,7 +109,7 @@ def round_trip(port: int, nbytes: int, count: int) -> list[float]:
         echo.stdout.readline()
         client = connected(port, "answer", lambda _: answered.set())
         client.loop_start()
-        for _ in range(count + _WARM):
+        for _ in range(count):
             time.sleep(1 / RATE)
             since = time.perf_counter()
             client.publish("question", b"x" * 200, 1)
@@ -120,7 +118,7 @@ def round_trip(port: int, nbytes: int, count: int) -> list[float]:
             answered.clear()
         client.disconnect()
         client.loop_stop()
-    return taken[_WARM:]
+    return taken
 
 
 def connected(port: int, topic: str, heed: Callable[[paho.MQTTMessage], object]) -> paho.Client:
@@ -153,11 +151,11 @@ def node(folder: Path, port: int, url: str, way: str, count: int) -> list[float]
         command = (sys.executable, "-m", "benchmarks.watched", str(noted), "run", path)
         stack.enter_context(child(*command, stdout=subprocess.DEVNULL))
         command = (sys.executable, "-m", "benchmarks.oracle", way, str(port), url)
-        oracle = stack.enter_context(child(*command, str(count + _WARM), stdout=subprocess.PIPE))
+        oracle = stack.enter_context(child(*command, str(count), stdout=subprocess.PIPE))
         said, _ = oracle.communicate()
-    answered = json.loads(said)[_WARM:]
+    answered = json.loads(said)
     if len(answered) < count:
-        raise RuntimeError(f"{way}: of {count + _WARM} crops {len(answered) + _WARM} came")
+        raise RuntimeError(f"{way}: of {count} crops {len(answered)} came")
     came = json.loads(noted.read_text())
     return [(end - (came[name] if way == "ahead" else sent)) / 1e3 for name, sent, end in answered]
 
@@ -172,6 +170,8 @@ def rows_of(times: Sequence[float], name: str, p50: float | None, p99: float | N
 
 
 _NAMES = {
+    "trip": ("floor: round trip with the crop's bytes", None, None),
+    "floor": ("floor: demuxed to JPEG", None, None),
     "sei": ("sei: message to crop", 4, 15),
     "tap": ("tap: message to crop", 4, 15),
     "utc": ("utc: message to crop", 4, 15),
@@ -182,27 +182,23 @@ _NAMES = {
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """All ways, in turns with the floors."""
     cv2.setNumThreads(1)
-    rounds, count = (1, 15) if quick else (2, 240)
-    ways = ("sei", "ahead") if quick else tuple(_NAMES)
+    # Until everything is warm, the second of two sender reports included.
+    rounds, warm, count = (1, 15, 15) if quick else (2, 60, 240)
+    ways = ("sei", "ahead") if quick else tuple(_NAMES)[2:]
     path = clip(folder, SMALL, quick=quick)
     found: dict[str, list[float]] = {}
     broker = Mosquitto(folder)
     try:
         with camera(folder, path) as url:
             for _ in range(rounds):
-                for name, taken in (
-                    (
-                        "floor: round trip with the crop's bytes",
-                        round_trip(broker.port, 12_000, count),
-                    ),
-                    ("floor: demuxed to JPEG", demuxed_to_jpeg(url, count)),
-                    *((way, node(folder, broker.port, url, way, count)) for way in ways),
-                ):
-                    found.setdefault(name, []).extend(taken)
+                taken, nbytes = demuxed_to_jpeg(url, warm + count)
+                rest = {way: node(folder, broker.port, url, way, warm + count) for way in ways}
+                trip = round_trip(broker.port, nbytes, warm + count)
+                for name, times in {"trip": trip, "floor": taken, **rest}.items():
+                    found.setdefault(name, []).extend(times[warm:])
     finally:
         broker.kill()
-    rows = (rows_of(taken, *_NAMES.get(name, (name, None, None))) for name, taken in found.items())
-    return [row for both in rows for row in both]
+    return [row for name, times in found.items() for row in rows_of(times, *_NAMES[name])]
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import numpy as np
 import supervision as sv
 
 RATE, GROUP = 30, 60
-HD, UHD = (1920, 1080), (3840, 2160)
-_BITS = {HD: 4_000_000, UHD: 14_000_000}
+SMALL, HD, UHD = (1280, 720), (1920, 1080), (3840, 2160)
+_BITS = {SMALL: 2_000_000, HD: 4_000_000, UHD: 14_000_000}
 CROPS, CROP = 10, (150, 300)
 
 
@@ -25,7 +25,7 @@ def clip(folder: Path, size: tuple[int, int] = HD, *, quick: bool = False) -> Pa
 
     Args:
         folder: Where to; what is there already is taken.
-        size: `HD` at 4 Mb/s, 20 s of it, or `UHD` at 14 Mb/s, 4 s.
+        size: `HD` at 4 Mb/s, 20 s of it, `SMALL` at 2 Mb/s or `UHD` at 14, 4 s.
         quick: Whether a shorter one will do.
     """
     path = folder / f"{size[1]}{'-quick' if quick else ''}.mp4"
