@@ -30,11 +30,13 @@ class FormatError(StreamcropError):
 
     Attributes:
         reason: The name under which the ledger counts it.
+        kind: The name under which it is said: what has another cure has another one.
     """
 
-    def __init__(self, message: str, *, reason: str = "malformed") -> None:
+    def __init__(self, message: str, *, reason: str = "malformed", kind: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.kind = kind or reason
 
 
 class CorruptError(StreamcropError):

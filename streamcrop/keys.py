@@ -49,7 +49,7 @@ def _said(message: Message, *names: str) -> Message:
     """A message, if what it says of these attributes can be used."""
     for name in names:
         if fault := message.faults.get(name):
-            raise FormatError(fault)
+            raise FormatError(fault, kind=f"malformed_{name}")
     return message
 
 

@@ -75,7 +75,7 @@ class Outcomes:
     def message_refused(self, topic: str, payload: bytes, error: FormatError) -> None:
         """A message is not what it has to be."""
         self.message_lost(Reason(error.reason))
-        self.notes.say(error.reason, f"{topic}: {error}; it begins with {excerpt(payload)}")
+        self.notes.say(error.kind, f"{topic}: {error}; it begins with {excerpt(payload)}")
 
     def message_unkeyed(self, topic: str, payload: bytes) -> None:
         """A message does not say what it would be paired by."""
@@ -85,8 +85,10 @@ class Outcomes:
 
     def message_read(self, topic: str, payload: bytes, message: Message) -> None:
         """A message says what is needed; what else it says may be wrong."""
-        for fault in message.faults.values():
-            self.notes.say("unread", f"{topic}: not read: {fault}; it is of {excerpt(payload)}")
+        for name, fault in message.faults.items():
+            self.notes.say(
+                f"unread_{name}", f"{topic}: not read: {fault}; it is of {excerpt(payload)}"
+            )
 
     def message_described(self, topic: str, payload: bytes, part: Rendered) -> None:
         """What is wrong with a message's predictions."""

@@ -27,4 +27,5 @@ def test_format_errors_carry_a_reason_of_the_ledger() -> None:
     """Bytes that are not what they say are `malformed`, unless something better is known."""
     assert Reason(errors.FormatError("no JSON").reason) is Reason.MALFORMED
     error = errors.FormatError("a NaN", reason="not_finite")
-    assert (str(error), error.reason) == ("a NaN", "not_finite")
+    assert (str(error), error.reason, error.kind) == ("a NaN", "not_finite", "not_finite")
+    assert errors.FormatError("no JSON", kind="no_json").kind == "no_json"

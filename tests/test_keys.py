@@ -63,8 +63,9 @@ def test_a_fault_counts_where_it_is_needed(key: str, needed: set[str]) -> None:
     for name in ("frame_id", "pts", "time_base", "captured_at", "session"):
         message = replace(MESSAGE, faults={name: f"$.{name} is wrong"})
         if name in needed:
-            with pytest.raises(FormatError, match=rf"\$.{name} is wrong"):
+            with pytest.raises(FormatError, match=rf"\$.{name} is wrong") as info:
                 KEYS[key].of_message(message, 5)
+            assert info.value.kind == f"malformed_{name}"
         else:
             assert KEYS[key].of_message(message, 5) is not None
 

@@ -74,7 +74,7 @@ def decode(payload: bytes) -> Message:
         timestamp, _ = _frame(document(payload))
     except FormatError as error:
         msg = f"no frame of Axis scene metadata: {error}"
-        raise FormatError(msg) from None
+        raise FormatError(msg, kind=error.kind) from None
     return Message(payload, captured_at=microseconds(timestamp))
 
 

@@ -24,6 +24,7 @@ _OPENING, _CLOSING = b"[" * _HEADROOM, b"]" * _HEADROOM
 FARTHEST = 1e300
 # NaN is neither above nor below.
 Finite: Any = Annotated[float, msgspec.Meta(gt=-FARTHEST, lt=FARTHEST)]
+_NO_JSON = "no_json"
 _repr = Repr()
 _repr.maxstring, _repr.maxlong = 80, 40
 T = TypeVar("T")
@@ -72,10 +73,10 @@ def document(payload: bytes) -> Any:
             [found] = found
     except json.JSONDecodeError as error:
         msg = f"no JSON: {error.msg}, at character {max(0, error.pos - _HEADROOM)}"
-        raise FormatError(msg) from None
+        raise FormatError(msg, kind=_NO_JSON) from None
     except (RecursionError, ValueError) as error:
         msg = f"no JSON: {error!s:.200}"
-        raise FormatError(msg) from None
+        raise FormatError(msg, kind=_NO_JSON) from None
     return found
 
 

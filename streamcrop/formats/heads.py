@@ -79,7 +79,7 @@ def decode(payload: bytes) -> Message:
             head = convert(document(payload), _Head)
         except FormatError as error:
             msg = f"no inference response: {error}"
-            raise FormatError(msg) from None
+            raise FormatError(msg, kind=error.kind) from None
         is_list = isinstance(head.predictions, list)
     if not is_list:
         msg = "no inference response: $.predictions must be a list"

@@ -132,7 +132,7 @@ def decode(payload: bytes) -> Message:
         frame = _frame(payload, document)
     except FormatError as error:
         msg = f"no frame of an ONVIF scene description: {error}"
-        raise FormatError(msg) from None
+        raise FormatError(msg, kind=error.kind) from None
     return Message(payload, captured_at=microseconds(frame.utc_time))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import re
 import struct
 import threading
@@ -13,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import aiohttp
 import imageio_ffmpeg
 import psutil
 import pytest
@@ -310,6 +312,46 @@ async def offer(*kinds: str, direction: str = "sendonly") -> str:
     text = connection.localDescription.sdp
     await connection.close()
     return text
+
+
+def bodies(sdp: str) -> list[bytes]:
+    """Offers that are nearly right, seeded: lines left out, doubled, cut, and bytes replaced."""
+    chance, lines = random.Random(12), sdp.splitlines(keepends=True)
+    made = [b"", b"\x00", b"\xff\xfe", b"v=0", b"v=0\r\n" * 3000, b"v=0\r\n\xed\xa0\x80"]
+    for _ in range(60):
+        some = list(lines)
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(some))
+            cut = some[at][: chance.randrange(len(some[at]) + 1)] + "\r\n"
+            number = re.sub(r"\d+", chance.choice(["", "-1", "9" * 30, "x"]), some[at])
+            some[at : at + 1] = chance.choice([[], [some[at]] * 2, [cut], [number]])
+        body = bytearray("".join(some).encode())
+        if chance.random() < 0.3:
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        made.append(bytes(body))
+    return made
+
+
+def test_offers_of_any_kind(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is offered is answered, or refused with a reason, and leaves nothing behind."""
+
+    async def main() -> Counter[int]:
+        found: Counter[int] = Counter()
+        async with published(connect_timeout=2) as (reader, url), aiohttp.ClientSession() as client:
+            await until(lambda: reader.source._reading)
+            for body in bodies(await offer("video")):
+                headers = {"Content-Type": "application/sdp"}
+                async with client.post(url, data=body, headers=headers) as reply:
+                    found[reply.status] += 1
+                    assert reply.status in {201, 400, 408}
+                    assert await reply.text()
+        await no_tasks()
+        return found
+
+    found = asyncio.run(main())
+    assert found[400] > 10
+    assert found[201] > 10
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
