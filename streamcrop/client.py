@@ -35,6 +35,8 @@ T = TypeVar("T")
 PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 # As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
 CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
+# More bytes than stand beside the payload in a packet of ours: its topic and properties.
+_MOST_BESIDE = 1 << 20
 # So much of what a broker adds to its reasons is repeated.
 _MAX_EXPLAINED = 200
 # After so many seconds the reader has noticed that the connection is gone.
@@ -146,7 +148,9 @@ class Client(aiomqtt.Client):
 
     def takes(self, message: Outgoing) -> bool:
         """Whether the broker takes packets of this size."""
-        return message.packet_bytes <= self.offer.max_packet
+        most = self.offer.max_packet
+        # To know the size, its properties are packed, which costs as much as to send them.
+        return len(message.payload) + _MOST_BESIDE < most or message.packet_bytes <= most
 
     async def ask_for(self, topic: str, number: int) -> Refusal | None:
         """Subscribe to a topic, as the subscription of this number; None: it is granted.
