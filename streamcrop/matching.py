@@ -185,11 +185,12 @@ class Matching:
         if not self._messages:
             return
         came = self._messages.get_nowait()
+        topic = came.topic or self._topic
         try:
             message = await self._read(came.payload)
             key = self._key.of_message(message, came.arrived)
         except FormatError as error:
-            self._outcomes.message_refused(self._topic, came.payload, error)
+            self._outcomes.message_refused(topic, came.payload, error)
             return
         except asyncio.CancelledError:
             self._outcomes.message_lost(Reason.CLOSED)
@@ -197,9 +198,9 @@ class Matching:
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
             self._outcomes.message_failed(error)
             return
-        self._outcomes.message_read(self._topic, came.payload, message)
+        self._outcomes.message_read(topic, came.payload, message)
         if key is None:
-            self._outcomes.message_unkeyed(self._topic, came.payload)
+            self._outcomes.message_unkeyed(topic, came.payload)
             return
         if self._offset:
             key += self._offset

@@ -16,6 +16,13 @@ from streamcrop.stats import Ledger
 
 T = TypeVar("T")
 
+# What frames without a key lack; a camera's first sender report comes within some 7 s.
+_LACKS = {
+    "utc": "capture time: cameras say it in sender reports, pictures as captured_at",
+    "sei": "ID in its bitstream",
+    "pts": "media time",
+}
+_PATIENCE = 10_000_000
 # What is lost for these reasons while a stream ends is lost because it ends.
 _ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
 
@@ -41,6 +48,9 @@ class Outcomes:
         self.failure: SourceError | SinkError | None = None
         self.ending = asyncio.Event()
         self._paired = f"paired by {paired_by}"
+        self._lacks = _LACKS.get(paired_by, paired_by)
+        self._epoch: str | None = None
+        self._epoch_began = 0
         self._expired = f"expired after {max_wait:g} s"
 
     async def unless_ending(self, work: Awaitable[T]) -> T | None:
@@ -132,6 +142,8 @@ class Outcomes:
             self.notes.say(event.note.kind, event.note.text)
         if event.side == "frames":
             self.frame_lost(event.item.value, event.reason)
+            if event.reason == Reason.NO_KEY:
+                self._frame_unkeyed(event.item.value)
         else:
             self.message_lost(event.reason)
             self._remember(self.history.note_message, event.item.value, event.reason)
@@ -176,6 +188,14 @@ class Outcomes:
             self.ledger.crops.succeed()
         else:
             self.ledger.crops.drop(reason)
+
+    def _frame_unkeyed(self, frame: Frame) -> None:
+        """A connection that lasts and still gives frames no key ought to be looked at."""
+        arrived = frame.arrived or 0
+        if frame.epoch != self._epoch:
+            self._epoch, self._epoch_began = frame.epoch, arrived
+        if frame.epoch is None or arrived - self._epoch_began >= _PATIENCE:
+            self.notes.say("frame_no_key", f"a frame has no {self._lacks}")
 
     def _remember(self, note: Callable[[T, str], None], of: T, what: str) -> None:
         """A story that cannot be told costs nothing else."""

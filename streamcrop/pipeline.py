@@ -244,7 +244,7 @@ class Pipeline:
                     self.outcomes.paired(frame, part)
                     begun, left = True, part.made
                 self.outcomes.rendered(part)
-                topic = self._settings.detections.topic
+                topic = pair.detections.sender or self._settings.detections.topic
                 self.outcomes.message_described(topic, message.payload, part)
                 left -= part.encoding_failed + len(part.failed)
                 if files:

@@ -108,6 +108,30 @@ def test_reasons_are_said() -> None:
     ]
 
 
+def test_frames_without_a_key_are_said() -> None:
+    """Of a camera once its first report ought to have come, else at once; again after a while."""
+    outcomes = Outcomes("utc", 2.0)
+
+    def lose(name: str, arrived: int, epoch: str | None) -> None:
+        lost = frame(name, arrived=arrived * 1_000_000, epoch=epoch)
+        outcomes.received(lost)
+        outcomes.dropped(Dropped(SimpleNamespace(value=lost), "frames", Reason.NO_KEY))
+
+    for second in range(10):
+        lose(f"a-{second}", 100 + second, "a")
+    lose("b-0", 111, "b")
+    assert said(outcomes) == []
+    lose("b-1", 121, "b")
+    [(kind, text)] = said(outcomes)
+    assert kind == "frame_no_key"
+    assert text.startswith("a frame has no capture time: cameras say it in sender reports")
+    pictures = Outcomes("sei", 2.0)
+    outcomes = pictures
+    lose("7", 1, None)
+    assert said(pictures) == [("frame_no_key", "a frame has no ID in its bitstream")]
+    assert pictures.ledger.frames.dropped == {"no_key": 1}
+
+
 def test_a_damaged_frame_says_so() -> None:
     """What the decoder said is said."""
     outcomes = Outcomes("pts", 2.0)

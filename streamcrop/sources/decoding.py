@@ -97,6 +97,7 @@ class LazyPixels:
         self.index = index
         self.decoded: Pixels | None = None
         self.corrupt = self.let_go = False
+        self.why = "the picture cannot be decoded without damage"
 
     @property
     def nbytes(self) -> int:
@@ -234,7 +235,7 @@ class Decoder:
                 self._decode(wanted)
             if wanted.decoded:
                 return wanted.decoded
-        raise CorruptError("the picture cannot be decoded without damage")
+        raise CorruptError(wanted.why)
 
     def _begins_group(self, packet: "av.Packet[av.VideoStream]", unit: nal.AccessUnit) -> bool:
         """Whether a packet needs none before it, parameter sets included."""
@@ -338,8 +339,8 @@ class Decoder:
             return
         try:
             pixels.decoded = None if picture is None else pixels_of(picture)
-        except SourceError:
-            pixels.decoded = None
+        except SourceError as error:
+            pixels.decoded, pixels.why = None, str(error)
         if pixels.decoded is None:
             pixels.corrupt = True
             return

@@ -335,6 +335,22 @@ def test_damage_never_becomes_a_picture(tmp_path: Path) -> None:
             pictures[17].bgr()
 
 
+def test_colours_that_cannot_be_converted_say_so(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a picture is damaged to us, and who asks for it hears why."""
+
+    def of_another_matrix(picture: av.VideoFrame) -> Pixels:
+        picture.colorspace = 8  # YCgCo
+        return pixels_of(picture)
+
+    monkeypatch.setattr("streamcrop.sources.decoding.pixels_of", of_another_matrix)
+    [first, *_] = Stream(clips["camera"]).add_all()
+    for _ in range(2):
+        with pytest.raises(CorruptError, match=r"matrix 8.*cannot be converted"):
+            first.bgr()
+
+
 def test_parameter_sets_that_come_once(clips: dict[str, Path]) -> None:
     """Where groups do not repeat their parameter sets, decoding begins at the first of them."""
     expected = eager(clips["camera"])
