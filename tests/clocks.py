@@ -150,4 +150,6 @@ def play(scene: Scene) -> Counter[str]:
         else:
             assert isinstance(event, Dropped)
             counts[f"{event.side} {event.reason}"] += 1
+            if event.note:
+                counts[f"note {event.note.kind}"] += 1
     return counts

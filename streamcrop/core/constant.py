@@ -58,6 +58,14 @@ class Constant:
         self._doubtful: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
         self.unsettle()
 
+    @property
+    def scatter(self) -> int | None:
+        """How far apart the last doubtful pairs lie, in microseconds, while nothing is learned."""
+        if self._value is not None or len(self._doubtful) < _ENOUGH:
+            return None
+        apart = [apart for _, apart in self._doubtful]
+        return max(apart) - min(apart)
+
     def unsettle(self) -> None:
         """Begin to look anew at how capture times move; the constant stays."""
         self._since: float | None = None

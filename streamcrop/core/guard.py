@@ -178,7 +178,7 @@ class CaptureTimes(Epochs):
         """See `Guard.judge`."""
         sender = self._sender(message)
         if (apart := sender.apart(frame.value, message.value)) is not None:
-            self.note = _CONTRADICTS
+            self.note = self._contradicts(sender)
             return sender.constant.judge(apart, now)
         if now < self._quiet_until:
             self.note = _SET
@@ -194,13 +194,20 @@ class CaptureTimes(Epochs):
         sender = self._sender(message)
         if (apart := sender.apart(frame.value, message.value)) is None:
             return self._confirmed(frame)
-        self.note = _CONTRADICTS
+        self.note = self._contradicts(sender)
         return sender.constant.again(apart, since, now)
 
     def _confirmed(self, frame: Item) -> Verdict:
         """A pair of another epoch was let go of; within one, the clock was not set."""
         self.note = _UNCONFIRMED
         return Verdict.PAIR if frame.value.reports < self._reports else Verdict.WAIT
+
+    def _contradicts(self, sender: "_Sender") -> Note:
+        """Why a pair is doubted by media time."""
+        scatter = sender.constant.scatter
+        if scatter is None or scatter <= 2 * self._tolerance:
+            return _CONTRADICTS
+        return Note("media_time", _SCATTERS.format(scatter / 1000))
 
     def _sender(self, item: Item) -> "_Sender":
         name = item.sender, item.value.session
@@ -266,6 +273,10 @@ _CONTRADICTS = Note(
     "clock",
     "the capture times of messages contradict their media times (pts): the camera's clock was set, "
     "or the detector began anew; such pairs wait, and are ambiguous unless both agree again",
+)
+_SCATTERS = (
+    "the media times (pts) of messages keep no constant distance from those of frames, they "
+    "scatter by {:g} ms, so their pairs are ambiguous: send pts as the stream has them, or none"
 )
 _SET = Note(
     "clock",

@@ -45,6 +45,7 @@ def test_it_is_learned_once_both_sides_must_have_heard() -> None:
     waits = verdicts.index(Verdict.PAIR)
     assert DOUBT <= waits * 0.04 <= DOUBT + 0.1
     assert set(verdicts[waits:]) == {Verdict.PAIR}
+    assert sessions.constant.scatter is None
     assert sessions.again(100.0) == Verdict.PAIR
     assert sessions.again(100.0, APART - 33_000) == Verdict.REFUSE
 
@@ -74,6 +75,7 @@ def test_nothing_is_learned_of_pairs_without_a_constant() -> None:
     for number in range(600):
         sessions.apart = APART + (number % 3) * 20_000
         assert sessions.pair() == Verdict.WAIT
+        assert sessions.constant.scatter == (40_000 if number >= 9 else None)
 
 
 def test_a_clock_that_was_set_begins_the_doubt_anew() -> None:

@@ -103,6 +103,7 @@ def test_media_time_that_keeps_no_constant() -> None:
     hopping = [Reader(-50.0, every(1.0, 100), hop=0.02)]
     counts = play(Scene(detectors=hopping, seconds=40.0))
     assert counts["right"] == counts["wrong"] == 0
+    assert counts["note media_time"] > 0
 
 
 def test_a_media_time_that_begins_again() -> None:
