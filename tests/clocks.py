@@ -1,6 +1,7 @@
 """A camera whose clock is set, and two readers that hear of it by sender reports of their own."""
 
 import random
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,19 +38,20 @@ class Reader:
     pace: float = 1.0
     jitter: float = 0.0
     hop: float = 0.0  # what some of its media times are off
-    heard: int = 0
-    _wall: float | None = None
 
     def media(self, time: float) -> int:
         return round((time - self.begin) * self.pace * 1e6)
 
+    def heard(self, time: float) -> int:
+        """How many reports came by then, those of an earlier session too."""
+        return bisect_right(self.reports, time)
+
     def mapping(self, time: float, clock: Callable[[float], float]) -> int | None:
-        """Capture time - media time, by the last report."""
-        while self.heard < len(self.reports) and self.reports[self.heard] <= time:
-            at = self.reports[self.heard]
-            self._wall = BASE + (at + clock(at)) * 1e6 - self.media(at)
-            self.heard += 1
-        return None if self._wall is None else round(self._wall)
+        """Capture time - media time, by the last report of this session."""
+        at = self.reports[self.heard(time) - 1] if self.heard(time) else -1.0
+        if at < max(0.0, self.begin):
+            return None
+        return round(BASE + (at + clock(at)) * 1e6 - self.media(at))
 
 
 @dataclass
@@ -111,7 +113,7 @@ def play(scene: Scene) -> Counter[str]:
         shown = number / scene.fps
         if what == "frame":
             mapping, media = scene.node.mapping(shown, scene.clock), scene.node.media(shown)
-            while heard < scene.node.heard:
+            while heard < scene.node.heard(shown):
                 heard += 1
                 clock.report()
             wall = None if mapping is None else mapping + media
@@ -133,7 +135,7 @@ def play(scene: Scene) -> Counter[str]:
             reader = scene.detectors[which]
             for at, begin in scene.restarts.items():
                 if shown >= at and reader.begin < begin:
-                    reader.begin, reader._wall = begin, None
+                    reader.begin = begin
             if shown < reader.begin or (mapping := reader.mapping(shown, scene.clock)) is None:
                 continue
             media = reader.media(shown) + round(chance.uniform(-1, 1) * reader.jitter * 1e6)

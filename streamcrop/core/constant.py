@@ -4,7 +4,8 @@ from collections import deque
 from enum import Enum
 from statistics import median
 
-# Within so many seconds each reader has heard a report: 5 s, varied by half (RFC 3550, 6.2).
+# Within so many seconds each reader has heard a report, and told of it: they come each 5 s, varied
+# by half and divided by 1.22 (RFC 3550, 6.3.1), so after 6.2 s; the rest is a detector's delay.
 DOUBT = 7.5
 # A pair is held for so long at the most: until three reports must have come.
 LONGEST = 3 * DOUBT
@@ -70,6 +71,7 @@ class Constant:
         """Begin to look anew at how capture times move; the constant stays."""
         self._since: float | None = None
         self._inside = True
+        self._seen = 0.0
         self._strays = self._low = self._high = 0
         self._reports = self._reports_then = 0
 
@@ -82,7 +84,7 @@ class Constant:
             reports: The number of reports that our side has heard.
         """
         # As of here: what came since may have moved what is not looked at yet.
-        self._reports = reports
+        self._reports, self._seen = reports, now
         self._inside = True
         if self._since is not None:
             low, high = min(self._low, gap), max(self._high, gap)
@@ -133,7 +135,8 @@ class Constant:
     def _learn(self, now: float) -> None:
         """Take the constant that the pairs in doubt have in common, if it is beyond doubt."""
         since = self._since
-        if since is None or now < since + DOUBT:
+        # A detector that fell silent in between may not have heard of it.
+        if since is None or self._seen < since + DOUBT:
             return
         if not self._inside or self._reports <= self._reports_then:
             return

@@ -22,6 +22,9 @@ class Delays:
     earlier one again, and its messages come later than ever. By our own next report at the latest
     we know. Steps that are smaller than the detector's own spread can't be told from it.
 
+    Attributes:
+        doubted_at: When a message was last doubted.
+
     Times are in microseconds; a delay is the time of arrival, on any monotonic clock, minus the
     time that the message names.
     """
@@ -29,6 +32,7 @@ class Delays:
     def __init__(self) -> None:
         self._last: deque[int] = deque()
         self._sorted: list[int] = []
+        self.doubted_at = float("-inf")
         self._doubted: float | None = None
         self._as_ever = 0
         self._named: int | None = None
@@ -58,6 +62,7 @@ class Delays:
         """Whether a message that comes so late may be believed."""
         if self._is_unlike(delay, now):
             self._as_ever = 0
+            self.doubted_at = now
             self._doubted = now if self._doubted is None else self._doubted
             if now < self._doubted + DOUBT:
                 return False

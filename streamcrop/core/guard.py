@@ -121,6 +121,8 @@ class CaptureTimes(Epochs):
         # a detector has heard of a clock that was set.
         self._last: tuple[int, float] | None = None
         self._quiet_until = float("-inf")
+        # Till when a detector may go by a report that is older than our first.
+        self._unsure_until = float("-inf")
         # Capture time - media time of the last frame that had both.
         self._mapping: int | None = None
         self._reports = 0
@@ -154,8 +156,8 @@ class CaptureTimes(Epochs):
             gone = captured_at - self._last[0]
             if gone <= 0 or abs(gone - (now - self._last[1]) * 1_000_000) > _DELAYED:
                 self._be_quiet(now)
-        if self._confirm and (begun or self._last is None):
-            self._quiet_until = max(self._quiet_until, now + DOUBT)
+        if begun or self._last is None:
+            self._unsure_until = now + DOUBT
         self._last = captured_at, now
 
     def _be_quiet(self, now: float) -> None:
@@ -183,24 +185,30 @@ class CaptureTimes(Epochs):
         if now < self._quiet_until:
             self.note = _SET
             return Verdict.REFUSE
-        if self._confirm:
-            return self._confirmed(frame)
         delay = round(message.came * 1_000_000) - _microseconds(message.key)
+        usual = sender.delays.allow(delay, now)
+        if self._confirm:
+            self.note = _UNCONFIRMED
+            return self._confirmed(frame, now) if usual else Verdict.WAIT
         self.note = _UNLIKE
-        return Verdict.PAIR if sender.delays.allow(delay, now) else Verdict.REFUSE
+        return Verdict.PAIR if usual else Verdict.REFUSE
 
     def again(self, frame: Item, message: Item, since: float, now: float) -> Verdict:
         """See `Guard.again`."""
         sender = self._sender(message)
         if (apart := sender.apart(frame.value, message.value)) is None:
-            return self._confirmed(frame)
+            self.note = _UNCONFIRMED
+            verdict = self._confirmed(frame, now)
+            # Its detector has heard of another clock since, and we have not: ours is the newer one.
+            unlike = verdict == Verdict.PAIR and sender.delays.doubted_at > since
+            return Verdict.REFUSE if unlike else verdict
         self.note = self._contradicts(sender)
         return sender.constant.again(apart, since, now)
 
-    def _confirmed(self, frame: Item) -> Verdict:
+    def _confirmed(self, frame: Item, now: float) -> Verdict:
         """A pair of another epoch was let go of; within one, the clock was not set."""
-        self.note = _UNCONFIRMED
-        return Verdict.PAIR if frame.value.reports < self._reports else Verdict.WAIT
+        sure = frame.value.reports < self._reports and now >= self._unsure_until
+        return Verdict.PAIR if sure else Verdict.WAIT
 
     def _contradicts(self, sender: "_Sender") -> Note:
         """Why a pair is doubted by media time."""

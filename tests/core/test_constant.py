@@ -63,7 +63,8 @@ def test_nothing_is_learned_of_few_pairs() -> None:
     """Two are enough where they lie as far apart as the doubt lasts."""
     constant = Constant(TOLERANCE)
     constant.heed(0, 0.0, 1)
-    constant.heed(0, 1.0, 9)
+    for now in (DOUBT + 1, DOUBT + 2, 2 * DOUBT + 1):
+        constant.heed(0, now, 9)
     assert constant.judge(APART, DOUBT + 1) == Verdict.WAIT
     assert constant.judge(APART, DOUBT + 2) == Verdict.WAIT
     assert constant.judge(APART, 2 * DOUBT + 1) == Verdict.PAIR
@@ -107,6 +108,15 @@ def test_nothing_is_learned_at_the_very_report_that_shows_a_step() -> None:
         assert constant.judge(APART, number / 20) == Verdict.WAIT
     constant.heed(33_000, DOUBT, 2)
     assert constant.judge(APART - 33_333, DOUBT) == Verdict.WAIT
+
+
+def test_a_detector_that_falls_silent_has_not_heard() -> None:
+    """Time alone teaches nothing: the last messages must be of a time in which it had."""
+    sessions = Sessions()
+    sessions.run(2)
+    sessions.now += 2 * DOUBT
+    assert sessions.again(100.0) == Verdict.WAIT
+    assert sessions.pair() == Verdict.PAIR
 
 
 def test_a_pair_that_contradicts_it_waits_and_is_refused() -> None:
