@@ -11,10 +11,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from streamcrop.client import Client, MqttError, Will
+from streamcrop.client import Client, MqttError
 from streamcrop.connector import FIRST_DELAY, Address, Connector
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
-from streamcrop.messages import Outgoing
+from streamcrop.messages import Outgoing, Will
 from streamcrop.subscriptions import Answered, Handler, Listener, Subscriptions
 
 __all__ = ["Address", "Broker", "Handler", "Will"]
@@ -22,7 +22,6 @@ __all__ = ["Address", "Broker", "Handler", "Will"]
 logger = logging.getLogger(__name__)
 
 _TRIES_ALONE = 3
-_GOODBYE = 0.5
 
 
 def _log_answer(topic: str, why: str | None) -> None:
@@ -206,7 +205,4 @@ class Broker:
         try:
             yield client
         finally:
-            # A broker that hangs does not answer; the connection then ends with the process.
-            with contextlib.suppress(MqttError, TimeoutError):
-                async with asyncio.timeout(_GOODBYE):
-                    await client.__aexit__(None, None, None)
+            await client.leave()

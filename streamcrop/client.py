@@ -6,6 +6,7 @@ This module, `streamcrop.messages` and `streamcrop.writing` alone know the MQTT 
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Coroutine
@@ -26,7 +27,7 @@ from streamcrop.errors import PacketRefusedError
 from streamcrop.messages import Incoming, Outgoing
 from streamcrop.writing import Writing
 
-__all__ = ["Client", "EndedError", "LostError", "MqttError", "Refusal", "Will"]
+__all__ = ["Client", "EndedError", "LostError", "MqttError", "Refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,20 +40,9 @@ CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 _MOST_BESIDE = 1 << 20
 # So much of what a broker adds to its reasons is repeated.
 _MAX_EXPLAINED = 200
+_GOODBYE = 0.5
 # After so many seconds the reader has noticed that the connection is gone.
 _NOTICED = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker says when we vanish; retained, if it can be."""
-
-    topic: str
-    payload: bytes
-
-    def with_terms(self, qos: int, *, retain: bool) -> aiomqtt.Will:
-        """As aiomqtt takes it."""
-        return aiomqtt.Will(self.topic, self.payload, qos, retain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +179,12 @@ class Client(aiomqtt.Client):
                 del message
         except MqttError as error:
             raise LostError(error.__cause__) from None
+
+    async def leave(self) -> None:
+        """Disconnect; a broker that hangs does not answer, and the connection ends with us."""
+        with contextlib.suppress(MqttError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await self.__aexit__(None, None, None)
 
     async def _unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for an answer; aiomqtt alone would do so on a connection that is gone."""

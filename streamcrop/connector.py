@@ -13,9 +13,10 @@ from pathlib import Path
 
 import tenacity
 
-from streamcrop.client import CERTIFICATE, PROTOCOLS, Client, EndedError, MqttError, Will, code_of
+from streamcrop.client import CERTIFICATE, PROTOCOLS, Client, EndedError, MqttError, code_of
 from streamcrop.connack import VERDICTS, Verdict, other_scheme
 from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.messages import Will
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Connector:
         self._max_inflight = max_inflight
         self._terms = self._known = _Terms()
         self._unknown_versions: set[str] = set()
-        self._proved = False
+        self._proved = self._guessed = False
         self._warned: set[str] = set()
 
     async def connect(self) -> Client:
@@ -112,6 +113,12 @@ class Connector:
             + tenacity.wait_random(0, FIRST_DELAY),
         )
         client: Client = await attempts(self._attempt)
+        if self._guessed and self.version == "3.1.1":
+            await client.leave()
+            if newer := await self._ask_twice():
+                client = newer
+            else:
+                client = await attempts(self._attempt)
         self._unknown_versions.clear()
         if not self._terms.retain:
             # Nor will it take other messages that are retained, whatever it announces.
@@ -136,6 +143,21 @@ class Connector:
             self._known = replace(self._known, retain=False)
         elif verdict is Verdict.LOWER_QOS:
             self._known = replace(self._known, qos=0)
+
+    async def _ask_twice(self) -> Client | None:
+        """Ask for MQTT 5 again; None: the broker does not speak it.
+
+        One that is not yet up behind a proxy hangs up like an old one, and would by chance be
+        spoken to in 3.1.1 until the node ends.
+        """
+        self.version = "5"
+        try:
+            return await self._attempt()
+        except MqttError:
+            self.version = "3.1.1"
+            return None
+        finally:
+            self._guessed = False
 
     async def _attempt(self) -> Client:
         client = self._new_client()
@@ -175,6 +197,7 @@ class Connector:
         logger.warning("%s: no connection to %s: %s", self._name, self._host, said)
         if self._is_auto and (ended or silent or self.version in self._unknown_versions):
             self.version = "3.1.1" if self.version == "5" else "5"
+            self._guessed = ended
 
     @property
     def _is_auto(self) -> bool:

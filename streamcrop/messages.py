@@ -1,4 +1,4 @@
-"""Messages of MQTT: one that is to be sent, and one that arrived."""
+"""Messages of MQTT: one that is to be sent, one that arrived, and a last will."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,18 @@ from functools import cache
 
 import aiomqtt
 from paho.mqtt.properties import VariableByteIntegers
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says when we vanish; retained, if it can be."""
+
+    topic: str
+    payload: bytes
+
+    def with_terms(self, qos: int, *, retain: bool) -> aiomqtt.Will:
+        """As aiomqtt takes it."""
+        return aiomqtt.Will(self.topic, self.payload, qos, retain)
 
 
 @dataclass(frozen=True, slots=True)

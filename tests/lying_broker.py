@@ -38,11 +38,13 @@ class LyingBroker:
     Attributes:
         connacks: Code and properties of the first CONNACK, the second, and so on; the last again
             and again. Code None: it hangs up.
+        versions: The levels of the protocol that it speaks; for others it hangs up.
         suback: Says the code for a topic; None: it hangs up; -1: it says nothing.
         puback: Says code and properties for a topic.
     """
 
     connacks: Sequence[tuple[int | None, bytes]] = ((0, b""),)
+    versions: Sequence[int] = (4, 5)
     suback: Callable[[str], int | None] = lambda _: 1
     puback: Callable[[str], tuple[int, bytes]] = lambda _: (0, b"")
     connects: list[dict[str, Any]] = field(default_factory=list)
@@ -107,6 +109,8 @@ class LyingBroker:
     def _answer(self, kind: int, flags: int, body: "_Body", version: int) -> bytes | None:
         if kind == CONNECT:
             code, properties = self.connacks[min(len(self.connects), len(self.connacks)) - 1]
+            if version not in self.versions:
+                return None
             return None if code is None else _framed(CONNACK, bytes([0, code]), properties, version)
         if kind == SUBSCRIBE:
             return self._answer_subscribe(body, version)

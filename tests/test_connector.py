@@ -150,16 +150,28 @@ def test_a_client_id_that_every_broker_takes() -> None:
     assert len(first) <= 23
 
 
-def test_an_old_broker_that_hangs_up_is_met_with_3_1_1() -> None:
-    """At once, for it hung up at once."""
+@pytest.mark.parametrize(
+    ("peer", "version", "asked"),
+    [
+        (LyingBroker(versions=[4]), "3.1.1", [5, 4, 5, 4]),
+        # Not yet up, behind a proxy.
+        (LyingBroker([(None, b""), (0, b"")]), "5", [5, 4, 5]),
+        (LyingBroker([(None, b""), (None, b""), (0, b"")]), "5", [5, 4, 5]),
+    ],
+)
+def test_an_old_broker_hangs_up_and_so_does_one_that_is_not_up(
+    peer: LyingBroker, version: str, asked: list[int]
+) -> None:
+    """They are told apart by asking for MQTT 5 once more; none of it takes long."""
 
-    async def main() -> str:
-        async with LyingBroker([(None, b""), (0, b"")]) as peer:
+    async def main() -> None:
+        async with peer:
             broker = connected(peer, "auto")
             async with asyncio.timeout(8), broker.opened():
-                return broker.version
+                assert broker.version == version
+            assert [each["version"] for each in peer.connects] == asked
 
-    assert asyncio.run(main()) == "3.1.1"
+    asyncio.run(main())
 
 
 def test_its_keep_alive_and_its_window_are_kept() -> None:
