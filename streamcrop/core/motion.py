@@ -49,40 +49,47 @@ def shared(first: Series, second: Series) -> tuple[Array, Array]:
     """What moves in both, cell by cell, each cell by its own measure.
 
     Returns:
-        For each series ``(n, cells)`` of mean square 1 where a cell moves well above its noise,
-        less where it does not, 0 where it stands still in one of them.
+        For each series ``(n, cells)``: about 1 or -1 while a cell moves that does so well above its
+        noise, less where it does not, 0 where it stands still in one of them.
     """
-    steady = [_evenly_lit(series) for series in (first, second)]
-    ticking = np.any(
-        [
-            _by_the_second(one.times, part)
-            for one, part in zip((first, second), steady, strict=True)
-        ],
-        axis=0,
-    )
-    parts = [
-        part - _slow(one.times, part) for one, part in zip((first, second), steady, strict=True)
-    ]
+    both = (first, second)
+    steady = [_evenly_lit(series) for series in both]
+    # The faster one says it best, and what stands still in one of them does not count anyway.
+    faster = int(first.interval > second.interval)
+    ticking = _by_the_second(both[faster], steady[faster])
+    parts = [part - _slow(one.times, part) for one, part in zip(both, steady, strict=True)]
     powers = [np.maximum((part**2).mean(0), 1e-9) for part in parts]
-    floors = [min(float(np.median(power)), _NOISE) for power in powers]
-    clear = [
-        np.clip(1 - 2 * max(floor, 1e-3) / power, 0, 1)
-        for floor, power in zip(floors, powers, strict=True)
+    weight = np.where(ticking, 0, np.prod([_clear(power) for power in powers], axis=0))
+    # By how much a cell changes when it does, so that where somebody passed once counts as much as
+    # where somebody stood about.
+    sizes = [(part**4).mean(0) / power for part, power in zip(parts, powers, strict=True)]
+    moving = [
+        part * np.sqrt(weight / np.maximum(size, 1e-9))
+        for part, size in zip(parts, sizes, strict=True)
     ]
-    weight = np.where(ticking, 0, clear[0] * clear[1])
-    moving = [part * np.sqrt(weight / power) for part, power in zip(parts, powers, strict=True)]
     return moving[0], moving[1]
+
+
+def _clear(power: Array) -> Array:
+    """How far each cell's motion is above the noise, 0 to 1."""
+    floor = max(min(float(np.median(power)), _NOISE), 1e-3)
+    return np.clip(1 - 2 * floor / power, 0, 1)
 
 
 def _evenly_lit(series: Series) -> Array:
     """The pictures less the usual one, and less what light and exposure make of that."""
     flat = series.pictures.reshape(len(series.pictures), -1)
-    usual = np.median(flat[:: len(flat) // 200 + 1], axis=0)
+    usual = _usual(flat)
     # Exposure is no straight line: a curve of second order takes gamma and contrast with it.
     scaled = (usual - usual.mean()) / 128
     light = np.linalg.qr(np.stack([np.ones_like(scaled), scaled, scaled**2], axis=1))[0]
     rest = flat - usual
     return np.asarray(rest - (rest @ light) @ light.T)
+
+
+def _usual(part: Array) -> Array:
+    """The median over time; some 200 pictures are enough for it."""
+    return np.asarray(np.median(part[:: len(part) // 200 + 1], axis=0))
 
 
 def _slow(times: Array, part: Array) -> Array:
@@ -93,14 +100,15 @@ def _slow(times: Array, part: Array) -> Array:
     return np.asarray((sums[last] - sums[first]) / (last - first)[:, None], part.dtype)
 
 
-def _by_the_second(times: Array, part: Array) -> Array:
+def _by_the_second(series: Series, part: Array) -> Array:
     """The cells that change at one moment of the second."""
+    times = series.times
     changes = np.diff(part, axis=0) ** 2
-    changes = np.where(changes > _CHANGE * np.median(changes, axis=0) + 0.01, changes, 0)
+    changes = np.where(changes > _CHANGE * _usual(changes) + 0.01, changes, 0)
     when = (times[1:] + times[:-1]) / 2
     tick = np.floor(when % 1 * _TICKS).astype(int)
     by_tick = np.eye(_TICKS, dtype=part.dtype)[:, tick] @ changes
-    width = int(np.ceil(max(_TICK, 2.5 * float(np.median(np.diff(times)))) * _TICKS))
+    width = min(int(np.ceil(max(_TICK, 1.2 * series.interval) * _TICKS)), _TICKS)
     around = np.concatenate([np.zeros_like(by_tick[:1]), by_tick, by_tick[:width]]).cumsum(0)
     most = (around[width:] - around[:-width]).max(0)
     second = np.floor(when - when[0]).astype(int)

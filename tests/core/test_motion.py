@@ -36,10 +36,10 @@ def to_and_fro(x: float, y: float) -> scenes.Thing:
 
 
 def test_what_moves_has_power_where_it_moves() -> None:
-    """Cells with motion have about 1, all others nothing."""
+    """Cells with motion have about 1 while it is there, all others nothing."""
     found = powers(room(to_and_fro(30, 10)))
-    assert found[10:12, 28:34].min() > 0.8
-    assert found.max() < 1.01
+    assert found[10:12, 28:34].min() > 0.3
+    assert found.max() < 0.8
     found[10:12, 26:36] = 0
     assert not found.any()
 
@@ -55,7 +55,7 @@ def test_light_is_no_motion() -> None:
     scene = room(to_and_fro(30, 10))
     scene.light = lambda t: 1 + 0.1 * np.sin(3.1 * t)
     found = powers(scene)
-    assert found[10:12, 28:34].min() > 0.5
+    assert found[10:12, 28:34].min() > 0.25
     found[10:12, 26:36] = 0
     assert found.mean() < 0.01
 
@@ -73,7 +73,7 @@ def test_what_goes_by_the_second_is_left_out() -> None:
     scene.clock = (32, 50)
     found = powers(scene)
     assert not found[32:34, 50:53].any()
-    assert found[10:12, 28:34].min() > 0.8
+    assert found[10:12, 28:34].min() > 0.3
 
 
 def test_what_is_slow_is_left_out() -> None:
@@ -87,3 +87,13 @@ def test_the_interval_is_the_usual_one() -> None:
     """One picture that is missing changes nothing."""
     times = np.array([0, 0.04, 0.08, 0.2, 0.24])
     assert Series(times, np.zeros((5, *GRID), np.float32)).interval == pytest.approx(0.04)
+
+
+def test_slow_pictures_have_no_seconds() -> None:
+    """At five pictures a second whoever passes does not seem to go by the second."""
+    way = scenes.wander(np.random.default_rng(2), 2, 50, 6.0)
+    scene = room(scenes.Thing((1.6, 4), 60, way, lambda t: 20 + 0 * t))
+    chance = np.random.default_rng(1)
+    found = [Stream(rate=5, noise=0.2).of(scene, 30, chance) for _ in range(2)]
+    moving = (shared(*found)[0] ** 2).max(0).reshape(GRID)
+    assert (moving[20:24].max(0) > 0.5).sum() > 25
