@@ -7,8 +7,11 @@ import av
 import av.logging
 
 from streamcrop.core.damage import Damage, Recovery
+from streamcrop.core.values import Pixels
+from streamcrop.formats import exif
 from streamcrop.formats.sei import recovery_count
 from streamcrop.sources.packets import Picture
+from streamcrop.sources.pictures import pixels_of
 
 # What FFmpeg says when packets are missing.
 MISSED = re.compile(r"missed|cseq|jitter buffer|max delay")
@@ -19,6 +22,8 @@ _GHOSTS = re.compile(r"conceal|first frame is no keyframe")
 _HARMLESS = "Invalid qtable length 64"
 # Where a packet says itself whether it is a key picture.
 _TOLD = {"h264", "hevc"}
+# Whose pictures may have EXIF.
+_STILLS = {"mjpeg", "png", "webp"}
 
 
 class Shown(NamedTuple):
@@ -29,12 +34,24 @@ class Shown(NamedTuple):
         tag: What went in with it.
         picture: None: the packet cannot be decoded.
         whole: Whether it shows what was meant.
+        turn: How its EXIF has it turned or mirrored.
     """
 
     number: int
     tag: Any
     picture: av.VideoFrame | None
     whole: bool
+    turn: exif.Matrix | None = None
+
+    def pixels(self) -> Pixels | None:
+        """The upright pixels; None where it is not whole.
+
+        Raises:
+            SourceError: If FFmpeg cannot convert them.
+        """
+        if self.picture is None or not self.whole:
+            return None
+        return pixels_of(self.picture, self.turn)
 
 
 class Codec:
@@ -68,14 +85,16 @@ class Codec:
             coded: The packet and what is known of it.
             tag: What its picture comes out with.
         """
-        leading = False
+        leading, turn = False, None
         if coded is not None:
             packet = coded.packet
             point = take(self.damage, number, self.context.name, coded)
             self._point = packet.pts if point else self._point
             leading = _lies_before(packet.pts, self._point)
+            if self.context.name in _STILLS:
+                turn = exif.orientation(bytes(packet))
             # In a tuple of its own: PyAV knows an opaque object by its address.
-            packet.opaque = (number, leading, tag)
+            packet.opaque = (number, leading, turn, tag)
         with av.logging.Capture() as log:
             try:
                 pictures = self.context.decode(coded and coded.packet)
@@ -87,11 +106,11 @@ class Codec:
         return [self._shown(picture) for picture in pictures]
 
     def _shown(self, picture: av.VideoFrame) -> Shown:
-        number, leading, tag = cast("tuple[int, bool, Any]", picture.opaque)
+        number, leading, turn, tag = cast("tuple[int, bool, Any, Any]", picture.opaque)
         if picture.is_corrupt:
             self.damage.hurt(number, leading=leading)
         whole = self.damage.shown(number, key=picture.key_frame)
-        return Shown(number, tag, picture, whole and not picture.is_corrupt)
+        return Shown(number, tag, picture, whole and not picture.is_corrupt, turn)
 
 
 def take(damage: Damage, number: int, codec: str, coded: Picture) -> bool:

@@ -24,7 +24,6 @@ from streamcrop.sources import Item, hardware
 from streamcrop.sources.codec import Codec, Shown, heed_log, take
 from streamcrop.sources.decoding import CODECS, EAGER, Decoder, Decoding
 from streamcrop.sources.packets import Parts, Picture, pictures
-from streamcrop.sources.pictures import pixels_of
 
 logger = logging.getLogger(__name__)
 
@@ -267,8 +266,7 @@ def _as_picture(shown: Shown) -> Iterator[_Picture | Reason]:
     if picture is None:
         yield Reason.CORRUPT
     elif not tag.coded.hidden:
-        pixels = pixels_of(picture) if shown.whole else None
-        yield _Picture(pixels, picture.pts, tag.coded.packet.time_base, tag.sei)
+        yield _Picture(shown.pixels(), picture.pts, tag.coded.packet.time_base, tag.sei)
 
 
 class _Pace:

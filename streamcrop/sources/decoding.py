@@ -19,9 +19,8 @@ import av
 from streamcrop.core.values import Bgr, Corners, Pixels, Planes
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.formats import nal
-from streamcrop.sources.codec import Codec
+from streamcrop.sources.codec import Codec, Shown
 from streamcrop.sources.packets import Picture
-from streamcrop.sources.pictures import pixels_of
 
 # Of which it is known, undecoded, where decoding can begin.
 CODECS = {"h264", "hevc", "mjpeg"}
@@ -325,20 +324,20 @@ class Decoder:
                 self._passed.add(index)
                 return
         for shown in self._codec.decode(index, coded):
-            self._settle(group, shown.number, shown.picture if shown.whole else None)
+            self._settle(group, shown.number, shown)
         if coded is None:
             self._group = None
             for at in set(range(index)) - self._passed:
                 self._settle(group, at, None)
 
-    def _settle(self, group: _Group, index: int, picture: av.VideoFrame | None) -> None:
-        """Give a picture to whoever may ask for it; None: a damaged one."""
+    def _settle(self, group: _Group, index: int, shown: Shown | None) -> None:
+        """Give a picture to whoever may ask for it; None: it never came out."""
         self._passed.add(index)
         pixels = group.waiting.get(index)
         if pixels is None or pixels.decoded:
             return
         try:
-            pixels.decoded = None if picture is None else pixels_of(picture)
+            pixels.decoded = shown and shown.pixels()
         except SourceError as error:
             pixels.decoded, pixels.why = None, str(error)
         if pixels.decoded is None:

@@ -27,7 +27,6 @@ from streamcrop.sources.codec import MISSED, Codec, heed_log, take, tells_loss
 from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
 from streamcrop.sources.decoding import EAGER, Decoder, Decoding
 from streamcrop.sources.packets import Parts, Picture, pictures
-from streamcrop.sources.pictures import pixels_of
 
 logger = logging.getLogger(__name__)
 
@@ -276,10 +275,8 @@ def _decoded(packets: Iterable[_Tagged], lost: Iterable[int], codec: Codec) -> I
     patience = _Patience(codec.damage)
     for tag, coded in packets:
         for shown in codec.decode(tag.number, coded, tag):
-            if shown.picture is None or not shown.whole:
-                yield Reason.CORRUPT
-            else:
-                yield _frame(pixels_of(shown.picture), shown.tag)
+            pixels = shown.pixels()
+            yield _frame(pixels, shown.tag) if pixels else Reason.CORRUPT
         yield from patience.notes(coded)
 
 

@@ -13,6 +13,7 @@ from streamcrop.core.masks import MAX_SIDE
 from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
 from streamcrop.core.values import Pixels
 from streamcrop.errors import FormatError, SourceError
+from streamcrop.formats import exif
 
 # A still with more is refused by its header: 300 MB as BGR, and a file of some kilobytes may
 # claim them.
@@ -27,6 +28,7 @@ MATRICES = {1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte2
 _FULL_RANGE = 2
 _PLANAR = {"yuv420p", "yuvj420p"}
 _SEMI_PLANAR = {"nv12": (0, 1), "nv21": (1, 0)}
+_UPRIGHT = 1, 0, 0, 1
 # By degrees counterclockwise.
 _TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
 
@@ -51,7 +53,7 @@ def still(data: bytes) -> Pixels:
         # What FFmpeg says meanwhile is in the error, too.
         with av.logging.Capture():
             [picture] = decoder.decode(av.Packet(data))
-        pixels = pixels_of(picture)
+        pixels = pixels_of(picture, exif.orientation(data))
     except (av.FFmpegError, SourceError, ValueError) as error:
         msg = f"no whole picture: {error}"
         raise FormatError(msg, reason="corrupt") from None
@@ -61,16 +63,21 @@ def still(data: bytes) -> Pixels:
     return pixels
 
 
-def pixels_of(picture: av.VideoFrame) -> Pixels:
+def pixels_of(picture: av.VideoFrame, turn: exif.Matrix | None = None) -> Pixels:
     """The upright pixels of a decoded picture.
 
     8-bit 4:2:0 stays in its planes, which are views of the picture's memory; any other format is
     converted here, once, by FFmpeg.
 
+    Args:
+        picture: It.
+        turn: How its EXIF has it turned or mirrored; None: as FFmpeg says.
+
     Raises:
         SourceError: If FFmpeg cannot convert them.
     """
-    turn = _display_matrix(picture)
+    turn = turn or _display_matrix(picture)
+    turn = None if turn == _UPRIGHT else turn
     name = picture.format.name
     matrix = MATRICES.get(int(picture.colorspace))
     full_range = name == "yuvj420p" or int(picture.color_range) == _FULL_RANGE
@@ -97,15 +104,15 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int] | None:
     """How the picture is to be turned or mirrored; None if it is upright.
 
     The first two columns of the matrix of ISO/IEC 14496-12, 6.2.2: quarter turns only, as players
-    and OpenCV do. Side data is read by index because that alone works in PyAV 16 to 19.
+    and OpenCV do. Side data is read by index because that alone works in PyAV 17 to 19.
     """
     try:
         # The picture's own would hold the picture, which holds it: memory for the garbage collector
         # to free, and pages to be cleared anew, 1.5 ms a picture of 1080p.
         side_data = cast("Any", SideDataContainer)(picture)
     except ValueError:
-        # PyAV 17 and 18 show nothing where FFmpeg gives a kind that they do not know, such as EXIF;
-        # mirrors are lost then.
+        # PyAV 17 and 18 show nothing where FFmpeg gives a kind that they do not know, such as EXIF,
+        # which is read elsewhere.
         return _TURNS.get(picture.rotation % 360)
     for at in count():
         try:
@@ -117,7 +124,7 @@ def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int] | None:
         entries = np.sign(np.frombuffer(data, np.int32)[:9].astype(np.int64)).reshape(3, 3)
         a, b, c, d = (int(entries[row, column]) for row in (0, 1) for column in (0, 1))
         quarter = (a == d == 0 and b and c) or (b == c == 0 and a and d)
-        return (a, b, c, d) if quarter and (a, d) != (1, 1) else None
+        return (a, b, c, d) if quarter else None
     return None
 
 

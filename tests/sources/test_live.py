@@ -20,9 +20,9 @@ from peers import Camera, free_port, numbered_clip, wait_until
 from peers import number_in as cells_of
 
 from streamcrop.core.capture import CaptureClock
-from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import CorruptError
-from streamcrop.sources import Item
+from streamcrop.sources import Item, live
 from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.live import LiveSource
 
@@ -363,6 +363,66 @@ def test_damage_is_never_a_frame(tmp_path: Path, decoding: Decoding) -> None:
     assert lost
     # A small picture may be gone without a trace: one for each of the three packets at most.
     assert 87 <= lost + len(frames) <= 90
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+def test_parameter_sets_between_slices(tmp_path: Path, decoding: Decoding) -> None:
+    """FFmpeg's parser takes such pictures apart; none is lost by it, and each has its own name."""
+    options = ("--slices", "4", "--repeat-headers", "--rtcp-interval", "0.5")
+    with camera(tmp_path, *options) as cam, reading(cam.url, decoding=decoding) as early:
+        wait_until(lambda: len(early.frames) > 40, 30)
+        with reading(cam.url, decoding=decoding) as late:
+            wait_until(lambda: sum(f.captured_at is not None for f in late.frames) > 60, 30)
+    for read in (early, late):
+        frames = read.frames
+        first = next(at for at, (_, item) in enumerate(read.items) if isinstance(item, Frame))
+        assert not [item for _, item in read.items[first:] if isinstance(item, Reason)]
+        ids = [int(frame.frame_id.rpartition("-")[2]) for frame in frames]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        for frame in frames:
+            assert number_in(frame) == int((frame.sei or "").partition("-")[2])
+        times = [frame.captured_at for frame in frames if frame.captured_at is not None]
+        steps = [after - before for before, after in itertools.pairwise(times)]
+        assert min(steps) > 10_000
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+def test_intra_refresh_joined_late(tmp_path: Path, decoding: Decoding) -> None:
+    """A camera that sent its only key picture long ago: whole from the end of a refresh on."""
+    with camera(tmp_path, "--intra-refresh", "--slices", "1") as cam, reading(cam.url):
+        time.sleep(2.5)
+        with reading(cam.url, decoding=decoding) as read:
+            wait_until(lambda: len(read.frames) > 60, 30)
+    for frame in read.frames:
+        assert number_in(frame) == int((frame.sei or "").partition("-")[2])
+    assert isinstance(read.items[-1][1], Frame)
+
+
+def test_a_camera_without_key_pictures_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where neither key pictures nor recovery points come, the status says why all is `corrupt`."""
+    monkeypatch.setattr(live, "_PATIENCE", 0.3)
+    clip = numbered_clip(
+        tmp_path / "clip.ts", 200, options={"x264-params": "keyint=1000:min-keyint=1000"}
+    )
+    data = clip.read_bytes()
+    clip.write_bytes(data[len(data) // 3 // 188 * 188 :])
+    for decoding in DECODINGS[:2]:
+        source = LiveSource(str(clip), container="mpegts", decoding=decoding)
+        packets = source._packets
+        monkeypatch.setattr(source, "_packets", lambda *a, slow=packets: map(paced, slow(*a)))
+        items = list(itertools.takewhile(is_picture, source))
+        assert not [item for item in items if isinstance(item, Frame)]
+        notes = [item for item in items if isinstance(item, Note)]
+        assert 1 <= len(notes) < 8
+        assert notes[0].kind == "no_key_pictures"
+
+
+def paced(packet: object) -> object:
+    """The same, a little later."""
+    time.sleep(0.005)
+    return packet
 
 
 def looked_at(item: Item) -> Item:

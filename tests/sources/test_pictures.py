@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -18,12 +19,13 @@ from streamcrop.core.values import Frame
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.sources import pictures
 from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import EAGER, Decoding
 from streamcrop.sources.pictures import pixels_of, still
 
 LOSSLESS_WEBP = 101
 
 
-def frames_of(path: Path, **how: bool) -> list[Frame]:
+def frames_of(path: Path, **how: Any) -> list[Frame]:
     """All frames of a file; none is corrupt."""
     frames = list(FileSource(str(path), **how))
     assert all(isinstance(frame, Frame) for frame in frames)
@@ -283,25 +285,28 @@ def test_the_bound_holds_for_every_decoder(kind: str, monkeypatch: pytest.Monkey
         still(KINDS[kind])
 
 
-def with_orientation(orientation: int, image: Image) -> bytes:
-    """A JPEG whose EXIF says how it is to be turned."""
+def with_orientation(orientation: int, image: Image, form: str) -> bytes:
+    """A picture whose EXIF says how it is to be turned or mirrored."""
     exif = Pillow.Exif()
     exif[0x112] = orientation
     data = io.BytesIO()
-    Pillow.fromarray(image[:, :, ::-1].copy()).save(data, "JPEG", exif=exif, quality=95)
+    Pillow.fromarray(image[:, :, ::-1].copy()).save(data, form, exif=exif, quality=95)
     return data.getvalue()
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_still_is_upright(orientation: int, tmp_path: Path) -> None:
-    """EXIF's quarter turns are applied, as OpenCV and so detectors do; in a file, too."""
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_still_is_upright(form: str, orientation: int, tmp_path: Path) -> None:
+    """All of EXIF's turns and mirrors are applied, as OpenCV and so detectors do; in files, too."""
     image = np.zeros((48, 80, 3), np.uint8)
     image[:16, :32] = 255
-    data = with_orientation(orientation, image)
+    data = with_orientation(orientation, image, form)
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     bgr = still(data).bgr()
     assert bgr.shape == expected.shape
     assert np.abs(bgr.astype(int) - expected).mean() < 3
-    (tmp_path / "still.jpg").write_bytes(data)
-    [frame] = frames_of(tmp_path / "still.jpg")
-    assert np.array_equal(frame.pixels.bgr(), bgr)
+    for decoding in (EAGER, Decoding("lazy", 1 << 28)):
+        path = tmp_path / f"still.{form.lower()}"
+        path.write_bytes(data)
+        [frame] = frames_of(path, decoding=decoding)
+        assert np.array_equal(frame.pixels.bgr(), bgr)
