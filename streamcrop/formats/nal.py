@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _START = re.compile(b"\0\0\1")
+# As a rule a picture's first slice begins within so many bytes; the rest is not looked at then.
+_HEAD = 2048
 
 
 class _Codec(NamedTuple):
@@ -53,7 +55,7 @@ class AccessUnit(NamedTuple):
     sei: tuple[bytes, ...] = ()
 
 
-def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
+def look(data: bytes | memoryview, codec: str, length_size: int) -> AccessUnit:
     r"""What an access unit says up to its picture.
 
     Args:
@@ -67,14 +69,22 @@ def look(data: bytes, codec: str, length_size: int) -> AccessUnit:
     """
     if codec not in _CODECS:
         return AccessUnit(clean=True, unused=False, parameters=(), configured=True)
-    row = _CODECS[codec]
+    found = _look(bytes(data[:_HEAD]), _CODECS[codec], length_size, is_cut=len(data) > _HEAD)
+    if found.begins is None and len(data) > _HEAD:
+        found = _look(bytes(data), _CODECS[codec], length_size, is_cut=False)
+    return found
+
+
+def _look(data: bytes, row: _Codec, length_size: int, *, is_cut: bool) -> AccessUnit:
     clean = unused = configured = False
     begins = None
     parameters: list[bytes] = []
     sei: list[bytes] = []
     seen: set[int] = set()
-    for kind, unit in units(data, codec, length_size):
+    for kind, unit in _units(data, row, length_size):
         if kind in row.pictures:
+            if is_cut and len(unit) <= row.header:
+                break
             clean, configured = kind in row.clean, seen == row.parameters
             unused = bool(row.reference) and not unit[0] & row.reference
             begins = bool(unit[row.header : row.header + 1] >= b"\x80")
@@ -112,7 +122,10 @@ def units(data: bytes, codec: str, length_size: int) -> Iterator[tuple[int, byte
         codec: A key of the table above.
         length_size: How many bytes the length before a NAL unit has; 0: start codes (Annex B).
     """
-    row = _CODECS[codec]
+    return _units(data, _CODECS[codec], length_size)
+
+
+def _units(data: bytes, row: _Codec, length_size: int) -> Iterator[tuple[int, bytes]]:
     for unit in _with_lengths(data, length_size) if length_size else _with_start_codes(data):
         if unit:
             yield unit[0] >> row.shift & row.mask, unit

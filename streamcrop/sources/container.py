@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, cast
 from uuid import UUID
@@ -14,16 +13,16 @@ from uuid import UUID
 import av
 import av.container
 import av.logging
-from av.codec.context import Flags
 
 from streamcrop.core.damage import Damage
 from streamcrop.core.values import Frame, Note, Pixels, Reason
 from streamcrop.errors import SourceError
-from streamcrop.formats import nal, sei
 from streamcrop.sources import Item, hardware
+from streamcrop.sources.begin import Begin
 from streamcrop.sources.codec import Codec, Shown, heed_log, take
-from streamcrop.sources.decoding import CODECS, EAGER, Decoder, Decoding
-from streamcrop.sources.packets import Parts, Picture, pictures
+from streamcrop.sources.decoding import EAGER, Decoder, Decoding
+from streamcrop.sources.packets import Parts, Picture, pictures, without_marks
+from streamcrop.sources.streams import decoder_of, sei_of, text_of, video_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +31,6 @@ _LARGEST_STEP = 10.0
 _DEFAULT_RATE = 25
 # By so many pictures at most may one come later than those that are shown after it (H.264, A.3.1).
 _REORDERED = 16
-_BEGINS_WITHOUT_KEY = Note(
-    "begins_without_key",
-    "the file begins without a key picture: readers count differently here; pair by pts",
-)
 
 
 class _Tag(NamedTuple):
@@ -133,7 +128,8 @@ class FileSource:
             # Else FFmpeg takes `cam:1.mp4` for a protocol, and a picture's name that has `%d` for
             # those of a sequence.
             options = {"pattern_type": "none"} if exists else {}
-            container = av.open(f"file:{self._path}", options=options, hwaccel=self._device)
+            with av.logging.Capture() as log:
+                container = av.open(f"file:{self._path}", options=options, hwaccel=self._device)
         except (av.FFmpegError, OSError) as error:
             msg = f"{self._path}: cannot be opened as a video: {text_of(error)}"
             raise SourceError(msg) from None
@@ -141,7 +137,7 @@ class FileSource:
             stream = video_of(container, self._path)
             self._device = hardware.kept(self._device, stream)
             decoder = decoder_of(stream, self._decoding)
-            packets = _told_of(self._packets(container, stream))
+            packets = without_marks(self._packets(container, stream), log)
             tagged = (
                 _Tag(coded, self._sei_in(coded, stream))
                 for coded in pictures(packets, stream, Parts(hurry=False))
@@ -169,7 +165,7 @@ class FileSource:
                 yield packet
 
     def _decoded(self, packets: Iterable[_Tag], codec: Codec) -> Iterator[_Picture | Reason | Note]:
-        begin, number = _Begin(codec.context.name), 0
+        begin, number = Begin(codec.context.name), 0
         for number, tag in enumerate(packets):
             begin.came(tag.coded.packet.pts)
             for shown in codec.decode(number, tag.coded, tag):
@@ -208,59 +204,6 @@ class FileSource:
         return sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
 
 
-def _told_of(
-    packets: "Iterable[av.Packet[av.VideoStream]]",
-) -> "Iterator[tuple[av.Packet[av.VideoStream], bool]]":
-    """Packets, and whether the demuxer misses something in each.
-
-    It marks the one before: the parser has it still when it reads the one with the gap. Where two
-    recordings were glued together nothing is missing: time begins again, at a key picture.
-    """
-    marked = False
-    for packet, following in pairwise(chain(packets, (None,))):
-        if packet is None:
-            continue
-        lost, marked, packet.is_corrupt = marked, packet.is_corrupt, False
-        glued = following and following.is_keyframe and _begins_again(packet.dts, following.dts)
-        yield packet, lost and not glued
-
-
-def _begins_again(dts: int | None, following: int | None) -> bool:
-    return dts is not None and following is not None and following <= dts
-
-
-class _Begin:
-    """Tells where the first packets of an H.265 file lead to no picture.
-
-    How many of them are shown is a matter of the decoder's version: FFmpeg 5 shows the leading
-    pictures of a file that begins at a CRA picture, FFmpeg 8 leaves them out. Of H.264 all leave
-    out the same, of other codecs they show all (measured 2026-11-28).
-    """
-
-    def __init__(self, codec: str) -> None:
-        self._packets = 0
-        self._first: int | None = None
-        self._lowest: int | None = None
-        self._said = codec != "hevc"
-
-    def came(self, pts: int | None) -> None:
-        """Take note of a packet's media time."""
-        self._packets += 1
-        if pts is not None and self._packets <= 2 * _REORDERED:
-            self._lowest = pts if self._lowest is None else min(pts, self._lowest)
-
-    def notes(self, shown: Shown) -> Iterator[Note]:
-        """A note, once, where what is shown first is not what comes first."""
-        if shown.picture is None or self._said:
-            return
-        if self._first is None:
-            self._first = shown.tag.coded.packet.pts
-        first, lowest = self._first, self._lowest
-        if first is not None and lowest is not None and lowest < first:
-            self._said = True
-            yield _BEGINS_WITHOUT_KEY
-
-
 def _as_picture(shown: Shown) -> Iterator[_Picture | Reason]:
     picture, tag = shown.picture, cast("_Tag", shown.tag)
     if picture is None:
@@ -288,47 +231,3 @@ class _Pace:
         self._last = self._media if now is None else now
         self._media += step
         self._stopped.wait(max(0, self._start + self._media - time.monotonic()))
-
-
-def video_of(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The video to read, set up so that each picture has its packet's ``opaque``.
-
-    Raises:
-        SourceError: If there is none.
-    """
-    # Not simply the first: a cover picture may stand before the video.
-    stream = cast("av.VideoStream | None", container.streams.best("video"))
-    if stream is None:
-        msg = f"{name}: there is no video in it"
-        raise SourceError(msg)
-    stream.codec_context.flags |= Flags.copy_opaque
-    # The stream's own: FFmpeg's others win nothing where several streams share the cores, and what
-    # the decoder misses is said in the thread that decodes.
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def decoder_of(stream: av.VideoStream, decoding: Decoding) -> Decoder | None:
-    """What decodes a stream's packets on demand; None where they are decoded as they come."""
-    codec = stream.codec_context.name
-    if decoding.mode == "eager" or codec not in CODECS:
-        if decoding.mode != "eager":
-            logger.info("%s is decoded eagerly: nothing says where decoding can begin", codec)
-        return None
-    ahead = decoding.mode == "auto"
-    return Decoder(stream, max_bytes=decoding.max_bytes, ahead=ahead)
-
-
-def sei_of(coded: Picture, stream: av.VideoStream, uuid: UUID | None) -> str | None:
-    """The ID in a picture's packet, undecoded."""
-    context, units = stream.codec_context, coded.unit.sei
-    if context.name == "hevc":
-        # It may stand behind the picture, too.
-        length_size = nal.length_size_of(context.name, context.extradata)
-        units = tuple(nal.sei_units(bytes(coded.packet), context.name, length_size))
-    return sei.frame_id(units, uuid)
-
-
-def text_of(error: Exception) -> str:
-    """What FFmpeg says, without the URL, which may hold a password."""
-    return getattr(error, "strerror", None) or type(error).__name__

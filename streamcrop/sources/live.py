@@ -4,8 +4,6 @@ import errno
 import gc
 import logging
 import random
-import secrets
-import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,14 +17,15 @@ import av.logging
 
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.damage import Damage
-from streamcrop.core.values import Change, Frame, Note, Pixels, Reason
+from streamcrop.core.values import Change, Frame, Pixels, Reason
 from streamcrop.errors import UNTRUSTED, SourceError
 from streamcrop.sources import Item, hardware
+from streamcrop.sources.begin import Patience
 from streamcrop.sources.challenge import unspoken
 from streamcrop.sources.codec import MISSED, Codec, heed_log, take, tells_loss
-from streamcrop.sources.container import decoder_of, sei_of, text_of, video_of
 from streamcrop.sources.decoding import EAGER, Decoder, Decoding
 from streamcrop.sources.packets import Parts, Picture, pictures
+from streamcrop.sources.streams import decoder_of, new_epoch, sei_of, text_of, video_of, wall_clock
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,6 @@ FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 # More packets than are held back while the stream is probed.
 _PROBED = 30
-# A stream that nothing mends for so long is told of, in seconds.
-_PATIENCE = 10.0
-_NO_KEY_PICTURES = (
-    f"for {_PATIENCE:g} s the camera has sent no key picture (nor, in H.264, a recovery point), so "
-    "that no picture is whole: set its interval of key pictures (I-frames, GOP) to some seconds"
-)
 
 
 class _RefusedError(SourceError):
@@ -249,7 +242,7 @@ class LiveSource:
                 clock.report()
             if packet.pts is not None and packet.time_base is not None:
                 media = round(packet.pts * packet.time_base * 1_000_000)
-            captured_at = clock.time_of(media, _wall_clock(packet))
+            captured_at = clock.time_of(media, wall_clock(packet))
             if clock.stepped:
                 logger.warning("the camera's clock was set, or its media time began anew")
                 self._epoch, self._first = new_epoch(), number
@@ -272,7 +265,7 @@ class LiveSource:
 def _decoded(packets: Iterable[_Tagged], lost: Iterable[int], codec: Codec) -> Iterator[Item]:
     for number in lost:
         codec.damage.hurt(number)
-    patience = _Patience(codec.damage)
+    patience = Patience(codec.damage)
     for tag, coded in packets:
         for shown in codec.decode(tag.number, coded, tag):
             pixels = shown.pixels()
@@ -287,30 +280,12 @@ def _undecoded(
     damage = Damage()
     for number in lost:
         damage.hurt(number)
-    patience = _Patience(damage)
+    patience = Patience(damage)
     for tag, coded in packets:
         key = take(damage, tag.number, codec, coded)
         pixels = decoder.add(coded)
         yield _frame(pixels, tag) if damage.shown(tag.number, key=key) else Reason.CORRUPT
         yield from patience.notes(coded)
-
-
-class _Patience:
-    """Says so where a camera sends nothing that mends its pictures."""
-
-    def __init__(self, damage: Damage) -> None:
-        self._damage = damage
-        self._since = time.monotonic()
-
-    def notes(self, coded: Picture) -> Iterator[Note]:
-        """A note whenever there was nothing for so long at which decoding could begin."""
-        now = time.monotonic()
-        # FFmpeg's parser counts H.264's recovery points among the key pictures.
-        if coded.packet.is_keyframe or not self._damage.goes_on:
-            self._since = now
-        elif now - self._since > _PATIENCE:
-            self._since = now
-            yield Note("no_key_pictures", _NO_KEY_PICTURES)
 
 
 def _frame(pixels: Pixels, tag: _Tag) -> Frame:
@@ -326,16 +301,3 @@ def _frame(pixels: Pixels, tag: _Tag) -> Frame:
         connection=tag.connection,
         reports=tag.reports,
     )
-
-
-def _wall_clock(packet: "av.Packet[av.VideoStream]") -> int | None:
-    """Microseconds since 1970 UTC by the sender's reports (AVProducerReferenceTime.wallclock)."""
-    for data in packet.iter_sidedata():
-        if data.data_type == "prft":
-            return int(struct.unpack_from("<q", bytes(data))[0])
-    return None
-
-
-def new_epoch() -> str:
-    """A name that no connection of any run had: by time, and by chance where clocks go back."""
-    return f"{time.time_ns() // 1_000_000:x}{secrets.token_hex(2)}"

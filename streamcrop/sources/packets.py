@@ -6,9 +6,11 @@ parser takes each of them for the beginning of a picture. A packet whose first s
 picture's first belongs to the packet before it.
 """
 
+import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, cast
+from itertools import chain, pairwise
+from typing import Any, NamedTuple, cast
 
 import av
 
@@ -18,6 +20,7 @@ from streamcrop.formats import nal
 _UNKNOWN = 60
 # What has no picture in it goes with the next one, unless there is too much of it.
 _MAX_PARTS = 256
+_GAP = re.compile(r"Packet corrupt \(stream = \d+, dts = (-?\d+)")
 
 
 class Picture(NamedTuple):
@@ -91,7 +94,8 @@ def pictures(
     held: list[Picture] = []
     ahead: list[Picture] = []
     for packet, lost in packets:
-        unit = nal.look(bytes(packet), context.name, length_size)
+        # PyAV's packets are buffers, which its stubs do not say.
+        unit = nal.look(memoryview(cast("bytes", packet)), context.name, length_size)
         part = Picture(packet, unit, lost, time.time())
         if unit.begins is None and len(ahead) < _MAX_PARTS:
             ahead.append(part)
@@ -114,6 +118,33 @@ def pictures(
             held = []
     if held:
         yield _joined(held, stream)
+
+
+def without_marks(
+    packets: "Iterable[av.Packet[av.VideoStream]]", log: list[Any]
+) -> "Iterator[tuple[av.Packet[av.VideoStream], bool]]":
+    """The packets of a file, and whether its demuxer misses something in each.
+
+    It marks the one before: the parser has that still when it reads the one with the gap. Where two
+    recordings were glued together nothing is missing: time begins again, at a key picture.
+
+    Args:
+        packets: All of the file.
+        log: What FFmpeg said when it was opened; by that alone it tells of the first packet.
+    """
+    gaps = {gap[1] for _, _, line in log if (gap := _GAP.search(line))}
+    marked = None
+    for packet, following in pairwise(chain(packets, (None,))):
+        if packet is None:
+            continue
+        lost = str(packet.dts) in gaps if marked is None else marked
+        marked, packet.is_corrupt = packet.is_corrupt, False
+        glued = following and following.is_keyframe and _begins_again(packet.dts, following.dts)
+        yield packet, lost and not glued
+
+
+def _begins_again(dts: int | None, following: int | None) -> bool:
+    return dts is not None and following is not None and following <= dts
 
 
 def _joined(parts: list[Picture], stream: av.VideoStream) -> Picture:

@@ -21,9 +21,9 @@ from streamcrop.core.values import Frame, Reason
 from streamcrop.formats import nal, sei
 from streamcrop.sources import Item
 from streamcrop.sources.codec import Codec
-from streamcrop.sources.live import new_epoch
 from streamcrop.sources.packets import Picture
 from streamcrop.sources.pictures import pixels_of
+from streamcrop.sources.streams import new_epoch
 
 # A power of two; a picture of more packets never becomes complete.
 _MAX_PACKETS = 2048

@@ -98,6 +98,22 @@ def test_sei_stands_before_the_picture(codec: str, framing: str) -> None:
 
 
 @each_codec
+@each_framing
+def test_however_far_behind(codec: str, framing: str) -> None:
+    """What stands before a picture may be of any length, and is whole."""
+    header = 1 if codec == "h264" else 2
+    for size in range(1990, 2060):
+        long = SEI[codec][:2] + b"x" * size
+        for picture in (CLEAN[codec], OTHER[codec], b""):
+            data = framed(framing, *PARAMETERS[codec], SEI[codec], long, picture)
+            found = look(data, codec, FRAMINGS[framing])
+            assert found.begins == (True if picture else None)
+            assert found.clean == (picture == CLEAN[codec])
+            assert found.parameters == tuple(PARAMETERS[codec])
+            assert found.sei == (SEI[codec][header:], long[header:])
+
+
+@each_codec
 @given(data=st.binary(max_size=60), size=st.sampled_from([0, 1, 2, 4]))
 def test_any_bytes(codec: str, data: bytes, size: int) -> None:
     """No bytes are an error."""

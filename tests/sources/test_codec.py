@@ -11,8 +11,8 @@ from peers import number_in, numbered_clip
 
 from streamcrop.formats import nal
 from streamcrop.sources.codec import Codec, tells_loss
-from streamcrop.sources.container import video_of
 from streamcrop.sources.packets import Parts, pictures
+from streamcrop.sources.streams import video_of
 
 REFRESHED = {"x264-params": "intra-refresh=1:keyint=20:bframes=0:scenecut=0:ref=1:threads=1"}
 REFRESHED_265 = {"x265-params": "intra-refresh=1:keyint=20:bframes=0:log-level=none"}

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import subprocess
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 from urllib.parse import quote
 
 import av
+import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
-from peers import number_in, numbered, numbered_clip, write_clip
-from PIL import Image
+from peers import Image, number_in, numbered, numbered_clip, write_clip
+from PIL import Image as Pillow
 
 from streamcrop.config import Source
-from streamcrop.core.values import Frame, Reason
+from streamcrop.core.values import Frame, Note, Reason
 from streamcrop.errors import CorruptError, SourceError
 from streamcrop.sources import Item
 from streamcrop.sources.container import FileSource
@@ -62,7 +65,7 @@ def test_a_path_has_any_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
 def test_a_picture_whose_name_is_a_pattern(tmp_path: Path) -> None:
     """One that is there is read; where none is, the pictures of the sequence are."""
     for name, number in (("a%d.png", 5), ("a1.png", 6), ("b1.png", 7), ("b2.png", 8)):
-        Image.fromarray(numbered(number, 320, 240)[:, :, ::-1]).save(tmp_path / name)
+        Pillow.fromarray(numbered(number, 320, 240)[:, :, ::-1]).save(tmp_path / name)
     for name, numbers in (("a%d.png", [5]), ("b%d.png", [7, 8])):
         found = [number_in(f.pixels.bgr()) for f in frames_of(tmp_path / name)]
         assert found == numbers
@@ -176,6 +179,117 @@ def test_damaged_pictures_are_counted_and_never_handed_out(
     found = [looked_at(item) for item in FileSource(str(clip), decoding=decoding)]
     assert Reason.CORRUPT in found
     assert sum(isinstance(frame, Frame) for frame in found) > 20
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[int, Image]]]:
+    """Clips of moving texture, and what they show by media time."""
+    folder = tmp_path_factory.mktemp("moving")
+    chance = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(chance.integers(0, 256, (400, 600, 3), np.uint8), (0, 0), 2)
+    texture = np.clip((texture.astype(int) - 128) * 4 + 128, 0, 255).astype(np.uint8)
+
+    def picture(number: int) -> Image:
+        found = texture[2 * number :, 3 * number :][:240, :320].copy()
+        found[:32, :192] = numbered(number, 320, 240)[:32, :192]
+        return found
+
+    found = {}
+    for name, codec, options in (
+        ("cabac.mp4", "libx264", {"bf": "0", "g": "12"}),
+        ("b-frames.mp4", "libx264", {"bf": "3", "g": "15", "b-pyramid": "normal"}),
+        ("cavlc.mp4", "libx264", {"profile": "baseline", "g": "12"}),
+        ("lost.ts", "libx264", {"bf": "2", "g": "12"}),
+        ("lost5.ts", "libx265", {"x265-params": "keyint=12:log-level=none"}),
+    ):
+        path = write_clip(folder / name, map(picture, range(48)), codec=codec, options=options)
+        shown = {frame.pts or 0: frame.pixels.bgr() for frame in frames_of(path)}
+        found[name] = path, shown
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["cabac.mp4", "b-frames.mp4", "cavlc.mp4", "lost.ts", "lost5.ts"])
+def test_random_damage(
+    moving: dict[str, tuple[Path, dict[int, Image]]], tmp_path: Path, name: str, seed: int
+) -> None:
+    """Wherever bytes are wrong or packets missing: one verdict, and no picture of anything else."""
+    path, truth = moving[name]
+    data, chance = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    broken = tmp_path / name
+    for at in chance.integers(len(data) // 20, len(data) * 19 // 20, 2):
+        if path.suffix == ".ts":
+            del data[at // 188 * 188 : (at // 188 + 3) * 188]
+        else:
+            data[at : at + 60] = chance.integers(0, 256, 60, np.uint8).tobytes()
+    broken.write_bytes(data)
+    verdicts = []
+    for decoding in DECODINGS:
+        items = [looked_at(item) for item in FileSource(str(broken), decoding=decoding)]
+        whole = {item.pts or 0: item.pixels.bgr() for item in items if isinstance(item, Frame)}
+        verdicts.append(set(whole))
+        # A tenth of what a picture of anything else differs by.
+        assert all(np.abs(bgr.astype(int) - truth[pts]).mean() < 6 for pts, bgr in whole.items())
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+    assert 8 < len(verdicts[0]) < 48
+
+
+def without_first(path: Path, count: int) -> Path:
+    """The same clip, cut as a recorder does that does not wait for a key picture."""
+    cut = path.with_stem(f"{path.stem}-cut")
+    with av.open(str(path)) as whole, av.open(str(cut), "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for packet in [packet for packet in whole.demux(video=0) if packet.size][count:]:
+            packet.stream = stream
+            container.mux(packet)
+    return cut
+
+
+@each_decoding
+def test_a_file_that_begins_without_its_key_picture(tmp_path: Path, decoding: Decoding) -> None:
+    """Pictures that FFmpeg decodes onto nothing are `corrupt`, and the index counts them."""
+    clip = numbered_clip(
+        tmp_path / "clip.avi", 24, codec="mpeg4", options={"g": "8", "bf": "0", "b": "2M"}
+    )
+    items = list(FileSource(str(without_first(clip, 3)), decoding=decoding))
+    assert items[:5] == [Reason.CORRUPT] * 5
+    frames = [item for item in items[5:] if isinstance(item, Frame)]
+    found = [(frame.frame_id, number_in(frame.pixels.bgr())) for frame in frames]
+    assert found == [(str(index), index + 3) for index in range(5, 21)]
+
+
+def test_an_index_that_readers_do_not_share(tmp_path: Path) -> None:
+    """An H.265 file that begins in the middle of a group is told of, once; no other is."""
+    options = {"x265-params": "keyint=8:min-keyint=8:open-gop=1:bframes=3:log-level=none"}
+    clip = numbered_clip(tmp_path / "clip.mkv", 32, codec="libx265", options=options)
+    for skipped in (0, 3, 8):
+        items = list(FileSource(str(without_first(clip, skipped))))
+        notes = [item for item in items if isinstance(item, Note)]
+        assert [note.kind for note in notes] == ["begins_without_key"] * bool(skipped)
+        assert not [item for item in items if item is Reason.CORRUPT and not skipped]
+        frames = [item for item in items if isinstance(item, Frame)]
+        numbers = [number_in(frame.pixels.bgr()) for frame in frames]
+        assert numbers == list(range(numbers[0], 32))
+    clip = numbered_clip(tmp_path / "clip4.mkv", 32, options={"g": "8"})
+    items = list(FileSource(str(without_first(clip, 3))))
+    assert not [item for item in items if isinstance(item, Note)]
+
+
+@each_decoding
+def test_what_an_edit_list_hides(tmp_path: Path, decoding: Decoding) -> None:
+    """It is decoded, for others refer to it, and is no frame."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 24, options={"g": "12", "bf": "2"})
+    cut = tmp_path / "cut.mp4"
+    command = ["-v", "error", "-ss", "0.30", "-i", str(clip), "-c", "copy", str(cut)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *command], check=True)
+    with av.open(str(cut)) as container:
+        packets = [packet.is_discard for packet in container.demux(video=0) if packet.size]
+    assert 0 < sum(packets) < 12
+    frames = frames_of(cut, decoding=decoding)
+    assert len(frames) == 24 - sum(packets)
+    numbers = [number_in(frame.pixels.bgr()) for frame in frames]
+    assert numbers == list(range(sum(packets), 24))
+    assert [frame.frame_id for frame in frames] == [str(n) for n in range(len(frames))]
 
 
 @each_decoding

@@ -20,10 +20,10 @@ from streamcrop.errors import CorruptError
 from streamcrop.formats import nal
 from streamcrop.formats.nal import units
 from streamcrop.sources import decoding
-from streamcrop.sources.container import video_of
 from streamcrop.sources.decoding import Decoder, LazyPixels
 from streamcrop.sources.packets import Parts, Picture, pictures
 from streamcrop.sources.pictures import pixels_of
+from streamcrop.sources.streams import video_of
 
 COUNT = 48
 ENDLESS = {"x264-params": "keyint=infinite:min-keyint=1000:scenecut=0:bframes=0"}

@@ -22,7 +22,7 @@ from peers import number_in as cells_of
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import CorruptError
-from streamcrop.sources import Item, live
+from streamcrop.sources import Item, begin
 from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.live import LiveSource
 
@@ -402,7 +402,7 @@ def test_a_camera_without_key_pictures_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where neither key pictures nor recovery points come, the status says why all is `corrupt`."""
-    monkeypatch.setattr(live, "_PATIENCE", 0.3)
+    monkeypatch.setattr(begin, "_PATIENCE", 0.3)
     clip = numbered_clip(
         tmp_path / "clip.ts", 200, options={"x264-params": "keyint=1000:min-keyint=1000"}
     )

@@ -11,8 +11,8 @@ from peers import numbered_clip
 
 from streamcrop.formats import nal, sei
 from streamcrop.sources.codec import Codec
-from streamcrop.sources.container import video_of
 from streamcrop.sources.packets import Parts, Picture, pictures
+from streamcrop.sources.streams import video_of
 
 SETS = {7, 8, 32, 33, 34}
 SEI = b"\x06\x05\x12" + b"0123456789abcdef" + b"42" + b"\x80"
