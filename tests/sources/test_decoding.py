@@ -340,11 +340,11 @@ def test_colours_that_cannot_be_converted_say_so(
 ) -> None:
     """Such a picture is damaged to us, and who asks for it hears why."""
 
-    def of_another_matrix(picture: av.VideoFrame) -> Pixels:
+    def of_another_matrix(picture: av.VideoFrame, _: object) -> Pixels:
         picture.colorspace = 8  # YCgCo
         return pixels_of(picture)
 
-    monkeypatch.setattr("streamcrop.sources.decoding.pixels_of", of_another_matrix)
+    monkeypatch.setattr("streamcrop.sources.codec.pixels_of", of_another_matrix)
     [first, *_] = Stream(clips["camera"]).add_all()
     for _ in range(2):
         with pytest.raises(CorruptError, match=r"matrix 8.*cannot be converted"):
