@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from operator import index
 from typing import Any, cast
 
@@ -43,7 +44,8 @@ class CropOptions:
     table: npt.NDArray[np.uint8] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.mask_opacity, bool) or not 0 <= self.mask_opacity <= 1:
+        is_number = isinstance(self.mask_opacity, Real) and not isinstance(self.mask_opacity, bool)
+        if not is_number or not 0 <= self.mask_opacity <= 1:
             msg = f"mask_opacity must be a number from 0 to 1, not {self.mask_opacity!r}"
             raise ValueError(msg)
         red, green, blue = parse_color(self.background_color)

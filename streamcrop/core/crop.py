@@ -1,6 +1,6 @@
 """`cut`: one frame and its instances become crops."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -93,8 +93,8 @@ class Crop:
     detection_id: str
     index: int
     box: Corners
-    original: Original
-    _mask: Mask | None = None  # a Patch is already cut to the box
+    original: Original = field(repr=False)
+    _mask: Mask | None = field(default=None, repr=False)  # a Patch is already cut to the box
 
     @property
     def origin(self) -> tuple[int, int]:

@@ -60,7 +60,8 @@ class ArrayPixels:
         flat = len(shape) == 2
         if not (flat or (len(shape) == 3 and shape[2] in {1, 3, 4})) or 0 in shape:
             msg = f"an image must be (H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA, not {shape}"
-            raise ValueError(msg)
+            channels_first = len(shape) == 3 and shape[0] in {1, 3, 4}
+            raise ValueError(msg + (": image.transpose(1, 2, 0)" if channels_first else ""))
         return cls(array)
 
     @property

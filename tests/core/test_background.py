@@ -1,6 +1,6 @@
 """`streamcrop.core.background`: colours, opacity and what lies outside a mask."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -77,8 +77,10 @@ def test_a_channel_does_not_wrap(color: Any) -> None:
         CropOptions(0.0, color)
 
 
-@pytest.mark.parametrize("opacity", [-0.001, 1.001, 2, float("nan"), float("inf"), True, False])
-def test_an_opacity_outside_is_refused(opacity: float) -> None:
+@pytest.mark.parametrize(
+    "opacity", [-0.001, 1.001, 2, float("nan"), float("inf"), True, False, "0.5", None, [1]]
+)
+def test_an_opacity_outside_is_refused(opacity: Any) -> None:
     """An opacity is a number from 0 to 1, and is refused at the door."""
     with pytest.raises(ValueError, match=r"mask_opacity must be a number from 0 to 1"):
         CropOptions(opacity)
@@ -88,6 +90,7 @@ def test_options_are_equal_by_what_was_asked() -> None:
     """Two ways to write the same options make equal values."""
     assert CropOptions(0.5, (1, 2, 3)) == CropOptions(0.5, (1, 2, 3))
     assert CropOptions(0.5) != CropOptions(0.25)
+    assert CropOptions(cast("float", np.float32(0.5))) == CropOptions(0.5)
 
 
 @pytest.mark.parametrize(

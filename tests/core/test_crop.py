@@ -385,6 +385,12 @@ def coco_counts(mask: npt.NDArray[np.bool_]) -> list[int]:
     return [int(run) for run in np.diff([0, *edges, flat.size])]
 
 
+def test_a_crop_in_a_line() -> None:
+    """Printed, it says which it is, and no pixels."""
+    crop = one(noise((90, 90)), [2, 1, 60, 80])
+    assert repr(crop) == "Crop(detection_id='0', index=0, box=(2, 1, 60, 80))"
+
+
 def test_a_crop_of_the_node_has_no_detections() -> None:
     """A crop that was not made from supervision.Detections says so."""
     with pytest.raises(TypeError, match="made by the node"):

@@ -395,6 +395,15 @@ def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
         ArrayPixels.of(np.zeros(shape, np.uint8))
 
 
+@pytest.mark.parametrize("shape", [(3, 20, 30), (1, 20, 30), (4, 20, 2)])
+def test_channels_that_come_first(shape: tuple[int, ...]) -> None:
+    """The error says how to turn them."""
+    image = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError, match=r": image\.transpose\(1, 2, 0\)$"):
+        ArrayPixels.of(image)
+    assert ArrayPixels.of(image.transpose(1, 2, 0)).resolution_wh == shape[:0:-1]
+
+
 @pytest.mark.parametrize("matrix", ORIENTATIONS)
 def test_an_array_is_turned_without_a_copy(matrix: tuple[int, int, int, int]) -> None:
     """`oriented_array` sends each pixel where the matrix says, as a view."""
