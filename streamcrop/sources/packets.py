@@ -59,7 +59,8 @@ class Parts:
         self._unknown = 0
 
     def connect(self) -> None:
-        """Begin to learn anew; what is known stays so."""
+        """Begin to learn anew."""
+        self._configured = self._all = False
         self._unknown = _UNKNOWN
 
     def may_follow(self, unit: nal.AccessUnit) -> bool:
@@ -101,7 +102,9 @@ def pictures(
             ahead.append(part)
             continue
         if unit.begins is False:
-            parts.came(unit)
+            if not lost:
+                # Else it may be what is left of a picture whose beginning was lost.
+                parts.came(unit)
             if held and len(held) < _MAX_PARTS:
                 held += [*ahead, part]
                 ahead.clear()

@@ -143,6 +143,18 @@ def test_what_is_seen_late_is_lost(clips: dict[str, Path]) -> None:
     assert not known.may_follow(found[5].unit)
 
 
+def test_a_lost_beginning_teaches_nothing(clips: dict[str, Path]) -> None:
+    """Where the first slice of a picture is lost, no other picture comes later for it."""
+    parts, stream = parts_of(clips["h264"], "sets")
+    known = Parts()
+    known.connect()
+    list(pictures(((made[0], False) for made in parts[10:19]), stream, known))
+    [*_, last] = parts[10]
+    found = list(pictures(iter([(last, True)]), stream, known))
+    assert [picture.lost for picture in found] == [True]
+    assert not known.may_follow(found[0].unit)
+
+
 def test_what_holds_no_picture_goes_with_the_next(clips: dict[str, Path]) -> None:
     """Parameter sets, SEI and filler of their own packet; an ID is found in it."""
     parts, stream = parts_of(clips["h264"], "sets")
