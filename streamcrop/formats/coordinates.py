@@ -31,8 +31,10 @@ _OUTLINES = ("segmentation", "segments")
 _BOXES = ("bbox", "box", "xyxy")
 _ORIGINS = ("parent_origin", "root_parent_origin")
 _CORNERS_X, _CORNERS_Y = ("x1", "x2", "x3", "x4"), ("y1", "y2", "y3", "y4")
-_NAMES_X = {*_CORNERS_X, "x", "cx", "xc", "left", "right", "xmin", "xmax", "x_min", "x_max"}
-_NAMES_Y = {*_CORNERS_Y, "y", "cy", "yc", "top", "bottom", "ymin", "ymax", "y_min", "y_max"}
+_NAMES_X = {*_CORNERS_X, "x", "cx", "xc", "x_center", "xmin", "xmax", "x_min", "x_max"}
+_NAMES_X |= {"left", "right", "l", "r", "topleftx", "bottomrightx"}
+_NAMES_Y = {*_CORNERS_Y, "y", "cy", "yc", "y_center", "ymin", "ymax", "y_min", "y_max"}
+_NAMES_Y |= {"top", "bottom", "t", "b", "toplefty", "bottomrighty"}
 _WIDTHS, _HEIGHTS = {"width", "w"}, {"height", "h"}
 
 

@@ -59,7 +59,7 @@ class MqttSource:
         self._place, _, self._name = (frame_id or "").partition(":")
         self._unnamed = unnamed
         self._lost: Counter[Reason] = Counter()
-        self._known: deque[tuple[Any, Any]] = deque(maxlen=_REMEMBERED)
+        self._known: deque[int] = deque(maxlen=_REMEMBERED)
         self._waiting: BoundedQueue[_Picture] = BoundedQueue(
             max_items=_MAX_WAITING,
             max_bytes=_MAX_BYTES,
@@ -120,8 +120,11 @@ class MqttSource:
         """The frame, and a note where its time is none."""
         data, said = _opened(picture)
         frame_id = self._frame_id(said, picture)
-        event = (said.get("source"), said.get("id")) if "specversion" in said else None
-        if event in self._known:
+        names = said.get("source"), said.get("id")
+        # Its hash, as a name may be as long as a message.
+        is_event = "specversion" in said and all(isinstance(name, str) for name in names)
+        event = hash(names) if is_event else None
+        if event is not None and event in self._known:
             msg = "an event that came already"
             raise FormatError(msg, reason=Reason.AMBIGUOUS)
         lineage = None if said.get("lineage") is None else lineage_of(said["lineage"])
@@ -132,7 +135,7 @@ class MqttSource:
                 f"a picture of {width} x {height}, which is another size than its lineage ends with"
             )
             raise FormatError(msg)
-        if event:
+        if event is not None:
             self._known.append(event)
         frame = Frame(frame_id, pixels, arrived=picture.arrived, lineage=lineage)
         try:

@@ -77,6 +77,13 @@ MOVES: list[Case] = [
         {"xmin": 8, "ymin": 6, "xmax": 12, "ymax": None},
         None,
     ),
+    ("box", {"l": 4, "t": 2, "r": 6, "b": 6}, {"l": 8, "t": 6, "r": 12, "b": 18}, None),
+    (
+        "bbox",
+        {"topleftx": 4, "toplefty": 2, "bottomrightx": 6, "bottomrighty": 6},
+        {"topleftx": 8, "toplefty": 6, "bottomrightx": 12, "bottomrighty": 18},
+        None,
+    ),
     ("x1", 4, 8, 0),
     ("y2", 6, 18, 12),
     ("x3", 0, 0, -8),
