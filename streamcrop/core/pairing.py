@@ -35,6 +35,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from streamcrop.core.constant import Verdict
 from streamcrop.core.guard import OPEN, Guard
 from streamcrop.core.match import Entry, Exact, Index, Nearest, Side
+from streamcrop.core.room import Held, HeldPairs, WaitingRoom
 from streamcrop.core.values import Note, Reason
 
 __all__ = ["Dropped", "Exact", "Item", "Nearest", "Paired", "Pairer", "Side"]
@@ -94,16 +95,6 @@ class Dropped(Generic[F, D]):
     note: Note | None = field(default=None, repr=False)
 
 
-@dataclass(slots=True)
-class _Held(Generic[F, D]):
-    """A pair in doubt."""
-
-    frame: Entry
-    message: Entry
-    pair: Paired[F, D]
-    since: float
-
-
 class Pairer(Generic[F, D]):
     """Match frames with the messages that speak of them.
 
@@ -154,17 +145,12 @@ class Pairer(Generic[F, D]):
             raise ValueError("max_wait, max_items and max_bytes must be above 0")
         self._match = match
         self._max_wait = max_wait
-        self._max_items = max_items
-        self._max_bytes = max_bytes
         self._lossless = lossless
         self._remember = max(max_wait, remember or 0)
         self._max_remembered = max_remembered or max_items
         self._guard = guard
-        # In the order of arrival, so the first is the first to expire and to make room.
-        self._waiting: dict[Side, dict[int, Entry]] = {"frames": {}, "messages": {}}
-        self._bytes: dict[Side, int] = {"frames": 0, "messages": 0}
-        self._held: deque[_Held[F, D]] = deque()
-        self._held_bytes = 0
+        self._room = WaitingRoom(max_items, max_bytes)
+        self._held = HeldPairs(max_items, max_bytes)
         self._last_pair = float("-inf")
         self._overtaken = -1
         self._count = 0
@@ -185,13 +171,14 @@ class Pairer(Generic[F, D]):
     @property
     def deadline(self) -> float | None:
         """When `expire` has to be called next; None while nothing waits and no pair is held."""
-        times = [self._deadline(entry) for entry in self._oldest()]
-        times += [held.since + self._guard.longest for held in list(self._held)[:1]]
+        times = [self._deadline(entry) for entry in self._room.firsts()]
+        if self._held:
+            times.append(self._held.first.since + self._guard.longest)
         return min(times, default=None)
 
     def waiting(self, side: Side) -> int:
         """How many frames or messages wait, those of held pairs not among them."""
-        return len(self._waiting[side])
+        return len(self._room.entries[side])
 
     @property
     def held(self) -> int:
@@ -200,13 +187,7 @@ class Pairer(Generic[F, D]):
 
     def has_room(self, frame: F) -> bool:
         """Whether ``frame`` can be added without losing one that could still be paired."""
-        waiting, nbytes = self._waiting["frames"], self._bytes["frames"] + frame.nbytes
-        if len(waiting) < self._max_items and nbytes <= self._max_bytes:
-            return True
-        kept = [entry for entry in waiting.values() if entry.number > self._overtaken]
-        nbytes = frame.nbytes + sum(entry.item.nbytes for entry in kept)
-        # One that is too large for an empty pairer must not wait for ever.
-        return not kept or (len(kept) < self._max_items and nbytes <= self._max_bytes)
+        return self._room.has_room(frame.nbytes, self._overtaken)
 
     def add_frame(self, item: F, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """Add a frame; returns what that decided."""
@@ -247,7 +228,7 @@ class Pairer(Generic[F, D]):
     def close(self, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """End the wait of all; what can be decided is, the rest is `closed`."""
         events = list(self._expire(now))
-        events += self._decide(list(self._waiting["messages"].values()), now, final=True)
+        events += self._decide(list(self._room.entries["messages"].values()), now, final=True)
         return events + self._end_all(Reason.CLOSED, now)
 
     def _forget(self, now: float) -> list[Dropped[F, D]]:
@@ -257,9 +238,7 @@ class Pairer(Generic[F, D]):
         return events
 
     def _end_all(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
-        events = []
-        for side in self._waiting.values():
-            events += [self._drop(entry, reason, now) for entry in list(side.values())]
+        events = [self._drop(entry, reason, now) for entry in self._room.all()]
         while self._held:
             events += self._let_go(reason, now)
         return events
@@ -271,9 +250,6 @@ class Pairer(Generic[F, D]):
     def _deadline(self, entry: Entry) -> float:
         since = max(entry.arrived, self._last_pair) if self._lossless else entry.arrived
         return since + self._max_wait
-
-    def _oldest(self) -> Iterator[Entry]:
-        return (next(iter(side.values())) for side in self._waiting.values() if side)
 
     def _refuse_twins(
         self, twins: list[Entry], entry: Entry, now: float
@@ -289,14 +265,12 @@ class Pairer(Generic[F, D]):
 
     def _wait(self, entry: Entry, now: float) -> list[Dropped[F, D]]:
         """Let an entry wait, and make room for it."""
-        waiting, side = self._waiting[entry.side], entry.side
-        waiting[entry.number] = entry
-        self._bytes[side] += entry.item.nbytes
+        self._room.add(entry)
         dropped = []
-        while len(waiting) > self._max_items or self._bytes[side] > self._max_bytes:
-            oldest = next(iter(waiting.values()))
-            reason = Reason.PAIRING_FULL
-            if entry.item.nbytes > self._max_bytes or (self._lossless and side == "messages"):
+        while self._room.overflows(entry.side):
+            oldest, reason = self._room.first(entry.side), Reason.PAIRING_FULL
+            too_large = entry.item.nbytes > self._room.max_bytes
+            if too_large or (self._lossless and entry.side == "messages"):
                 oldest = entry
             elif self._lossless and oldest.number <= self._overtaken:
                 reason = Reason.EXPIRED
@@ -342,15 +316,14 @@ class Pairer(Generic[F, D]):
         if verdict == Verdict.PAIR:
             yield pair
             return
-        self._held.append(_Held(frame, message, pair, now))
-        self._held_bytes += pair.frame.nbytes
-        while len(self._held) > self._max_items or self._held_bytes > self._max_bytes:
+        self._held.add(Held(frame, pair, now))
+        while self._held.overflow:
             yield from self._let_go(Reason.PAIRING_FULL, now)
 
     def _resolve(self, now: float) -> Iterator[Paired[F, D] | Dropped[F, D]]:
         """Let go of the pairs of which the guard is sure by now, the oldest first."""
         while self._held:
-            held = self._held[0]
+            held = self._held.first
             verdict = self._guard.again(held.pair.frame, held.pair.detections, held.since, now)
             if held.frame.state == "gone" or held.since + self._guard.longest <= now:
                 verdict = Verdict.REFUSE
@@ -359,23 +332,18 @@ class Pairer(Generic[F, D]):
             if verdict == Verdict.REFUSE:
                 yield from self._let_go(Reason.AMBIGUOUS, now)
                 continue
-            self._unhold("paired", now)
+            self._remember_frame(self._held.pop().frame, "paired", now)
             yield held.pair
 
     def _let_go(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
         """End the oldest pair that is held."""
-        pair = self._unhold("gone", now).pair
+        held = self._held.pop()
+        self._remember_frame(held.frame, "gone", now)
         note = self._guard.note if reason == Reason.AMBIGUOUS else None
         return [
-            Dropped(pair.frame, "frames", reason, note),
-            Dropped(pair.detections, "messages", reason, note),
+            Dropped(held.pair.frame, "frames", reason, note),
+            Dropped(held.pair.detections, "messages", reason, note),
         ]
-
-    def _unhold(self, state: str, now: float) -> _Held[F, D]:
-        held = self._held.popleft()
-        self._held_bytes -= held.pair.frame.nbytes
-        self._remember_frame(held.frame, state, now)
-        return held
 
     def _drop(
         self, entry: Entry, reason: Reason, now: float, note: Note | None = None
@@ -384,9 +352,8 @@ class Pairer(Generic[F, D]):
 
     def _finish(self, entry: Entry, state: str, now: float) -> Any:  # F or D
         """Take an entry out of the waiting ones; a frame's key is remembered, not its pixels."""
+        self._room.remove(entry)
         item, entry.item = entry.item, None
-        if self._waiting[entry.side].pop(entry.number, None):
-            self._bytes[entry.side] -= item.nbytes
         if entry.side == "messages":
             entry.state = state
             if entry.indexed:
@@ -406,7 +373,7 @@ class Pairer(Generic[F, D]):
     def _expire(self, now: float) -> Iterator[Paired[F, D] | Dropped[F, D]]:
         while self._finished and self._finished[0].finished + self._remember <= now:
             self._index["frames"].remove(self._finished.popleft())
-        while due := [entry for entry in self._oldest() if self._deadline(entry) <= now]:
+        while due := [entry for entry in self._room.firsts() if self._deadline(entry) <= now]:
             entry = min(due, key=attrgetter("arrived", "number"))
             # The last chance for what waits for a nearer neighbour.
             chances = [entry]

@@ -225,7 +225,7 @@ class Machine(RuleBasedStateMachine):
             ("frames", [pair.frame for pair in held]),
             ("messages", [pair.detections for pair in held]),
         ):
-            kept = {entry.item.name for entry in self.pairer._waiting[side].values()}
+            kept = {entry.item.name for entry in self.pairer._room.entries[side].values()}
             assert self.pairer.waiting(side) == len(kept)
             assert kept | {half.name for half in halves} == self.inside[side].keys()
 
@@ -233,15 +233,15 @@ class Machine(RuleBasedStateMachine):
     def bounds(self) -> None:
         """What waits and what is remembered stays within the bounds."""
         for side in ("frames", "messages"):
-            things = [entry.item for entry in self.pairer._waiting[side].values()]
+            things = [entry.item for entry in self.pairer._room.entries[side].values()]
             nbytes = sum(thing.nbytes for thing in things)
             assert len(things) <= self.max_items
             assert nbytes <= self.max_bytes
-            assert self.pairer._bytes[side] == nbytes
+            assert self.pairer._room.nbytes[side] == nbytes
         nbytes = sum(held.pair.frame.nbytes for held in self.pairer._held)
         assert self.pairer.held <= self.max_items
         assert nbytes <= self.max_bytes
-        assert self.pairer._held_bytes == nbytes
+        assert self.pairer._held.nbytes == nbytes
         assert len(self.pairer._finished) <= self.max_items
         frames, messages = (indexed(self.pairer, side) for side in ("frames", "messages"))
         assert frames == len(self.inside["frames"]) + len(self.pairer._finished)
