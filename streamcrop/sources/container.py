@@ -150,19 +150,16 @@ class FileSource:
     def _packets(
         self, container: av.container.InputContainer, stream: av.VideoStream
     ) -> "Iterator[av.Packet[av.VideoStream]]":
-        packets = container.demux(stream)
-        while True:
+        # What is said of other things than pictures is nobody's concern.
+        with av.logging.Capture() as log:
             try:
-                # What is said of other things than pictures is nobody's concern.
-                with av.logging.Capture():
-                    packet = next(packets, None)
+                for packet in container.demux(stream):
+                    log.clear()
+                    if packet.size:
+                        yield packet
             except av.FFmpegError as error:
                 msg = f"{self._path}: breaks off: {text_of(error)}"
                 raise SourceError(msg) from None
-            if packet is None:
-                return
-            if packet.size:
-                yield packet
 
     def _decoded(self, packets: Iterable[_Tag], codec: Codec) -> Iterator[_Picture | Reason | Note]:
         begin, number = Begin(codec.context.name), 0
@@ -181,27 +178,28 @@ class FileSource:
         """In the order of presentation: by media time, which packets are not sorted by."""
         held: list[tuple[int, int, bool, Pixels, _Tag]] = []
         damage, time_ = Damage(), 0
-
-        def shown() -> Iterator[_Picture]:
-            _, number, key, pixels, (coded, found) = heappop(held)
-            whole = damage.shown(number, key=key)
-            if not coded.hidden:
-                packet = coded.packet
-                yield _Picture(pixels if whole else None, packet.pts, packet.time_base, found)
-
         for number, tag in enumerate(packets):
-            key, pixels = take(damage, number, codec, tag.coded), decoder.add(tag.coded)
+            coded = tag.coded
+            key, pixels = take(damage, number, codec, coded), decoder.add(coded)
             # No picture is shown after one of a later group; there time may begin again.
             while held and (pixels.index == 0 or len(held) > _REORDERED):
-                yield from shown()
-            pts = tag.coded.packet.pts
-            time_ = time_ if pts is None else pts
+                yield from _shown(damage, heappop(held))
+            time_ = time_ if coded.packet.pts is None else coded.packet.pts
             heappush(held, (time_, number, key, pixels, tag))
         while held:
-            yield from shown()
+            yield from _shown(damage, heappop(held))
 
     def _sei_in(self, coded: Picture, stream: av.VideoStream) -> str | None:
         return sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
+
+
+def _shown(damage: Damage, held: tuple[int, int, bool, Pixels, _Tag]) -> tuple[_Picture, ...]:
+    """A picture in its turn; none where it is hidden."""
+    _, number, key, pixels, (coded, found) = held
+    whole, packet = damage.shown(number, key=key), coded.packet
+    if coded.hidden:
+        return ()
+    return (_Picture(pixels if whole else None, packet.pts, packet.time_base, found),)
 
 
 def _as_picture(shown: Shown) -> Iterator[_Picture | Reason]:

@@ -114,8 +114,10 @@ def pictures(
         if held:
             parts.ended(held[0].unit)
             yield _joined(held, stream)
-        held = [*ahead, part]
-        ahead.clear()
+        held = [part]
+        if ahead:
+            held = [*ahead, part]
+            ahead.clear()
         if not parts.may_follow(unit):
             yield _joined(held, stream)
             held = []
@@ -141,13 +143,19 @@ def without_marks(
         if packet is None:
             continue
         lost = str(packet.dts) in gaps if marked is None else marked
-        marked, packet.is_corrupt = packet.is_corrupt, False
-        glued = following and following.is_keyframe and _begins_again(packet.dts, following.dts)
-        yield packet, lost and not glued
+        marked = packet.is_corrupt
+        if marked:
+            packet.is_corrupt = False
+        yield packet, lost and not _is_glued(packet, following)
 
 
-def _begins_again(dts: int | None, following: int | None) -> bool:
-    return dts is not None and following is not None and following <= dts
+def _is_glued(
+    packet: "av.Packet[av.VideoStream]", following: "av.Packet[av.VideoStream] | None"
+) -> bool:
+    """Whether a recording ends with a packet and another one begins."""
+    if following is None or not following.is_keyframe:
+        return False
+    return packet.dts is not None and following.dts is not None and following.dts <= packet.dts
 
 
 def _joined(parts: list[Picture], stream: av.VideoStream) -> Picture:
@@ -155,10 +163,10 @@ def _joined(parts: list[Picture], stream: av.VideoStream) -> Picture:
 
     Without the mark that has FFmpeg keep the picture to itself, so that what it says of it is seen.
     """
+    if len(parts) == 1 and not parts[0].packet.is_discard:
+        return parts[0]
     first = next((part for part in parts if part.unit.begins is not None), parts[0]).packet
     hidden = first.is_discard
-    if len(parts) == 1 and not hidden:
-        return parts[0]
     context = stream.codec_context
     data = b"".join(bytes(part.packet) for part in parts)
     packet = cast("av.Packet[av.VideoStream]", av.Packet(data))
