@@ -107,7 +107,7 @@ class Status:
         error = await self._publish(self.message(name))
         if error:
             notes = self._pipelines[name].outcomes.notes
-            notes.say("refused status", f"the broker refuses the status: {error}")
+            notes.say("refused_status", f"the broker refuses the status: {error}")
 
     async def farewell(self) -> None:
         """The last status of each stream, and that the node is gone; not for long."""

@@ -82,7 +82,7 @@ class Tap:
         except (PacketRefusedError, PacketTooLargeError) as error:
             too_large = isinstance(error, PacketTooLargeError)
             self.counts["too_large" if too_large else "refused"] += 1
-            self._say("refused frames", f"the broker refuses {event.topic}: {error}")
+            self._say("refused_frames", f"the broker refuses {event.topic}: {error}")
             return False
         self.counts["published"] += 1
         return True

@@ -154,7 +154,7 @@ def test_what_the_broker_refuses_is_said(tmp_path: Path) -> None:
                 assert node.ledger()["crops"]["dropped"] == {"not_acknowledged": 3}
             last = json.loads(client.of("status")[-1].payload)
             notes = sorted((note["kind"], note["count"]) for note in last["notes"])
-            assert notes == [("refused crops", 3), ("refused metadata", 3)]
+            assert notes == [("refused_crops", 3), ("refused_metadata", 3)]
             return said
 
     try:

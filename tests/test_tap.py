@@ -86,5 +86,5 @@ def test_what_is_shown() -> None:
         "image": {"width": 16, "height": 16},
     }
     assert shown.counts == {"published": 1, "too_large": 1, "refused": 1}
-    assert [kind for kind, _ in notes] == ["refused frames"] * 2
+    assert [kind for kind, _ in notes] == ["refused_frames"] * 2
     assert notes[1][1] == "the broker refuses streamcrop/gate/frames: Not authorized"

@@ -119,6 +119,6 @@ class MqttSink:
             unexpected("publishing", error)
             return Reason.FAILED
         kind = "crops" if event.is_crop else "metadata"
-        self._say(f"refused {kind}", f"the broker refuses {event.topic}: {error}")
+        self._say(f"refused_{kind}", f"the broker refuses {event.topic}: {error}")
         too_large = isinstance(error, PacketTooLargeError)
         return Reason.TOO_LARGE if too_large else Reason.NOT_ACKNOWLEDGED

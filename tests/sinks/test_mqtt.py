@@ -188,12 +188,12 @@ def test_how_events_travel(version: str, envelope: str, metadata: bytes, content
         (
             PacketRefusedError("Not authorized"),
             Reason.NOT_ACKNOWLEDGED,
-            [("refused crops", "the broker refuses t: Not authorized")],
+            [("refused_crops", "the broker refuses t: Not authorized")],
         ),
         (
             PacketTooLargeError("it takes 9 bytes, not 10"),
             Reason.TOO_LARGE,
-            [("refused crops", "the broker refuses t: it takes 9 bytes, not 10")],
+            [("refused_crops", "the broker refuses t: it takes 9 bytes, not 10")],
         ),
         (ValueError("nobody thought of it"), Reason.FAILED, []),
     ],
