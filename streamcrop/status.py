@@ -72,7 +72,8 @@ class Status:
         """The broker was connected, or lost."""
         if up:
             self._presence.doubt()
-            self._soon(self._pipelines)
+            # Who starts tells it himself, before he goes on.
+            self._soon(name for name, (state, _) in self._states.items() if state != "starting")
 
     def answered(self, topic: str, why: str | None) -> None:
         """The broker refuses a topic, or grants it after that."""
