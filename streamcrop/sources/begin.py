@@ -47,7 +47,7 @@ class Begin:
         if shown.picture is None or self._said:
             return
         if self._first is None:
-            self._first = shown.tag.coded.packet.pts
+            self._first = shown.tag.pts
         first, lowest = self._first, self._lowest
         if first is not None and lowest is not None and lowest < first:
             self._said = True

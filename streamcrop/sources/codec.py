@@ -83,7 +83,7 @@ class Codec:
         Args:
             number: The packet's; numbers grow.
             coded: The packet and what is known of it.
-            tag: What its picture comes out with.
+            tag: What its picture comes out with. It must not hold the packet, which holds it.
         """
         leading, turn = False, None
         if coded is not None:

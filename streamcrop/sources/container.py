@@ -36,8 +36,13 @@ _REORDERED = 16
 class _Tag(NamedTuple):
     """What a packet says of its picture; it travels through the decoder with it."""
 
-    coded: Picture
+    pts: int | None
+    time_base: Fraction | None
     sei: str | None
+    hidden: bool
+
+
+_Tagged = tuple[Picture, _Tag]
 
 
 class _Picture(NamedTuple):
@@ -139,7 +144,7 @@ class FileSource:
             decoder = decoder_of(stream, self._decoding)
             packets = without_marks(self._packets(container, stream), log)
             tagged = (
-                _Tag(coded, self._sei_in(coded, stream))
+                (coded, self._tag(coded, stream))
                 for coded in pictures(packets, stream, Parts(hurry=False))
             )
             if decoder is None:
@@ -161,11 +166,13 @@ class FileSource:
                 msg = f"{self._path}: breaks off: {text_of(error)}"
                 raise SourceError(msg) from None
 
-    def _decoded(self, packets: Iterable[_Tag], codec: Codec) -> Iterator[_Picture | Reason | Note]:
+    def _decoded(
+        self, packets: Iterable[_Tagged], codec: Codec
+    ) -> Iterator[_Picture | Reason | Note]:
         begin, number = Begin(codec.context.name), 0
-        for number, tag in enumerate(packets):
-            begin.came(tag.coded.packet.pts)
-            for shown in codec.decode(number, tag.coded, tag):
+        for number, (coded, tag) in enumerate(packets):
+            begin.came(tag.pts)
+            for shown in codec.decode(number, coded, tag):
                 yield from _as_picture(shown)
                 yield from begin.notes(shown)
         for shown in codec.decode(number + 1, None):
@@ -173,41 +180,41 @@ class FileSource:
             yield from begin.notes(shown)
 
     def _undecoded(
-        self, packets: Iterable[_Tag], decoder: Decoder, codec: str
+        self, packets: Iterable[_Tagged], decoder: Decoder, codec: str
     ) -> Iterator[_Picture]:
         """In the order of presentation: by media time, which packets are not sorted by."""
         held: list[tuple[int, int, bool, Pixels, _Tag]] = []
         damage, time_ = Damage(), 0
-        for number, tag in enumerate(packets):
-            coded = tag.coded
+        for number, (coded, tag) in enumerate(packets):
             key, pixels = take(damage, number, codec, coded), decoder.add(coded)
             # No picture is shown after one of a later group; there time may begin again.
             while held and (pixels.index == 0 or len(held) > _REORDERED):
                 yield from _shown(damage, heappop(held))
-            time_ = time_ if coded.packet.pts is None else coded.packet.pts
+            time_ = time_ if tag.pts is None else tag.pts
             heappush(held, (time_, number, key, pixels, tag))
         while held:
             yield from _shown(damage, heappop(held))
 
-    def _sei_in(self, coded: Picture, stream: av.VideoStream) -> str | None:
-        return sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
+    def _tag(self, coded: Picture, stream: av.VideoStream) -> _Tag:
+        found = sei_of(coded, stream, self._sei_uuid) if self._read_sei else None
+        return _Tag(coded.packet.pts, coded.packet.time_base, found, coded.hidden)
 
 
 def _shown(damage: Damage, held: tuple[int, int, bool, Pixels, _Tag]) -> tuple[_Picture, ...]:
     """A picture in its turn; none where it is hidden."""
-    _, number, key, pixels, (coded, found) = held
-    whole, packet = damage.shown(number, key=key), coded.packet
-    if coded.hidden:
+    _, number, key, pixels, tag = held
+    whole = damage.shown(number, key=key)
+    if tag.hidden:
         return ()
-    return (_Picture(pixels if whole else None, packet.pts, packet.time_base, found),)
+    return (_Picture(pixels if whole else None, tag.pts, tag.time_base, tag.sei),)
 
 
 def _as_picture(shown: Shown) -> Iterator[_Picture | Reason]:
     picture, tag = shown.picture, cast("_Tag", shown.tag)
     if picture is None:
         yield Reason.CORRUPT
-    elif not tag.coded.hidden:
-        yield _Picture(shown.pixels(), picture.pts, tag.coded.packet.time_base, tag.sei)
+    elif not tag.hidden:
+        yield _Picture(shown.pixels(), picture.pts, tag.time_base, tag.sei)
 
 
 class _Pace:

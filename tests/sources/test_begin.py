@@ -14,14 +14,14 @@ from streamcrop.sources.packets import Picture
 
 
 class _Tag:
-    def __init__(self, coded: Picture) -> None:
-        self.coded = coded
+    def __init__(self, pts: int | None) -> None:
+        self.pts = pts
 
 
-def coded(pts: int | None = None, *, key: bool = False) -> Picture:
+def coded(*, key: bool) -> Picture:
     """A packet."""
     packet: Any = av.Packet(b"x")
-    packet.pts, packet.is_keyframe = pts, key
+    packet.is_keyframe = key
     return Picture(packet, nal.look(b"", "h264", 0), lost=False, came=0)
 
 
@@ -34,7 +34,7 @@ def told(codec: str, packets: list[int | None], shown: list[int | None]) -> list
     said = []
     for at, pts in enumerate(shown, 1):
         made = None if pts == -1 else picture
-        tag = _Tag(coded(pts))
+        tag = _Tag(pts)
         said += [at for _ in found.notes(Shown(at, tag, made, whole=True))]
     return said
 

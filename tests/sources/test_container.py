@@ -13,6 +13,7 @@ import av
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import psutil
 import pytest
 from peers import Image, number_in, numbered, numbered_clip, write_clip
 from PIL import Image as Pillow
@@ -131,6 +132,26 @@ def test_a_loop_counts_on(tmp_path: Path, decoding: Decoding) -> None:
     assert [f.frame_id for f in frames if isinstance(f, Frame)] == [str(n) for n in range(20)]
     numbers = [number_in(f.pixels.bgr()) for f in frames if isinstance(f, Frame)]
     assert numbers == [n % 7 for n in range(20)]
+
+
+@each_decoding
+def test_what_was_read_is_let_go_of(tmp_path: Path, decoding: Decoding) -> None:
+    """Neither packets nor pictures stay in memory."""
+    clip = numbered_clip(tmp_path / "clip.avi", 40, codec="rawvideo")
+    if decoding.mode != "eager":
+        options = {"g": "10", "x264-params": "qp=0"}
+        chance = np.random.default_rng(0)
+        noise = (chance.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(40))
+        clip = write_clip(tmp_path / "clip.mp4", noise, options=options)
+    assert clip.stat().st_size > 4_000_000
+    process = psutil.Process()
+    source = iter(FileSource(str(clip), loop=True, decoding=decoding))
+    for _ in itertools.islice(source, 80):
+        pass
+    before = process.memory_info().rss
+    for _ in itertools.islice(source, 400):
+        pass
+    assert process.memory_info().rss - before < 15_000_000
 
 
 @each_decoding
