@@ -11,7 +11,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from streamcrop.client import Client, MqttError
+from streamcrop.answers import MqttError
+from streamcrop.client import Client
 from streamcrop.connector import FIRST_DELAY, Address, Connector
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.messages import Outgoing, Will

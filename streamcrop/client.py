@@ -2,7 +2,7 @@
 
 It heeds what the broker announces (`Offer`) and how it answers, to each message and subscription.
 
-This module, `streamcrop.messages` and `streamcrop.writing` alone know the MQTT client libraries.
+This module, `streamcrop.answers`, `messages` and `writing` alone know the MQTT client libraries.
 """
 
 import asyncio
@@ -10,24 +10,29 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiomqtt
-from aiomqtt import MqttError
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt import client as mqtt
 from paho.mqtt.client import MQTT_ERR_SUCCESS
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
+from streamcrop.answers import (
+    FINAL,
+    EndedError,
+    LostError,
+    MqttError,
+    Refusal,
+    RefusedError,
+    in_words,
+)
 from streamcrop.connack import Offer
 from streamcrop.errors import PacketRefusedError
 from streamcrop.messages import Incoming, Outgoing
 from streamcrop.writing import Writing
-
-__all__ = ["Client", "EndedError", "LostError", "MqttError", "Refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,56 +43,11 @@ PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V
 CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 # More bytes than stand beside the payload in a packet of ours: its topic and properties.
 _MOST_BESIDE = 1 << 20
-# So much of what a broker adds to its reasons is repeated.
-_MAX_EXPLAINED = 200
 _GOODBYE = 0.5
 # After so many seconds the reader has noticed that the connection is gone.
 _NOTICED = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the broker does not let us hear a topic.
-
-    Attributes:
-        final: Whether asking again on this connection would not help.
-    """
-
-    why: str
-    final: bool = False
-
-    def __str__(self) -> str:
-        return self.why if self.final else f"{self.why}; asked again each minute"
-
-
-# MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
-_FINAL = {0x8F, 0x9E, 0xA2}
+# MQTT 5, 3.9.3: subscription identifiers are not supported.
 _NO_NUMBERS = 0xA1
-_UNSPECIFIED = 0x80
-
-
-class EndedError(MqttError):
-    """The connection ended at our first packet."""
-
-
-class LostError(MqttError):
-    """The connection ended.
-
-    Attributes:
-        code: The code with which the broker ended it (MQTT 5, 3.14.2.1); 0 where it said none.
-    """
-
-    def __init__(self, cause: BaseException | None) -> None:
-        self.code = int(getattr(getattr(cause, "rc", 0), "value", 0))
-        # paho's word for no word.
-        silent = cause is None or self.code == _UNSPECIFIED
-        super().__init__("it ended without a word" if silent else str(cause))
-
-
-def code_of(error: MqttError) -> int:
-    """The code with which the broker refused a connection; 0 where it was no such answer."""
-    code: Any = error.rc if isinstance(error, MqttConnectError) else 0
-    return int(getattr(code, "value", code))
 
 
 class Client(aiomqtt.Client):
@@ -163,8 +123,8 @@ class Client(aiomqtt.Client):
             return await self.ask_for(topic, number)
         if code < 0x80:
             return None
-        why = _in_words(codes[0], self._explained) if self._is_5 else "MQTT 3.1.1 gives no reason"
-        return Refusal(why, final=code in _FINAL)
+        why = in_words(codes[0], self._explained) if self._is_5 else "MQTT 3.1.1 gives no reason"
+        return Refusal(why, final=code in FINAL)
 
     async def arrivals(self) -> AsyncIterator[Incoming]:
         """The messages that arrive.
@@ -210,7 +170,7 @@ class Client(aiomqtt.Client):
             # Nobody waits for it any more.
             return
         if reason_code.is_failure:
-            why = _in_words(reason_code, getattr(properties, "ReasonString", ""))
+            why = in_words(reason_code, getattr(properties, "ReasonString", ""))
             sent.set_exception(PacketRefusedError(why))
         else:
             sent.set_result(True)
@@ -223,7 +183,7 @@ class Client(aiomqtt.Client):
         """What paho's own does, which says nothing of one refusal of MQTT 3.1.1."""
         code = self._client._in_packet["packet"][1:2]  # noqa: SLF001  # as paho reads it
         if not self._is_5 and code == b"\1":
-            self._not_connected(MqttConnectError(code[0]))
+            self._not_connected(RefusedError(ReasonCode(PacketTypes.CONNACK, identifier=0x84)))
         return mqtt.Client._handle_connack(self._client)  # noqa: SLF001  # see above
 
     def _take_publish(self) -> MQTTErrorCode:
@@ -258,7 +218,13 @@ class Client(aiomqtt.Client):
     def _on_connect(self, *answer: Any) -> None:
         # Each packet would be formatted for it, with its properties.
         self._client.on_log = None
-        self.offer = Offer.of(answer[-1])
+        *_, reason_code, properties = answer
+        if reason_code.is_failure:
+            explained = getattr(properties, "ReasonString", "")
+            moved = getattr(properties, "ServerReference", "")
+            self._not_connected(RefusedError(reason_code, explained or moved))
+            return
+        self.offer = Offer.of(properties)
         # paho sends as much as it was told to, whatever the broker can take (MQTT 5, 3.3.4), and
         # has no public way to change that once connected; paho 2.1 does not heed the broker's
         # keep-alive either (MQTT 5, 3.2.2.3.14).
@@ -278,12 +244,6 @@ class Client(aiomqtt.Client):
             self._connected.set_exception(error)
             # Nobody may wait for it any more.
             self._connected.exception()
-
-
-def _in_words(reason_code: object, explained: str) -> str:
-    """A reason, with what the broker adds to it."""
-    text = "".join(c if c.isprintable() else " " for c in explained[:_MAX_EXPLAINED])
-    return f"{reason_code} ({text})" if text else str(reason_code)
 
 
 def _lost(sent: "asyncio.Future[bool]") -> None:

@@ -22,9 +22,9 @@ class Verdict(Enum):
     LOWER_QOS = auto()
 
 
-# MQTT 5, 3.2.2.2, in its order; a client library may show the codes 1 to 5 of MQTT 3.1.1 as these
-# or as they are. Final is what the same CONNECT would meet again. A code that does not stand here
-# is of a state that passes: unspecified, busy, unavailable, quota, rate, use another server.
+# MQTT 5, 3.2.2.2, in its order; the five codes of MQTT 3.1.1 are those of the same meaning here.
+# Final is what the same CONNECT would meet again. A code that does not stand here is of a state
+# that passes: unspecified, busy, unavailable, quota, rate, use another server.
 VERDICTS = {
     0x81: Verdict.FINAL,  # malformed packet
     0x82: Verdict.FINAL,  # protocol error
@@ -40,10 +40,6 @@ VERDICTS = {
     0x9A: Verdict.WITHOUT_RETAIN,  # the will is retained
     0x9B: Verdict.LOWER_QOS,  # the will's QoS
     0x9D: Verdict.FINAL,  # server moved
-    1: Verdict.OTHER_VERSION,
-    2: Verdict.FINAL,  # identifier rejected
-    4: Verdict.FINAL,  # bad user name or password
-    5: Verdict.FINAL,  # not authorised
 }
 
 

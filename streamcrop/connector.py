@@ -13,7 +13,8 @@ from pathlib import Path
 
 import tenacity
 
-from streamcrop.client import CERTIFICATE, PROTOCOLS, Client, EndedError, MqttError, code_of
+from streamcrop.answers import EndedError, MqttError
+from streamcrop.client import CERTIFICATE, PROTOCOLS, Client
 from streamcrop.connack import VERDICTS, Verdict, other_scheme
 from streamcrop.errors import BrokerRefusedError, ConfigError
 from streamcrop.messages import Will
@@ -180,7 +181,7 @@ class Connector:
         Raises:
             BrokerRefusedError: If asking again would not help.
         """
-        verdict = VERDICTS.get(code_of(error), Verdict.AGAIN)
+        verdict = VERDICTS.get(getattr(error, "code", 0), Verdict.AGAIN)
         if self._asks_for_less(verdict):
             return
         if verdict is Verdict.OTHER_VERSION:

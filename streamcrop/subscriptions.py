@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from streamcrop.client import Client, MqttError, Refusal
+from streamcrop.answers import MqttError, Refusal
+from streamcrop.client import Client
 from streamcrop.messages import Incoming
 from streamcrop.notes import unexpected
 

@@ -92,12 +92,12 @@ def test_what_it_says_at_its_end_is_heeded(
     ("protocol", "connacks", "said"),
     [
         ("5", [(0x85, b"")], "Client identifier not valid"),
-        ("5", [(0x87, reason("ask the owner"))], "Not authorized"),
+        ("5", [(0x87, reason("ask the owner"))], r"Not authorized \(ask the owner\)"),
         ("5", [(0x95, b"")], "Packet too large"),
         ("5", [(0x9D, b"")], "Server moved"),
         ("5", [(0x84, b"")], "broker.protocol asks for, 5"),
-        ("auto", [(0x84, b""), (1, b"")], "broker.protocol asks for, auto"),
-        ("3.1.1", [(1, b"")], "broker.protocol asks for, 3.1.1"),
+        ("auto", [(0x84, b""), (1, b"")], "version: it does .*broker.protocol asks for, auto"),
+        ("3.1.1", [(1, b"")], "version: it does .*broker.protocol asks for, 3.1.1"),
         ("3.1.1", [(2, b"")], "Client identifier not valid"),
         ("3.1.1", [(5, b"")], "Not authorized"),
         # Nothing is left that could be asked for less of.
