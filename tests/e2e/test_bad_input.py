@@ -75,6 +75,9 @@ def _hostile() -> list[tuple[str, bytes]]:
             "NaN in 8 MiB",
             b'{"frame_id":%d,"predictions":[NaN,' + b"{}," * (MIB * 8 // 3 - 50) + b"{}]}",
         ),
+        ("the year 10000", message(captured_at="9999-12-31T23:59:59-23:59", pts=0.5)),
+        ("half of a pair", message({**GOOD, "class": "\ud800"}, {**GOOD, "\udfff": 1})),
+        ("unseen joints", message({**GOOD, "keypoints": [{"x": None}, None, [float("nan"), 1]]})),
         ("an ID of 10 KB", json.dumps({"frame_id": "x" * 10_000, "predictions": []}).encode()),
         ("20 MB", b'{"frame_id":%d,"predictions":[]' + b" " * 20_000_000 + b"}"),
     ]
@@ -135,6 +138,9 @@ def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
                 "an RLE of 10^9 pixels",
                 "an RLE of nonsense",
                 "a huge class",
+                "the year 10000",
+                "half of a pair",
+                "unseen joints",
             }
 
     asyncio.run(main())
