@@ -303,6 +303,8 @@ class Case:
     drift: float = 0.0
     step: float = 0.0
     far: bool = False
+    jitter: float = 0.0
+    noise: float = 0.0
     seconds: float = 30.0
 
 
@@ -318,7 +320,10 @@ CASES = {
     "street, clock that is late in the sub stream": Case(with_clock(street), clock_delay=0.3),
     "walker beside a blinking light": Case(beside(walker)),
     "street, 200 ppm": Case(street, drift=2e-4),
+    "street, stamped up to 20 ms off": Case(street, jitter=0.01),
+    "walker by night": Case(walker, noise=2.0),
     "still": Case(still, told=False),
+    "still, by night": Case(still, told=False, noise=3.0),
     "black": Case(black, told=False),
     "swing": Case(swing, told=False),
     "swing, far": Case(swing, told=False, far=True),
@@ -354,6 +359,8 @@ def play(case: Case, seed: int) -> tuple[Verdict, float | None, float]:
     main = Stream(rate=rate, phase=chance.uniform(0, 1 / rate), lost=chance.choice([0.0, 0.01]))
     sub = any_sub(chance, main)
     sub.clock_delay, sub.drift = case.clock_delay, case.drift
+    sub.jitter, main.jitter = sub.jitter + case.jitter, main.jitter + case.jitter
+    sub.noise, main.noise = sub.noise + case.noise, main.noise + case.noise
     sub.step = (case.seconds / 2, case.step) if case.step else sub.step
     far = chance.choice([-1, 1]) * chance.uniform(2.3, 9.0)
     truth = far if case.far else chance.choice([0.0, *chance.uniform(-0.5, 0.5, 3)])

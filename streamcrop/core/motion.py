@@ -19,7 +19,7 @@ GRID = (36, 64)
 # What is slower than this is light, or somebody who sits; it does not tell moments apart.
 _SLOW = 1.0
 # A cell moves if it varies more than its noise: the usual cell's, or this, in levels squared.
-_NOISE = 1.0
+_NOISE = 10.0
 # A change counts as one from here on, against the usual difference of two pictures (a chi-square
 # variable with one degree of freedom is above it once in 400 times).
 _CHANGE = 20.0

@@ -50,6 +50,7 @@ def test_what_can_be_told_is_told(name: str) -> None:
     ("name", "kind"),
     [
         ("still", Kind.STILL),
+        ("still, by night", Kind.STILL),
         ("clock", Kind.STILL),
         ("swing", Kind.REPEATS),
         ("two streets", Kind.DIFFERENT),
