@@ -196,6 +196,31 @@ def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
     asyncio.run(main())
 
 
+def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two groups of pictures the decoder goes back and forth seldom; all leave."""
+    monkeypatch.setattr("streamcrop.matching._IN_A_ROW", 6)
+    names: list[str] = []
+
+    async def main() -> None:
+        matching, outcomes = stage(max_wait=30)
+        for name in [*(f"held {n}" for n in range(15)), "new 0", "new 1"]:
+            half = Waiting(0, 1, captured(name, 0))
+            matching._settle([Paired(half, half, 0.0, held=name.startswith("held"))])
+        with running(matching, outcomes):
+            async with asyncio.timeout(10):
+                while len(names) < 18:
+                    names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
+                    if names[-1] == "held 12":
+                        half = Waiting(0, 1, captured("new 2", 0))
+                        matching._settle([Paired(half, half, 0.0)])
+                        matching._work.set()
+
+    asyncio.run(main())
+    assert [names.index(f"new {n}") for n in range(2)] == [6, 7]
+    assert [name for name in names if "held" in name] == [f"held {n}" for n in range(15)]
+    assert "new 2" in names
+
+
 def test_held_pairs_that_nobody_takes_make_room() -> None:
     """The oldest are let go of, counted; what is left at the end is closed."""
     matching, outcomes = stage(max_items=2)
