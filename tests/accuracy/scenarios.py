@@ -170,6 +170,7 @@ SCENARIOS = {
         rate=25,
         span=0.5,
     ),
+    "steps-brief": _set(_steps(33, -40, every=5), paces=_DETECTOR_FIRST),
     "steps-restless": _set(_restless, promised=("sei", "utc")),
     "slew-50-ms-a-second": _set(_steps(50, -50, 50, -50, over=1), paces=_DETECTOR_FIRST),
     "slew-500-ppm": _set(_steps(50, over=100, every=110)),

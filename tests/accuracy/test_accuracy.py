@@ -16,6 +16,7 @@ ROWS = [
     ("utc", "udp", "ffmpeg"),
     ("utc", "sub-to-main", "gstreamer"),
     ("utc", "restart", "ffmpeg"),
+    ("utc", "steps-brief", "gstreamer"),
 ]
 _AT_A_TIME = 3
 
