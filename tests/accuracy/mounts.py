@@ -65,8 +65,9 @@ def _encoder(options: argparse.Namespace, rate: int, *, is_sub: bool) -> str:
         more = f"option-string=bframes={held}:b-adapt=0:rc-lookahead={held + 1}:repeat-headers=1"
         return f"x265enc {prompt} speed-preset=ultrafast qp=24 key-int-max={rate} {more}"
     slices = f"threads={options.slices} sliced-threads=true" if not options.lookahead else ""
-    # B-frames without the lookahead that would choose where they stand.
-    held_back = f"bframes={held} b-adapt=false rc-lookahead=0 sync-lookahead=0" if held else ""
+    held_back = f"bframes={held} b-adapt=false" if held else ""
+    if held and not options.lookahead:
+        held_back += " rc-lookahead=0 sync-lookahead=0"
     refresh = "intra-refresh=true" if options.intra_refresh else ""
     return (
         f"x264enc {prompt} speed-preset=ultrafast pass=quant quantizer=24 key-int-max={rate} "
@@ -86,7 +87,7 @@ class Mount:
     def __init__(
         self, options: argparse.Namespace, size: tuple[int, int], rate: int, *, is_sub: bool
     ) -> None:
-        self.size, self.rate = size, rate
+        self.size, self.rate, self.walker = size, rate, options.walker
         self.codec = CODECS[options.codec]
         self.encoder = _encoder(options, rate, is_sub=is_sub)
         self.raw = (
@@ -137,7 +138,7 @@ class Recipe(Mount):
     def take(self, number: int, captured: int) -> None:
         """Begin to encode a picture."""
         sources = [source for source in self.media if self.wants(source, captured)]
-        picture = pattern.draw(number, *self.size) if sources else b""
+        picture = pattern.draw(number, *self.size, walker=self.walker) if sources else b""
         for source in sources:
             self.push(source, picture, captured)
 
@@ -183,7 +184,7 @@ class Encoded(Mount):
 
     def take(self, number: int, captured: int) -> None:
         """Begin to encode a picture, as soon as there is room for it."""
-        picture = pattern.draw(number, *self.size)
+        picture = pattern.draw(number, *self.size, walker=self.walker)
         self._room.acquire()
         self._numbers[captured] = number
         buffer = Gst.Buffer.new_wrapped(picture)

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("detector", help="URL of what the detector reads")
     urls = parser.parse_args()
     times: dict[str, dict[int, float]] = {"node": {}, "detector": {}}
+    found: list[float] = []
 
     def read(side: str) -> None:
         options = argparse.Namespace(
@@ -36,8 +37,8 @@ def main() -> None:
                 taken = datetime.fromisoformat(seen.key["captured_at"])
                 times[side][seen.number] = taken.timestamp()
             both = set(times["node"]) & set(times["detector"])
-            if side == "detector" and len(both) == _ENOUGH and seen and seen.number in both:
-                found = [times["node"][each] - times["detector"][each] for each in both]
+            if side == "detector" and len(both) >= _ENOUGH and not found:
+                found.extend(times["node"][each] - times["detector"][each] for each in both)
                 print(f"{median(found):.6f} {max(found) - min(found):.6f}", flush=True)
 
     threads = [threading.Thread(target=read, args=(side,)) for side in times]

@@ -8,6 +8,7 @@ the system's own Python.
 from binascii import crc_hqx
 from collections.abc import Sequence
 from itertools import product
+from math import sin
 from typing import Any
 
 ROWS, COLUMNS = 6, 8
@@ -33,12 +34,25 @@ def box(width: int) -> tuple[int, int, int, int]:
     return near, near, near + COLUMNS * cell, near + ROWS * cell
 
 
-def draw(number: int, width: int, height: int) -> bytes:
-    """An I420 picture with its number, before waves that move from picture to picture."""
+def _walker(number: int, width: int) -> tuple[int, int]:
+    """Where somebody is who walks to and fro and never repeats himself: left, right."""
+    place = 0.5 + 0.25 * sin(number / 23) + 0.15 * sin(number / 7.3)
+    return int(width * (place - 0.04)), int(width * (place + 0.04))
+
+
+def draw(number: int, width: int, height: int, *, walker: bool = False) -> bytes:
+    """An I420 picture with its number, before waves that move from picture to picture.
+
+    Args:
+        number: Less than 2**32.
+        width: In pixels, a multiple of 160.
+        height: In pixels.
+        walker: The waves stand still, and somebody walks through the picture.
+    """
     data = number.to_bytes(4, "big")
     # Begun at 0xFFFF, for a black picture is no number 0.
     bits = int.from_bytes(data + crc_hqx(data, 0xFFFF).to_bytes(2, "big"), "big")
-    start = number % 64
+    start = 0 if walker else number % 64
     wave = (_WAVE * (width // 64 + 2))[start : start + width]
     left, top, right, bottom = box(width)
     cell = width // _CELLS_A_WIDTH
@@ -49,7 +63,11 @@ def draw(number: int, width: int, height: int) -> bytes:
             for column in range(COLUMNS)
         )
         rows.append((wave[:left] + cells + wave[right:]) * cell)
-    rows.append(wave * (height - bottom))
+    behind, below = wave, height - bottom
+    if walker:
+        left, right = _walker(number, width)
+        behind = wave[:left] + bytes([_WHITE]) * (right - left) + wave[right:]
+    rows.append(behind * below)
     return b"".join(rows) + bytes([_GREY]) * (width * height // 2)
 
 

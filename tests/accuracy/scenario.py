@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from accuracy.clock import Pace
 from accuracy.judge import Verdict
@@ -62,7 +62,8 @@ class Scenario:
         reordered: See `Verdict.reordered`.
         rate: Pictures a second, where it is not the run's.
         pictures: The camera publishes pictures over MQTT.
-        measured: ``pairing.offset`` is what two readers of the pixels find beforehand.
+        measured: Who says the ``pairing.offset`` beforehand: two readers of the ``pixels``, or
+            ``streamcrop calibrate``.
         resilient: A picture may be damaged, which only the FFmpeg detector knows.
         late: Who joins five seconds after the other, ``node`` or ``detector``.
         span: So many times as many pictures as the run's.
@@ -83,7 +84,7 @@ class Scenario:
     reordered: int = 0
     rate: int = 0
     pictures: bool = False
-    measured: bool = False
+    measured: Literal["", "pixels", "calibrate"] = ""
     resilient: bool = False
     late: str = ""
     span: float = 1.0

@@ -103,6 +103,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--sub", action="store_true", help="serve /sub, half as large, too")
     parser.add_argument("--sub-rate", type=int, default=0, help="its pictures a second")
     parser.add_argument("--names", type=int, default=0, help="so many, in turn")
+    parser.add_argument("--walker", action="store_true", help="somebody walks through the picture")
     parser.add_argument("--recipe", action="store_true", help="as gst-rtsp-server's manual says")
     parser.add_argument("--certificate", help="PEM with its key: speaks TLS")
     parser.add_argument("--login", help="METHOD:USER:PASSWORD, basic or digest")

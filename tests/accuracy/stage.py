@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,13 +209,36 @@ class Stage:
 
     async def _measure(self) -> None:
         """Learn the offset of the capture times, and keep both media alive."""
-        urls = [f"rtsp://127.0.0.1:{self._port}/{path}" for path in ("main", self._scenario.mount)]
+        scenario = self._scenario
+        urls = [f"rtsp://127.0.0.1:{self._port}/{path}" for path in ("main", scenario.mount)]
         self._start("offset", [sys.executable, "-m", "accuracy.offset", *urls])
-        while not (said := (self._folder / "offset.log").read_text().split()):
-            await self._tick()
-        self._offset = float(said[0])
+        said = await self._until_said("offset", r"^(\S+) ")
+        if scenario.measured == "calibrate":
+            path = self._write_settings()
+            command = [sys.executable, "-m", "streamcrop", "calibrate", str(path)]
+            command += ["--stream", "gate", "--detector-url", urls[1], "--seconds", "15"]
+            self._start("calibrate", command)
+            said = await self._until_said("calibrate", r"^  offset: (\S+)")
+            await self._stop("calibrate")
+        self._offset = float(said)
+
+    async def _until_said(self, name: str, pattern: str) -> str:
+        """Wait for a line in a log."""
+        limit = time.monotonic() + _LONGEST / 4
+        while not (
+            found := re.search(pattern, (self._folder / f"{name}.log").read_text(), re.MULTILINE)
+        ):
+            await asyncio.sleep(0.1)
+            if time.monotonic() > limit:
+                raise RuntimeError(self._said(name, 0))
+        return found[1]
 
     def _start_node(self) -> None:
+        path = self._write_settings()
+        command = [sys.executable, "-m", "streamcrop", "run", str(path)]
+        self._start("node", [*command, "--ledger", str(self._folder / "ledger.json")])
+
+    def _write_settings(self) -> Path:
         scenario, way = self._scenario, self._way
         source = {"url": self._url("node", "main"), "transport": scenario.transport}
         pairing = {"key": way.key, "max_wait": _MAX_WAIT, **way.pairing, **scenario.pairing}
@@ -230,8 +254,7 @@ class Stage:
         tree = settings(self._broker.url, "", **sections)
         path = self._folder / "node.yaml"
         path.write_text(yaml.safe_dump(tree))
-        command = [sys.executable, "-m", "streamcrop", "run", str(path)]
-        self._start("node", [*command, "--ledger", str(self._folder / "ledger.json")])
+        return path
 
     def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("wb") as log:
