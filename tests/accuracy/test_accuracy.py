@@ -18,7 +18,9 @@ ROWS = [
     ("utc", "restart", "ffmpeg"),
     ("utc", "steps-brief", "gstreamer"),
 ]
-_AT_A_TIME = 3
+_AT_A_TIME = 4
+# Two sessions' media times are known after 7.5 s.
+_FRAMES = {"frame_id": 150, "sei": 150, "utc": 360}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result | BaseExcep
         async def play(way: str, scenario: str, reader: str) -> Result:
             folder = tmp_path_factory.mktemp(f"{way}-{scenario}")
             async with room:
-                how = Stage(folder, SCENARIOS[scenario], way, Size(frames=150), reader=reader)
+                size = Size(frames=_FRAMES[way])
+                how = Stage(folder, SCENARIOS[scenario], way, size, reader=reader)
                 async with how as stage:
                     return await stage.run()
 
