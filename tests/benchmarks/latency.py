@@ -182,9 +182,8 @@ _NAMES = {
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """All ways, in turns with the floors."""
     cv2.setNumThreads(1)
-    # Until everything is warm, the second of two sender reports included.
     rounds, warm, count = (1, 15, 15) if quick else (2, 60, 240)
-    ways = ("sei", "ahead") if quick else tuple(_NAMES)[2:]
+    ways = ("sei", "tap") if quick else tuple(_NAMES)[2:]
     path = clip(folder, SMALL, quick=quick)
     found: dict[str, list[float]] = {}
     broker = Mosquitto(folder)
@@ -192,10 +191,10 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
         with camera(folder, path) as url:
             for _ in range(rounds):
                 taken, nbytes = demuxed_to_jpeg(url, warm + count)
-                rest = {way: node(folder, broker.port, url, way, warm + count) for way in ways}
+                rest = {way: node(folder, broker.port, url, way, count) for way in ways}
                 trip = round_trip(broker.port, nbytes, warm + count)
-                for name, times in {"trip": trip, "floor": taken, **rest}.items():
-                    found.setdefault(name, []).extend(times[warm:])
+                for name, times in {"trip": trip[warm:], "floor": taken[warm:], **rest}.items():
+                    found.setdefault(name, []).extend(times)
     finally:
         broker.kill()
     return [row for name, times in found.items() for row in rows_of(times, *_NAMES[name])]

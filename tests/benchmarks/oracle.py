@@ -1,8 +1,9 @@
 """A detector for `latency` that needs no time to think, and notes when it spoke and was answered.
 
-``python -m benchmarks.oracle WAY PORT URL COUNT``, with ``WAY`` one of `WAYS`. It reads the camera
-by a session of its own, undecoded, or the tap. Says as JSON, one a crop: the frame's ID, and when
-the message was sent and the crop came, in microseconds since 1970.
+``python -m benchmarks.oracle WAY PORT URL COUNT``, with ``WAY`` one of `WAYS`, or ``tap``. It reads
+the camera by a session of its own, undecoded, or the tap. Says as JSON, one a crop: the frame's ID,
+and when the message was sent and the crop came, in microseconds since 1970. What was sent until
+a while behind the first crop is left out.
 """
 
 import json
@@ -23,6 +24,8 @@ _BEHIND = 0.015
 _NAMED = re.compile(rb"benchmark-number(\d+)")
 _BOX = {"x": 400.0, "y": 360.0, "width": 152.0, "height": 300.0}
 _PATIENCE = 40
+# With `utc`, pairs wait when a session begins, and leave all at once; microseconds.
+_WARM, _WARM_UTC = 1_000_000, 3_000_000
 # Two packets whose capture times fit their media times so well belong to one clock; microseconds.
 _AGREE = 1000
 
@@ -35,8 +38,10 @@ def at_once(_: object, __: object, connection: socket.socket) -> None:
 class Speaker:
     """Sends messages, each with a name of its own, by which its crop is known."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, warm: int) -> None:
+        self._warm = warm
         self._sent: dict[str, int] = {}
+        self._since: int | None = None
         self.answered: list[tuple[str, int, int]] = []
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         self.client.on_socket_open = at_once
@@ -55,7 +60,10 @@ class Speaker:
         came = time.time_ns() // 1000
         metadata = json.loads(dict(message.properties.UserProperty)["metadata"])
         name = metadata["predictions"][0]["class"]
-        self.answered.append((metadata["frame_id"], self._sent[name], came))
+        if self._since is None:
+            self._since = came + self._warm
+        if self._sent[name] > self._since:
+            self.answered.append((metadata["frame_id"], self._sent[name], came))
 
 
 def _packets(url: str) -> "Iterator[tuple[str, av.Packet[av.VideoStream]]]":
@@ -127,7 +135,8 @@ def echo(speaker: Speaker) -> None:
 
 def main(way: str, port: str, url: str, count: str) -> None:
     """Speak until so many crops have come."""
-    speaker, until = Speaker(int(port)), time.monotonic() + _PATIENCE
+    warm = _WARM_UTC if way in {"utc", "ahead"} else _WARM
+    speaker, until = Speaker(int(port), warm), time.monotonic() + _PATIENCE
     wanted = int(count)
     if way == "tap":
         echo(speaker)
