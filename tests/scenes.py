@@ -346,7 +346,7 @@ CASES = {
     "street, far": Case(street, told=False, far=True),
     "walker, far": Case(walker, told=False, far=True),
     "street, step": Case(street, told=False, step=0.12),
-    "street, a small step": Case(street, told=False, step=0.05),
+    "street, a small step": Case(street, told=False, step=0.08),
     "street, 3000 ppm": Case(street, told=False, drift=3e-3),
     "street, 6 s": Case(street, told=False, seconds=6.0),
 }
