@@ -160,8 +160,9 @@ class Matching:
             idle = not self._take_frame() and not self._messages
             if self.frames.ended and not self._pairer.waiting("frames") and not self._messages:
                 break
-            waits = idle and (not self._decided or bool(self._held))
-            await (self._wait_for_work() if waits else asyncio.sleep(0))
+            # What can be handed on now does not wait for the next frame or message.
+            more = self.pairs.has_room() if self._held else bool(self._decided)
+            await (self._wait_for_work() if idle and not more else asyncio.sleep(0))
         self._messages.close()
         self._messages.clear()
         self._settle(self._pairer.close(self._clock()))

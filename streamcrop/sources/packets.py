@@ -94,6 +94,7 @@ def pictures(
     length_size = nal.length_size_of(context.name, context.extradata)
     held: list[Picture] = []
     ahead: list[Picture] = []
+    begun = False
     for packet, lost in packets:
         # PyAV's packets are buffers, which its stubs do not say.
         unit = nal.look(memoryview(cast("bytes", packet)), context.name, length_size)
@@ -102,8 +103,8 @@ def pictures(
             ahead.append(part)
             continue
         if unit.begins is False:
-            if not lost:
-                # Else it may be what is left of a picture whose beginning was lost.
+            if begun and not lost:
+                # Else it may be what is left of a picture that began before we came, or was lost.
                 parts.came(unit)
             if held and len(held) < _MAX_PARTS:
                 held += [*ahead, part]
@@ -111,6 +112,7 @@ def pictures(
                 continue
             # Its beginning is gone: lost, or handed out before anybody knew.
             part = part._replace(lost=True)
+        begun |= bool(unit.begins)
         if held:
             parts.ended(held[0].unit)
             yield _joined(held, stream)

@@ -53,6 +53,7 @@ def test_bounds_of_what_waits() -> None:
 def test_room_for_a_frame() -> None:
     """Those that a later pair has overtaken make room; an empty one takes any."""
     room = WaitingRoom(2, 10)
+    assert room.has_room(10, -1)
     assert room.has_room(11, -1)
     for number in (1, 2):
         room.add(entry(number, nbytes=5))

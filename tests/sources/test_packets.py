@@ -155,6 +155,18 @@ def test_a_lost_beginning_teaches_nothing(clips: dict[str, Path]) -> None:
     assert not known.may_follow(found[0].unit)
 
 
+def test_a_connection_that_begins_in_a_picture(clips: dict[str, Path]) -> None:
+    """The rest of a picture that began before is damage, and makes no other come later."""
+    parts, stream = parts_of(clips["h264"], "sei")
+    known = Parts()
+    known.connect()
+    whole = [[b"".join(map(bytes, made))] for made in parts[10:20]]
+    rest = [[parts[10][-1]], *([av.Packet(data)] for [data] in whole)]
+    found, late = delays(rest, stream, known)
+    assert [picture.lost for picture in found] == [True] + [False] * 10
+    assert late[2:] == [0] * 9
+
+
 def test_what_holds_no_picture_goes_with_the_next(clips: dict[str, Path]) -> None:
     """Parameter sets, SEI and filler of their own packet; an ID is found in it."""
     parts, stream = parts_of(clips["h264"], "sets")
