@@ -65,7 +65,8 @@ class Scenario:
         measured: Who says the ``pairing.offset`` beforehand: two readers of the ``pixels``, or
             ``streamcrop calibrate``.
         resilient: A picture may be damaged, which only the FFmpeg detector knows.
-        late: Who joins five seconds after the other, ``node`` or ``detector``.
+        late: Who joins five seconds after the others, ``node``, ``detector`` or, with pictures,
+            ``camera``.
         span: So many times as many pictures as the run's.
         event: What happens while it runs.
     """

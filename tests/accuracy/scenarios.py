@@ -209,6 +209,18 @@ SCENARIOS = {
         complete=False,
         barren=True,
         pictures=True,
+        late="camera",
+        camera=("--names", "40"),
+        detector=("--lag", "4.1"),
+        rate=10,
+    ),
+    # The detector saw pictures that were there before the node.
+    "names-40-pictures-seen": Scenario(
+        ("frame_id",),
+        complete=False,
+        promised=(),
+        barren=True,
+        pictures=True,
         camera=("--names", "40"),
         detector=("--lag", "4.1"),
         rate=10,

@@ -33,6 +33,7 @@ _MAX_WAIT = 2.0
 # The node's own for capture times; at high rates it has to stay below half an interval.
 _TOLERANCE = 0.008
 _PICTURES = "pictures/gate"
+_LATE = 5.0
 # An event may take so long beyond the pictures' own time.
 _LONGEST = 240.0
 
@@ -97,16 +98,7 @@ class Stage:
     async def run(self) -> Result:
         """The whole play."""
         scenario, size = self._scenario, self._size
-        await (self._start_pictures() if scenario.pictures else self.start_server())
-        if scenario.measured:
-            await self._measure()
-        first, second = self._start_node, self.start_detector
-        if scenario.late == "node":
-            first, second = second, first
-        first()
-        if scenario.late:
-            await asyncio.sleep(5)
-        second()
+        await self._begin()
         limit = time.monotonic() + _LONGEST + 3 * size.frames / size.rate
         event = asyncio.create_task(scenario.event(self) if scenario.event else asyncio.sleep(0))
         while not (event.done() and len(self._verdict.published) >= size.frames):
@@ -189,6 +181,23 @@ class Stage:
 
     # What that is made of.
 
+    async def _begin(self) -> None:
+        """Start everybody, in order."""
+        scenario = self._scenario
+        order = [self._start_node, self.start_detector]
+        if scenario.late == "node":
+            order.reverse()
+        if scenario.pictures:
+            order.insert(2 if scenario.late == "camera" else 0, self._start_pictures)
+        else:
+            await self.start_server()
+        if scenario.measured:
+            await self._measure()
+        for start in order[:-1]:
+            start()
+        await asyncio.sleep(_LATE if scenario.late else 0)
+        order[-1]()
+
     @property
     def _verdict(self) -> Verdict:
         return self.judge.verdict
@@ -197,7 +206,7 @@ class Stage:
         port = self.proxies[client].port if self.proxies else self._port
         return f"rtsp://127.0.0.1:{port}/{mount}"
 
-    async def _start_pictures(self) -> None:
+    def _start_pictures(self) -> None:
         size = {
             "--broker": self._broker.port,
             "--rate": self._size.rate,
