@@ -352,11 +352,16 @@ class Decoder:
         for pixels in list(self._kept.values()):
             if excess <= 0 and spare <= 0:
                 break
-            if pixels is wanted or not pixels.decoded or (excess <= 0 and _is_long(pixels.group)):
+            if pixels is wanted or not pixels.decoded or (excess <= 0 and self._is_last(pixels)):
                 continue
             excess, spare = excess - pixels.decoded.nbytes, spare - 1
             pixels.decoded, pixels.let_go = None, True
             del self._kept[pixels.group.first, pixels.index]
+
+    def _is_last(self, pixels: LazyPixels) -> bool:
+        """Whether a picture may be lost for good with its pixels: its group can't begin again."""
+        group = pixels.group
+        return _is_long(group) or (self._tainted and not group.parameters)
 
     @property
     def _held(self) -> int:

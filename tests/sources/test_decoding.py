@@ -363,6 +363,22 @@ def test_parameter_sets_that_come_once(clips: dict[str, Path]) -> None:
         assert planes(decoded(pictures[at])) == planes(expected[at])
 
 
+def test_what_cannot_be_decoded_again_is_kept(clips: dict[str, Path]) -> None:
+    """Parameter sets that stand anywhere: decoding cannot begin again, whoever looks twice."""
+    expected = eager(clips["camera"])
+    stream = Stream(clips["camera"])
+    first, second = (bytes(coded.packet) for coded in stream.packets[:2])
+    bare = b"".join(_without_parameters(first))
+    sets = (b"\0\0\1" + unit for kind, unit in units(first, "h264", 0) if kind in {7, 8})
+    stream.replace(0, bare)
+    stream.replace(1, b"".join(sets) + second)
+    pictures = stream.add_all()
+    assert len(stream.decoder._groups) == 1
+    for _ in range(2):
+        for at, picture in enumerate(pictures):
+            assert planes(decoded(picture)) == planes(expected.get(at)), at
+
+
 def _without_parameters(data: bytes) -> Iterator[bytes]:
     return (b"\0\0\1" + unit for kind, unit in units(data, "h264", 0) if kind not in {7, 8})
 
