@@ -26,13 +26,13 @@ from streamcrop.formats.times import microseconds
 
 
 class _Beta(msgspec.Struct):
-    timestamp: str
-    observations: list[Any]
+    timestamp: Any
+    observations: list[Any] | None
 
 
 class _Frame(msgspec.Struct):
-    timestamp: str
-    channel_id: int
+    timestamp: Any
+    channel_id: Any = msgspec.UNSET
     detections: list[Any] | None = None
     crop_box: None = None  # an object snapshot has one
 
@@ -54,7 +54,7 @@ class _Class(msgspec.Struct):
 
 class _Object(msgspec.Struct):
     bounding_box: _Box
-    timestamp: str | None = None
+    timestamp: Any = None
     track_id: Any = None
     object_track_id: Any = None
     kind: Any = msgspec.field(name="class", default=None)
@@ -78,14 +78,17 @@ def decode(payload: bytes) -> Message:
     return Message(payload, captured_at=microseconds(timestamp))
 
 
-def _frame(found: Any) -> tuple[str, list[Any]]:
+def _frame(found: Any) -> tuple[Any, list[Any]]:
     """Its time and its objects; of version 1, one without objects has no list of them."""
-    if isinstance(found, dict) and "data" in found:
+    if isinstance(found, dict) and found.get("data") is not None:
         found = found["data"]
-    if isinstance(found, dict) and "frame" in found:
+    if isinstance(found, dict) and found.get("frame") is not None:
         beta = convert(found["frame"], _Beta)
-        return beta.timestamp, beta.observations
+        return beta.timestamp, beta.observations or []
     frame = convert(found, _Frame)
+    if frame.detections is None and frame.channel_id is msgspec.UNSET:
+        msg = "neither detections, a channel_id nor a frame"
+        raise FormatError(msg)
     return frame.timestamp, frame.detections or []
 
 
@@ -104,7 +107,7 @@ def predictions(
 def _row(time: int | None, value: Any) -> dict[str, Any]:
     found = convert(value, _Object, strict=False)
     box = found.bounding_box
-    if found.timestamp is not None and microseconds(found.timestamp) != time:
+    if found.timestamp not in (None, "") and microseconds(found.timestamp) != time:
         msg = "an observation of another time speaks of another picture"
         raise FormatError(msg)
     # A camera's picture of the object may be an older one, and is as large as all else together.

@@ -1,10 +1,12 @@
 """JSON of strangers: the one door by which it comes in.
 
-The reader of Python takes more than JSON has: ``NaN``, ``Infinity``, numbers of any length, halves
-of a surrogate pair. Whatever comes, here it becomes a value or a `FormatError`.
+The reader of Python takes more than JSON has: ``NaN``, ``Infinity``, numbers of any length.
+Whatever comes, here it becomes a value or a `FormatError`. What is no character, a byte that is not
+UTF-8 or the half of a surrogate pair, stands as U+FFFD: it costs no more than itself.
 """
 
 import json
+import re
 from reprlib import Repr
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +22,14 @@ _MAX_DIGITS = 400
 # nested so deep that only some of them could is refused at the first.
 _HEADROOM = 250
 _OPENING, _CLOSING = b"[" * _HEADROOM, b"]" * _HEADROOM
+# Written before the text by .NET and PowerShell, and behind it by programs in C.
+_BOM, _END = b"\xef\xbb\xbf", b"\0"
+UNREADABLE = "\ufffd"
+# An escape within a string; a pair of surrogates is one.
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # A coordinate beyond it would not stay finite when it is scaled.
 FARTHEST = 1e300
 # NaN is neither above nor below.
@@ -51,6 +61,16 @@ def check_count(payload: bytes) -> None:
         raise FormatError(msg)
 
 
+def trimmed(payload: bytes) -> bytes:
+    r"""A message without a byte order mark (RFC 8259, 8.1, lets a reader skip it) and C's NUL.
+
+    Example:
+        >>> trimmed(b"\xef\xbb\xbf{}\0")
+        b'{}'
+    """
+    return payload.removeprefix(_BOM).rstrip(_END)
+
+
 def padded(payload: bytes) -> bytes:
     """A message deeper than it is: where this can be read, it can be read under any call stack."""
     return _OPENING + payload + _CLOSING
@@ -67,6 +87,11 @@ def document(payload: bytes) -> Any:
         {'a': [1, nan]}
     """
     check_count(payload)
+    payload = trimmed(payload)
+    if not payload.strip():
+        raise FormatError("no JSON: it is empty", kind=_NO_JSON)
+    if _END in payload[:4]:
+        raise FormatError("no JSON: it is UTF-16 or no text; JSON is UTF-8", kind=_NO_JSON)
     try:
         found = lax(padded(payload))
         for _ in range(_HEADROOM):
@@ -121,6 +146,8 @@ def known(value: object, kind: type[T]) -> T | None:
 def lax(text: bytes) -> Any:
     """JSON in UTF-8, with ``NaN``, ``Infinity`` and numbers of any length, which become infinite.
 
+    What is no character becomes U+FFFD.
+
     Raises:
         ValueError: If it is none.
         RecursionError: If it is nested too deep.
@@ -129,4 +156,7 @@ def lax(text: bytes) -> Any:
     def whole(digits: str) -> int | float:
         return int(digits) if len(digits) < _MAX_DIGITS else float("inf")
 
-    return json.loads(text.decode(), parse_int=whole)
+    characters = trimmed(text).decode(errors="replace")
+    if _HALF.search(characters):
+        characters = _ESCAPE.sub(lambda found: UNREADABLE if found[1] else found[0], characters)
+    return json.loads(characters, parse_int=whole)

@@ -15,7 +15,7 @@ import msgspec
 from streamcrop.core.masks import MAX_SIDE
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import check_count, convert, document, padded, shown
+from streamcrop.formats.documents import UNREADABLE, check_count, convert, document, padded, shown
 from streamcrop.formats.times import microseconds
 
 MAX_FRAME_ID = 1024
@@ -129,13 +129,20 @@ def as_frame_id(value: object) -> str:
     Raises:
         FormatError: `malformed`.
     """
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and 0 < len(text) <= MAX_FRAME_ID and text.isprintable():
+    if text := _name(value, MAX_FRAME_ID):
         return text
     msg = (
         f"a frame ID is 1 to {MAX_FRAME_ID} printable characters or an integer, not {shown(value)}"
     )
     raise FormatError(msg)
+
+
+def _name(value: object, longest: int) -> str | None:
+    """A name; not one of which something could not be read: others would be the same."""
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or not 0 < len(text) <= longest:
+        return None
+    return text if text.isprintable() and UNREADABLE not in text else None
 
 
 def _resolution(image: object) -> tuple[float, float] | None:
@@ -182,8 +189,7 @@ _fraction = lru_cache(maxsize=16)(Fraction)  # all messages of a stream say the 
 
 
 def _session(value: object) -> str:
-    text = str(value) if type(value) is int else value
-    if isinstance(text, str) and 0 < len(text) <= _MAX_SESSION and text.isprintable():
+    if text := _name(value, _MAX_SESSION):
         return text
     msg = f"a session is 1 to {_MAX_SESSION} printable characters or an integer, not {shown(value)}"
     raise FormatError(msg)

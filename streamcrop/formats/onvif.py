@@ -31,19 +31,19 @@ class _Point(msgspec.Struct, rename="@{}".format):
     y: float
 
 
-class _Translate(msgspec.Struct, rename="@{}".format):
-    x: float = 0
-    y: float = 0
+class _Vector(msgspec.Struct, rename="@{}".format):
+    """Of a transformation; null is not said, as a missing one is."""
 
+    x: float | None = None
+    y: float | None = None
 
-class _Scale(msgspec.Struct, rename="@{}".format):
-    x: float = 1
-    y: float = 1
+    def or_else(self, default: float) -> tuple[float, float]:
+        return default if self.x is None else self.x, default if self.y is None else self.y
 
 
 class _Transformation(msgspec.Struct, rename="pascal"):
-    translate: _Translate | None = None
-    scale: _Scale | None = None
+    translate: _Vector | None = None
+    scale: _Vector | None = None
 
 
 class _Box(msgspec.Struct, rename="@{}".format):
@@ -88,7 +88,7 @@ class _Object(msgspec.Struct, rename="pascal"):
 
 
 class _Frame(msgspec.Struct, rename="pascal"):
-    utc_time: str = msgspec.field(name="@UtcTime")
+    utc_time: Any = msgspec.field(name="@UtcTime")
     transformation: _Transformation | None = None
     object: Any = None
 
@@ -96,18 +96,16 @@ class _Frame(msgspec.Struct, rename="pascal"):
 class _Coordinates(NamedTuple):
     """A system of coordinates within the normalised one: ``p * scale + shift`` for each axis."""
 
-    scale: _Scale = _Scale()
-    shift: _Translate = _Translate()
+    scale: tuple[float, float] = (1, 1)
+    shift: tuple[float, float] = (0, 0)
 
     def within(self, node: _Transformation | None) -> "_Coordinates":
         """That of a node with a transformation of its own."""
         if node is None:
             return self
-        scale, shift = node.scale or _Scale(), node.translate or _Translate()
-        return _Coordinates(
-            _Scale(self.scale.x * scale.x, self.scale.y * scale.y),
-            _Translate(*self._normalised(shift.x, shift.y)),
-        )
+        x, y = (node.scale or _Vector()).or_else(1)
+        shift = (node.translate or _Vector()).or_else(0)
+        return _Coordinates((self.scale[0] * x, self.scale[1] * y), self._normalised(*shift))
 
     def in_picture(self, x: float, y: float) -> tuple[float, float]:
         """Where a point is, from 0 to 1, from the top left corner."""
@@ -115,7 +113,7 @@ class _Coordinates(NamedTuple):
         return (1 + x) / 2, (1 - y) / 2
 
     def _normalised(self, x: float, y: float) -> tuple[float, float]:
-        return x * self.scale.x + self.shift.x, y * self.scale.y + self.shift.y
+        return x * self.scale[0] + self.shift[0], y * self.scale[1] + self.shift[1]
 
 
 def decode(payload: bytes) -> Message:
@@ -149,7 +147,8 @@ def predictions(
 
 
 def _frame(payload: bytes, read_json: Callable[[bytes], Any]) -> _Frame:
-    is_xml = payload[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    # Of UTF-16, too, which XML may be.
+    is_xml = payload[:100].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<")
     found = read_xml(payload) if is_xml else read_json(payload)
     for name in ("MetadataStream", "VideoAnalytics"):
         if isinstance(found, dict):

@@ -4,7 +4,7 @@ from typing import Any
 from xml.parsers import expat
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import MAX_VALUES
+from streamcrop.formats.documents import MAX_VALUES, trimmed
 
 _MAX_DEPTH = 100
 _ONVIF = "http://www.onvif.org/"
@@ -50,6 +50,8 @@ def read_xml(payload: bytes) -> Any:
     parser.namespace_prefixes = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
+    if b"\0" not in payload[:4]:  # else it is UTF-16
+        payload = trimmed(payload).lstrip()
     try:
         parser.Parse(payload, True)  # noqa: FBT003  # it has no name
     except (expat.ExpatError, LookupError, ValueError) as error:

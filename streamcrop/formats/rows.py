@@ -7,6 +7,7 @@ says one; anything else that is wrong with it is published as null, or left out.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from math import isfinite
 from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import NAMESPACE_URL, uuid5
@@ -112,17 +113,12 @@ def _read_text(text: msgspec.Raw) -> Read:
     try:
         return _read(_value.decode(text))
     except (msgspec.DecodeError, RecursionError, ValueError):
-        pass
-    try:
-        value = lax(bytes(text))
-    except (RecursionError, ValueError) as error:
-        msg = f"no JSON: {error!s:.200}"
-        raise FormatError(msg) from None
-    return read_row(value)
+        # A number that no float holds, or text that is none: the whole message is JSON.
+        return read_row(lax(bytes(text)))
 
 
 def read_row(value: object) -> Read:
-    """A row that may hold what JSON cannot: NaN, which becomes null, or text that is none.
+    """A row that may hold what JSON cannot: NaN, which becomes null.
 
     Raises:
         FormatError: With the reason for which it is refused.
@@ -131,13 +127,10 @@ def read_row(value: object) -> Read:
     row, read, left_out = _read(value)
     try:
         try:
-            text = json.dumps(row, allow_nan=False, ensure_ascii=False)
+            json.dumps(row, allow_nan=False, ensure_ascii=False)
         except ValueError:
             row = json.loads(json.dumps(row), parse_constant=_null)
-            text = json.dumps(row, ensure_ascii=False)
-        text.encode()
-    except (RecursionError, UnicodeEncodeError) as error:
-        # The half of a surrogate pair is no character.
+    except RecursionError as error:
         raise FormatError(str(error)) from None
     return row, read, left_out
 
@@ -275,7 +268,7 @@ def _rle(value: object, came_wh: tuple[float, float]) -> Rle:
 
 
 def _detection_id(value: object, name: str, number: int) -> str:
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and not isfinite(value)):
         return str(uuid5(NAMESPACE_URL, f"streamcrop:{name}/{number}"))
     text = str(value)
     if 0 < len(text) <= MAX_DETECTION_ID and text.isprintable():

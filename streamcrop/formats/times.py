@@ -10,11 +10,15 @@ from streamcrop.formats.documents import shown
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # RFC 3339, 5.6, but the offset may be missing (ONVIF, Roboflow): then it is UTC, as the keys say.
+# It may also be whole hours (PostgreSQL), or a word (Go, Ruby).
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?"
+    r"\s*([Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
+    re.ASCII,
 )
+_UTC = {"", "Z", "UTC", "GMT"}
 # Seconds in text.
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,18})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,18})?", re.ASCII)
 # Before 3000-01-01: a larger number counts milliseconds or nanoseconds.
 _LAST_SECOND = 32_503_680_000
 # What `rfc3339` can write: an offset can name a time in the year 10000, or before the year 1.
@@ -35,11 +39,13 @@ def microseconds(value: object) -> int:
         >>> microseconds("2026-11-22T10:00:00.123456Z"), microseconds(1795341600.5)
         (1795341600123456, 1795341600500000)
     """
+    hint, value = "", value.strip() if isinstance(value, str) else value
     if isinstance(value, str) and (match := _RFC3339.fullmatch(value)):
         date, time, fraction, offset = match.groups("")
         # A leap second is no time that `datetime` knows; it is the first one of the next minute.
         leap = time.endswith(":60")
-        clock = f"{date}T{time[:-2] + '59' if leap else time}{offset.upper() or 'Z'}"
+        zone = "Z" if offset.upper() in _UTC else offset
+        clock = f"{date}T{time[:-2] + '59' if leap else time}{zone}"
         try:
             whole = datetime.fromisoformat(clock) + timedelta(seconds=leap) - _EPOCH
         except (OverflowError, ValueError):
@@ -50,11 +56,20 @@ def microseconds(value: object) -> int:
                 return found
     else:
         seconds = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
-        is_bool = isinstance(seconds, bool)
-        if isinstance(seconds, int | float) and not is_bool and 0 <= seconds < _LAST_SECOND:
-            return round(seconds * 1_000_000)
-    msg = f"a time is RFC 3339 text or seconds since 1970, not {shown(value)}"
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+            if 0 <= seconds < _LAST_SECOND:
+                return round(seconds * 1_000_000)
+            hint = _counts(seconds)
+    msg = f"a time is RFC 3339 text or seconds since 1970, not {shown(value)}{hint}"
     raise FormatError(msg)
+
+
+def _counts(number: float) -> str:
+    """What a number that is no time in seconds may count; in the years 2001 to 2286."""
+    for factor, unit in ((10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")):
+        if 10**9 * factor <= number < 10**10 * factor:
+            return f": {unit}? divide by {factor:,}"
+    return ""
 
 
 @lru_cache(maxsize=16)  # all crops of a frame say the same

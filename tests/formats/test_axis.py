@@ -155,7 +155,8 @@ BAD: list[tuple[object, str]] = [
     ({"bounding_box": {**BOX, "left": -1e308, "right": 1e308}}, "not_finite"),
     ({"bounding_box": {**BOX, "right": "5000 digits"}}, "not_finite"),
     ({"bounding_box": {**BOX, "right": "350 digits"}}, "malformed"),
-    ({**CAR, "class": {"type": "\ud800"}}, "malformed"),
+    ({**CAR, "timestamp": "n/a"}, "malformed"),
+    ({**CAR, "timestamp": []}, "malformed"),
 ]
 
 
@@ -181,6 +182,9 @@ UNNEEDED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"track_id": None, "object_track_id": None}, {"tracker_id": None}),
     ({"track_id": "25", "object_track_id": []}, {"tracker_id": None}),
     ({"track_id": "25", "object_track_id": None}, {"tracker_id": "25"}),
+    ({"class": {"type": "a\ud800"}}, {"class": "a\ufffd"}),
+    ({"timestamp": None}, {}),
+    ({"timestamp": ""}, {}),
     ({"colors": [{"score": INF}]}, {"axis": {"colors": [{"score": None}]}}),
     ({"bounding_box": {key: str(side) for key, side in BOX.items()}}, {}),
 ]
@@ -217,10 +221,27 @@ BROKEN += [
     json.dumps(value).encode() for value in (SNAPSHOT, TRACK, {"frame": None}, {"frame": {}})
 ]
 BROKEN += [b'{"predictions": [], "frame_id": 7}', b'{"frame": [], "timestamp": "2026"}']
-BROKEN += [beta(timestamp=None), beta(timestamp=1_707_925_041), beta(timestamp="now")]
-BROKEN += [beta(observations=None), beta(observations={}), beta(timestamp=NAN)]
-BROKEN += [frame(timestamp=None), frame(timestamp=""), frame(detections={}), frame(channel_id=None)]
+BROKEN += [beta(timestamp=None), beta(timestamp=1_707_925_041_000), beta(timestamp="now")]
+BROKEN += [beta(observations=7), beta(observations={}), beta(timestamp=NAN)]
+BROKEN += [frame(timestamp=None), frame(timestamp=""), frame(detections={})]
+BROKEN += [json.dumps({"timestamp": STAMP, **more}).encode() for more in ({}, {"detections": None})]
 BROKEN += [frame(detections="none"), beta() + b"x", beta() + beta(), frame(timestamp="\ud800")]
+
+
+@pytest.mark.parametrize("channel", [None, "1", 1.5, {}])
+def test_the_channel_is_not_needed(channel: object) -> None:
+    """A frame is one by its detections, or by its channel where it has none."""
+    assert len(read(frame(CAR, channel_id=channel)).rows) == 1
+    assert decode(frame(channel_id=channel, detections=None)).captured_at
+    without = json.dumps({"timestamp": STAMP, "detections": [CAR]}).encode()
+    assert len(read(without).rows) == 1
+
+
+def test_null_is_not_said() -> None:
+    """Null stands for nothing, also where something else is in its place."""
+    assert read(beta(observations=None)).rows == []
+    whole = json.loads(frame(CAR))
+    assert len(read(json.dumps({**whole, "data": None, "frame": None}).encode()).rows) == 1
 
 
 @pytest.mark.parametrize("payload", BROKEN, ids=range(len(BROKEN)))

@@ -1,5 +1,6 @@
 """`streamcrop.formats.documents`: the one door by which JSON comes in."""
 
+import gzip
 import json
 import math
 from contextlib import suppress
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import (
     MAX_VALUES,
+    UNREADABLE,
     Finite,
     check_count,
     convert,
     document,
     known,
+    lax,
     shown,
 )
 
@@ -53,23 +56,58 @@ def test_more_than_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b'"\xff"', b'{"\xed\xa0\x80": 1}', '{"a": 1}'.encode("utf-16"), b"\xef\xbb\xbf1"]
+    ("payload", "said"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "it is UTF-16 or no text; JSON is UTF-8"),
+        ('{"a": 1}'.encode("utf-16-be"), "it is UTF-16 or no text; JSON is UTF-8"),
+        (gzip.compress(b'{"a": 1}'), "it is UTF-16 or no text; JSON is UTF-8"),
+        (b"\xff\xd8\xff\xe0", "Expecting value, at character 0"),
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf \r\n\0", "it is empty"),
+    ],
 )
-def test_bytes_that_are_no_text(payload: bytes) -> None:
-    """JSON is UTF-8 without a byte order mark (RFC 8259, 8.1)."""
-    with pytest.raises(FormatError, match="no JSON"):
+def test_bytes_that_are_no_text(payload: bytes, said: str) -> None:
+    """JSON is UTF-8 (RFC 8259, 8.1); what is something else is told so."""
+    with pytest.raises(FormatError, match=f"no JSON: {said}"):
         document(payload)
+
+
+@pytest.mark.parametrize("payload", [b'\xef\xbb\xbf{"a": 1}', b'{"a": 1}\0', b'{"a": 1}\r\n\0\0'])
+def test_what_programs_put_around_it(payload: bytes) -> None:
+    """A byte order mark before it, and C's NUL behind it, are none of it."""
+    assert document(payload) == lax(payload) == {"a": 1}
+    with pytest.raises(FormatError, match="at character 0"):
+        document(b"\xef\xbb\xbf" + payload.replace(b"{", b"\xef\xbb\xbf{"))
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9".encode("latin-1"), b"\xed\xa0\x80", b"\xff", b"\xc3"])
+def test_bytes_that_are_no_characters(text: bytes) -> None:
+    """They cost what they are, and neither the text that they stand in nor its neighbours."""
+    found = document(b'{"a": "%b", "%b": 1, "b": 2}' % (text, text))
+    assert found["b"] == 2
+    assert UNREADABLE in found["a"]
+    assert convert(found, dict[str, object]) == found
 
 
 @pytest.mark.parametrize("half", [r"\ud800", r"\uDFFF", r"a\udbffb", r"\ude00\ud83d"])
 def test_half_of_a_pair_of_surrogates(half: str) -> None:
-    """It is no character, and costs what it stands in at most."""
-    found = document(b'{"a": "%b", "b": 1}' % half.encode())
+    """It is no character, and costs what it is."""
+    found = document(b'{"a": "%b", "%b": 1, "b": 1}' % (half.encode(), half.encode()))
     assert found["b"] == 1
-    for value in (found["a"], {"a": "x", found["a"]: 1}):
-        with pytest.raises(FormatError, match="half of a surrogate pair"):
-            convert(value, Named, strict=False)
-    assert document(rb'["\ud83d\ude00", "\\ud800"]') == ["\U0001f600", r"\ud800"]
+    assert UNREADABLE in found["a"]
+    assert found[found["a"]] == 1
+    assert convert(found, dict[str, object]) == found
+    same = rb'["\ud83d\ude00", "\\ud800", "\\\ud83d\ude00", "\uD83D\uDE00x\n\"", "\u00e9", "\\"]'
+    assert document(same) == json.loads(same)
+    halves = rb'["\\\ud800\\", "\ud800\ud83d\ude00", "\ud83d\\ude00"]'
+    assert document(halves) == ["\\\ufffd\\", "\ufffd\U0001f600", "\ufffd\\ude00"]
+
+
+@pytest.mark.parametrize("value", ["a\udbffb", {"a": "x", "\udfff": 1}])
+def test_a_value_of_halves_is_an_error(value: object) -> None:
+    """Whoever hands them in, they become no text."""
+    with pytest.raises(FormatError, match="half of a surrogate pair"):
+        convert(value, Named, strict=False)
 
 
 class Named(msgspec.Struct):

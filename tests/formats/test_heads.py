@@ -78,6 +78,8 @@ def test_frame_id(fields: dict[str, Any], frame_id: str | None) -> None:
 
 
 BAD_IDS: list[object] = [True, False, 1.5, 7.0, "", "x" * 1025, "a\nb", "\x00", "a\u202eb"]
+# Of these names something could not be read, in which they may differ.
+BAD_IDS += ["\ud800", "gate-\udfff", "gate-\ufffd"]
 BAD_IDS += [[], ["7"], {}, {"frame_id": 7}, 10**1024]
 
 
@@ -117,7 +119,6 @@ def test_bad_frame_id(place: Callable[[object], dict[str, Any]], said: str, valu
         b'{"frame_id": 1, "predictions": []} x',
         b'{"frame_id": 1, "predictions": [}',
         b'{"frame_id": 1, "predictions": [1 2]}',
-        b'{"frame_id": "\xff\xfe", "predictions": []}',
         b"\xff\xd8\xff\xe0 a picture",
         b"\x00",
     ],

@@ -334,7 +334,6 @@ BAD: list[tuple[Any, str]] = [
     (at(0, 0, 1, -1, Transformation={"Scale": {"@x": "x"}}), "malformed"),
     (at(0, 0, 1, -1, Transformation={"Translate": {"@x": NAN}}), "not_finite"),
     (at(0, 0, 1, -1, Transformation={"Scale": {"@x": 1e308, "@y": 1e308}}), "not_finite"),
-    (human("Class/Type", "\ud800"), "malformed"),
     (human("Shape/Polygon", 7), "bad_mask"),
     (human("Shape/Polygon", {"Points": []}), "bad_mask"),
     (human("Shape/Polygon", {"Point": [{"@x": 1}]}), "bad_mask"),
@@ -356,6 +355,10 @@ def test_a_bad_object_costs_itself_only(value: object, reason: str) -> None:
 
 
 UNNEEDED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (human("Class/Type", "a\ud800"), {"class": "a\ufffd"}),
+    (human("Transformation", {}), {}),
+    (human("Transformation", {"Scale": None, "Translate": {"@x": None}}), {}),
+    (human("Transformation", {"Scale": {"@x": None, "@y": "1"}}), {}),
     (human("Class", None), {"class": None, "confidence": None}),
     (human("Class", "Human"), {"class": None, "confidence": None}),
     (human("Class/Type", 7), {"class": None, "confidence": None}),
@@ -387,6 +390,22 @@ def test_what_nobody_needs_costs_nothing(value: object, expected: dict[str, Any]
     assert {key: found.rows[0].get(key) for key in expected} == expected
 
 
+def test_half_of_a_vector() -> None:
+    """Of a transformation null is not said: the other half counts."""
+    half = at(-1, 1, 1, -1, Transformation={"Scale": {"@x": 0.5, "@y": None}})
+    other = at(-1, 1, 1, -1, Transformation={"Translate": {"@x": None, "@y": 1}})
+    found = read(frame(half, other)).instances.xyxy / [1920, 1080, 1920, 1080]
+    assert found.tolist() == [[0.25, 0, 0.75, 1], [0, -0.5, 1, 0.5]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "iso-8859-1"])
+def test_xml_of_another_encoding(encoding: str) -> None:
+    """A document says its encoding itself; it is seen that it is no JSON."""
+    said = encoding[:6] if encoding.startswith("utf") else encoding
+    text = f'<?xml version="1.0" encoding="{said}"?><Frame UtcTime="2026-11-22T10:00:00Z" a="ü"/>'
+    assert decode(text.encode(encoding)).captured_at == 1_795_341_600_000_000
+
+
 def test_what_is_not_finite_is_null() -> None:
     """JSON that goes out has no NaN."""
     [row] = read(frame(human("Color", INF))).rows
@@ -404,7 +423,7 @@ BROKEN: list[bytes] = [b"", b"{", b"<", b"null", b"7", b"[]", b"{}", b"<Frame/>"
 BROKEN += [json.dumps({"Frame": value}).encode() for value in (None, [], 7, "x", {}, [7], [[ONE]])]
 BROKEN += [json.dumps([ONE]).encode(), json.dumps(ONE).encode(), frame() + b"x"]
 BROKEN += [json.dumps({"UtcTime": STAMP + "Z", "Source": {}, "Data": {"ObjectId": "15"}}).encode()]
-BROKEN += [frame(**{"@UtcTime": value}) for value in (None, 1_633_446_807, "", "now", NAN)]
+BROKEN += [frame(**{"@UtcTime": value}) for value in (None, 1_633_446_807_000, "", "now", NAN)]
 BROKEN += [frame(Transformation=value) for value in (7, [], {"Scale": 2})]
 BROKEN += [frame(Transformation={"Translate": {"@x": "left"}})]
 BROKEN += [XML.replace("tt:Frame", "tt:Picture").encode(), XML.encode()[:-9]]

@@ -64,6 +64,14 @@ def test_encodings(encoding: str) -> None:
     assert read_xml(text.encode(encoding)) == {"a": "tür"}
 
 
+@pytest.mark.parametrize(
+    "text", [b"<a/>\0", b'\r\n<?xml version="1.0"?><a/>', b"\xef\xbb\xbf\n<a/>\n\0"]
+)
+def test_what_programs_put_around_it(text: bytes) -> None:
+    """Blanks before it, and C's NUL behind it, are none of it."""
+    assert read_xml(text) == {"a": None}
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY x "xxxxxxxxxx"><!ENTITY y "&x;&x;">]><a>&y;</a>'
 BROKEN: list[Any] = [b"", b" ", b"<", b"<a>", b"<a></b>", b"<a/><b/>", b"text", b"<a>&x;</a>"]
 BROKEN += [b"<tt:a/>", b'<a b="1" b="2"/>', b"<a>\0</a>", b"<a>\xff</a>", b"\xff\xfe<", b"{}"]

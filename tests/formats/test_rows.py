@@ -15,6 +15,7 @@ from streamcrop.core.masks import Polygon, Rle
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.inference import decode, predictions
+from streamcrop.formats.rows import read_row
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
 SQUARE = [{"x": 1, "y": 1}, {"x": 5, "y": 1}, {"x": 5, "y": 5}, {"x": 1, "y": 5}]
@@ -109,8 +110,6 @@ def test_box_by_its_centre() -> None:
         ('{"x":1,"y":1,"width":1,"height":-1e400}', "not_finite"),
         ('{"x":1e301,"y":1,"width":1,"height":1}', "not_finite"),
         ('{"x":1' + "0" * 4999 + ',"y":1,"width":1,"height":1}', "not_finite"),
-        ('{"x":1,"y":1,"width":1,"height":1,"class":"\\ud800"}', "malformed"),
-        ('{"x":1,"y":1,"width":1,"height":1,"\\udfff":1}', "malformed"),
         ('{"x":1,"y":1,"width":1,"height":1,"points":[{"x":NaN,"y":1}]}', "not_finite"),
         ('{"x":1,"y":1,"width":1,"height":1,"points":7}', "malformed"),
         ('{"x":1,"y":1,"width":1,"height":1,"points":[[1,2],[3,4],[5,6]]}', "malformed"),
@@ -209,7 +208,7 @@ def test_reasons_in_words() -> None:
     assert "missing required field `x`" in read(encoded({}, BOX)).said["prediction_malformed"]
     assert read(encoded(BOX)).said == {}
     strict = read(b'{"predictions": [{"class": "\xff"}]}')
-    assert strict.said["prediction_malformed"].startswith("$.predictions[0]: no JSON: 'utf-8'")
+    assert "missing required field `x`" in strict.said["prediction_malformed"]
 
 
 RELATIVE = {"x": 0.5, "y": 0.5, "width": 0.5, "height": 1}
@@ -252,12 +251,33 @@ def test_coordinates_of_many_digits(digits: int, note: str) -> None:
 
 @pytest.mark.parametrize("note", [b"", b'"note": NaN, '])
 def test_bytes_that_are_no_text(note: bytes) -> None:
-    """A string that is not UTF-8 costs its row, or the message where that is all it can cost."""
-    payload = b'{%b"predictions": [{"class": "\xff"}, %b]}' % (note, json.dumps(BOX).encode())
-    if note:
-        assert refusal(payload) == "malformed"
-    else:
-        assert read(payload).instances.refused == {0: Reason.MALFORMED}
+    """A byte that is not UTF-8, or the half of a surrogate pair, costs itself only."""
+    row = json.dumps(BOX).encode()[:-1]
+    halves = row + rb', "class": "a\ud800", "\udfff": 1, "detection_id": "\ude00"}'
+    rows = row + b', "class": "caf\xe9"}', halves, row + b"}"
+    found = read(b'{%b"predictions": [%b]}' % (note, b",".join(rows)))
+    assert not found.instances.refused
+    assert [each.get("class") for each in found.rows] == ["caf\ufffd", "a\ufffd", BOX.get("class")]
+    assert found.rows[1]["\ufffd"] == 1
+
+
+def test_a_row_that_is_too_deep() -> None:
+    """Where it cannot be written again it is refused, whoever hands it in."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(FormatError, match="recursion"):
+        read_row({**BOX, "deep": deep})
+
+
+@pytest.mark.parametrize("missing", ["null", '""', "NaN", "-Infinity", "1e400"])
+def test_an_id_that_says_nothing_is_made(missing: str) -> None:
+    """A detection whose ID is not said, or no number, gets one."""
+    row = json.dumps(BOX)[:-1]
+    text = f'{{"predictions": [{row}, "detection_id": {missing}}}, {row}}}]}}'
+    found = read(text.encode())
+    assert not found.instances.refused
+    assert all(len(one) == 36 for one in found.instances.detection_id)
 
 
 def test_long_integers_are_kept() -> None:
