@@ -110,6 +110,7 @@ async def with_node(port: int, qos: int, frames: int) -> float:
             qos=qos,
             max_inflight=64,
             on_end=lambda _, reason: ends.append(reason),
+            say=lambda *_: None,
         )
         since = time.process_time()
         for number in range(frames):
