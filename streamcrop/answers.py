@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from aiomqtt import MqttError
 from paho.mqtt.reasoncodes import ReasonCode
 
+from streamcrop.addresses import redacted
+
 __all__ = ["FINAL", "EndedError", "LostError", "MqttError", "Refusal", "RefusedError", "in_words"]
 
 # MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
@@ -15,13 +17,13 @@ _MAX_EXPLAINED = 200
 
 
 def in_words(reason_code: object, explained: str) -> str:
-    """A reason, with what the broker adds to it, printable and not without end.
+    """A reason, with what the broker adds to it, printable, without a login, and not without end.
 
     Example:
         >>> in_words("Quota exceeded", "100 a day")
         'Quota exceeded (100 a day)'
     """
-    text = "".join(c if c.isprintable() else " " for c in explained[:_MAX_EXPLAINED])
+    text = redacted("".join(c if c.isprintable() else " " for c in explained[:_MAX_EXPLAINED]))
     return f"{reason_code} ({text})" if text else str(reason_code)
 
 

@@ -62,6 +62,7 @@ class Client(aiomqtt.Client):
         self.offer = Offer()
         self._is_5 = kwargs["protocol"] == aiomqtt.ProtocolVersion.V5
         self._numbers = self._is_5
+        self._secret = kwargs.get("password") or None
         self._explained = ""
         self._sent: dict[int, asyncio.Future[bool]] = {}
         self._writing = Writing(self._client)
@@ -163,6 +164,11 @@ class Client(aiomqtt.Client):
         for sent in (*self._sent.values(), *self._writing.unwritten):
             _lost(sent)
 
+    def _said(self, properties: object, name: str) -> str:
+        """What the broker adds in a property; our password, which it knows, is not repeated."""
+        text = str(getattr(properties, name, ""))
+        return text.replace(self._secret, "…") if self._secret else text
+
     def _on_publish(self, *answer: Any) -> None:
         _, _, mid, reason_code, properties = answer
         sent = self._sent.pop(mid)
@@ -170,13 +176,13 @@ class Client(aiomqtt.Client):
             # Nobody waits for it any more.
             return
         if reason_code.is_failure:
-            why = in_words(reason_code, getattr(properties, "ReasonString", ""))
+            why = in_words(reason_code, self._said(properties, "ReasonString"))
             sent.set_exception(PacketRefusedError(why))
         else:
             sent.set_result(True)
 
     def _on_subscribe(self, *answer: Any) -> None:
-        self._explained = getattr(answer[-1], "ReasonString", "")
+        self._explained = self._said(answer[-1], "ReasonString")
         super()._on_subscribe(*answer)
 
     def _take_connack(self) -> MQTTErrorCode:
@@ -220,8 +226,8 @@ class Client(aiomqtt.Client):
         self._client.on_log = None
         *_, reason_code, properties = answer
         if reason_code.is_failure:
-            explained = getattr(properties, "ReasonString", "")
-            moved = getattr(properties, "ServerReference", "")
+            explained = self._said(properties, "ReasonString")
+            moved = self._said(properties, "ServerReference")
             self._not_connected(RefusedError(reason_code, explained or moved))
             return
         self.offer = Offer.of(properties)

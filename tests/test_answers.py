@@ -13,6 +13,7 @@ def test_what_a_broker_adds_is_printable_and_not_long() -> None:
     said = in_words("Banned", "by\x1b[31m\n" + "x" * 1000)
     assert said.isprintable()
     assert len(said) < 220
+    assert in_words("Server moved", "mqtt://me:s3cret@b:1883") == "Server moved (…@b:1883)"
 
 
 def test_a_refusal_says_whether_it_is_asked_again() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 from fakes import until
-from lying_broker import KEEP_ALIVE, MAXIMUM_QOS, RECEIVE_MAXIMUM, RETAIN, LyingBroker, reason
+from lying_broker import KEEP_ALIVE, MAXIMUM_QOS, RECEIVE_MAXIMUM, RETAIN, LyingBroker, reason, text
 from peers import Mosquitto
 
 from streamcrop.broker import Address, Broker, Will
@@ -17,12 +17,13 @@ from streamcrop.errors import BrokerRefusedError
 from streamcrop.messages import Outgoing
 
 Connacks = Sequence[tuple[int | None, bytes]]
+SECRET = "s3cret"
 WILL = Will("here/status", b"gone")
 
 
 def connected(peer: LyingBroker, protocol: str = "5", will: Will | None = WILL) -> Broker:
     """A connection to it, with a will."""
-    address = Address("127.0.0.1", peer.port, protocol=protocol)
+    address = Address("127.0.0.1", peer.port, username="me", password=SECRET, protocol=protocol)
     broker = Broker(address, name="test", will=will)
     broker.subscribe("detections", lambda *_: None)
     return broker
@@ -93,6 +94,8 @@ def test_what_it_says_at_its_end_is_heeded(
     [
         ("5", [(0x85, b"")], "Client identifier not valid"),
         ("5", [(0x87, reason("ask the owner"))], r"Not authorized \(ask the owner\)"),
+        ("5", [(0x86, reason("s3cret is wrong for me"))], r"password \(… is wrong for me\)"),
+        ("5", [(0x9D, b"\x1c" + text("mqtt://a:b@c"))], r"Server moved \(…@c\)"),
         ("5", [(0x95, b"")], "Packet too large"),
         ("5", [(0x9D, b"")], "Server moved"),
         ("5", [(0x84, b"")], "broker.protocol asks for, 5"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _MADE = "detections.data['detection_id'] = np.array([str(uuid4()) for _ in detections.xyxy])"
 _READ = "cv2.imread(path), which gives None where there is no picture"
+_DECODE = "cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)"
+_SEVERAL = "np.asarray(image, np.uint8); several images are crop_batch's"
 _NOTHING = "sv.Detections.empty(), where nothing was found"
 # By the name of a type or of its package: what to write instead.
 _IMAGES = {
@@ -24,9 +26,16 @@ _IMAGES = {
     "str": _READ,
     "pathlib": _READ,
     "None": _READ,
-    "bytes": "cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)",
-    "list": "np.asarray(image, np.uint8); several images are crop_batch's",
-    "tuple": "np.asarray(image, np.uint8); several images are crop_batch's",
+    "bytes": _DECODE,
+    "bytearray": _DECODE,
+    "memoryview": _DECODE,
+    "_io": "cv2.imdecode(np.frombuffer(image.read(), np.uint8), cv2.IMREAD_COLOR)",
+    "VideoFrame": "image.to_ndarray(format='bgr24')",
+    "UMat": "image.get()",
+    "cupy": "image.get()",
+    "generator": _SEVERAL,
+    "list": _SEVERAL,
+    "tuple": _SEVERAL,
 }
 _DETECTIONS = {
     "dict": "sv.Detections.from_inference(detections), for a response of inference",
@@ -88,9 +97,25 @@ def check_batch(images: object, detections: object) -> None:
     Raises:
         TypeError: If it is one image, or detections of one.
     """
-    one = isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in {3, 4}
-    if one or hasattr(detections, "xyxy") or not hasattr(images, "__iter__"):
+    one = isinstance(images, np.ndarray) and (
+        images.ndim == 2 or (images.ndim == 3 and images.shape[2] in {3, 4})
+    )
+    several = all(
+        hasattr(each, "__iter__") and not isinstance(each, (dict, str, bytes))
+        for each in (images, detections)
+    )
+    if one or hasattr(detections, "xyxy") or not several:
         raise TypeError("crop_batch takes several images and as many detections: [image], [found]")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a row of a column says nothing: None, or NaN, as tables have it.
+
+    Example:
+        >>> is_missing(None), is_missing(np.float32("nan")), is_missing("")
+        (True, True, False)
+    """
+    return value is None or (isinstance(value, (float, np.floating)) and bool(np.isnan(value)))
 
 
 def boxes_of(detections: "sv.Detections") -> npt.NDArray[Any]:
@@ -102,7 +127,8 @@ def boxes_of(detections: "sv.Detections") -> npt.NDArray[Any]:
     xyxy: npt.NDArray[Any] = np.asarray(detections.xyxy)
     if xyxy.dtype.kind not in "iuf":
         try:
-            xyxy = xyxy.astype(np.float64)
+            # Text, or objects; others, as complex numbers and truth, are no places.
+            xyxy = xyxy.astype(np.float64) if xyxy.dtype.kind in "OSU" else np.empty(0)
         except (TypeError, ValueError):
             xyxy = np.empty(0)
     if xyxy.ndim != 2 or xyxy.shape[1] != 4:
@@ -126,7 +152,10 @@ def ids_of(detections: "sv.Detections") -> list[str]:
     if not isinstance(ids, list) or len(ids) != len(detections):
         raise ValueError("detections.data['detection_id'] has not one ID for each detection")
     for row, each in enumerate(ids):
-        if each is None or each == "" or (isinstance(each, float) and each != each):  # noqa: PLR0124  # NaN
+        if isinstance(each, (bytes, list, tuple, dict, np.ndarray)):
+            msg = f"detections.data['detection_id'] has a {type(each).__name__} in row {row}"
+            raise ValueError(f"{msg}: an ID is a text or a number")  # noqa: TRY004  # of a value
+        if is_missing(each) or each == "":
             msg = f"detections.data['detection_id'] has no ID in row {row}: give each one, or"
             raise ValueError(f"{msg} {_MADE}")
     return [*map(str, ids)]
@@ -136,6 +165,8 @@ def _refusal(wanted: str, given: object, cures: dict[str, str]) -> str:
     kind = type(given)
     package = kind.__module__.partition(".")[0]
     name = "None" if given is None else kind.__name__
+    # Whatever it is, it knows how to become an array.
+    array = "np.asarray(image)" if cures is _IMAGES and hasattr(given, "__array__") else None
     named = {"builtins": name, "PIL": "PIL.Image"}.get(package, f"{package}.{name}")
-    cure = cures.get(name) or cures.get(package)
+    cure = cures.get(name) or cures.get(package) or array
     return f"{wanted}, not {named}" + (f": {cure}" if cure else "")

@@ -4,6 +4,7 @@ It imports supervision nowhere: who hands in detections has done so.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from streamcrop.core.arguments import (
     check_detections,
     check_more,
     ids_of,
+    is_missing,
     pixels_in,
 )
 from streamcrop.core.background import CropOptions
@@ -25,6 +27,10 @@ from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
     import supervision as sv
+
+
+# In place of an image or of detections where there are fewer of them.
+_NONE_LEFT: Any = object()
 
 
 def crop_and_translate(
@@ -103,8 +109,12 @@ def crop_batch(
         [[]]
     """
     check_batch(images, detections)
-    pairs = zip(images, detections, strict=True)
-    return [crop_and_translate(image, found, options) for image, found in pairs]
+    crops = []
+    for image, found in zip_longest(images, detections, fillvalue=_NONE_LEFT):
+        if image is _NONE_LEFT or found is _NONE_LEFT:
+            raise ValueError("crop_batch takes as many detections as images, one for each")
+        crops.append(crop_and_translate(image, found, options))
+    return crops
 
 
 def _masks(
@@ -114,13 +124,32 @@ def _masks(
     mask: Any = detections.mask
     if mask is None:
         return _masks_of_rows(detections, resolution_wh)
-    if isinstance(mask, np.ndarray):
-        return dense_masks(mask, resolution_wh), []
+    if not hasattr(mask, "image_shape"):
+        return dense_masks(_stacked(mask, resolution_wh, len(detections)), resolution_wh), []
     if mask.image_shape != resolution_wh[::-1]:
         msg = f"masks must have the image's size {resolution_wh[::-1]}, not {mask.image_shape}"
         raise ValueError(msg)
     offsets = mask.offsets.tolist()
     return [Patch(mask.crop(row), tuple(offset)) for row, offset in enumerate(offsets)], []
+
+
+def _stacked(
+    mask: Any,  # user data
+    resolution_wh: tuple[int, int],
+    count: int,
+) -> npt.NDArray[Any]:
+    """Masks as one array, as many as there are detections."""
+    width, height = resolution_wh
+    wanted = f"detections.mask is an array of ({count}, {height}, {width}), a mask a detection"
+    try:
+        masks: npt.NDArray[Any] = np.asarray(mask)
+    except ValueError:
+        msg = f"{wanted}, not a {type(mask).__name__} of several shapes or with None"
+        raise ValueError(msg) from None
+    if masks.ndim == 3 and len(masks) != count:
+        msg = f"{wanted}, not {masks.shape}"
+        raise ValueError(msg)
+    return masks
 
 
 def _masks_of_rows(
@@ -133,7 +162,7 @@ def _masks_of_rows(
     for key, parse in (("polygon", _polygon), ("rle_mask", _rle)):
         column = detections.data.get(key)
         for row, value in enumerate(() if column is None else column):
-            if value is not None:
+            if not is_missing(value):
                 masks[row] = parse(value, resolution_wh)
                 (unreadable.add if masks[row] is None else unreadable.discard)(row)
     return masks if masks.count(None) < len(masks) else (), [*unreadable]

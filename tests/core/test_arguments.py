@@ -1,10 +1,12 @@
 """`streamcrop.core.arguments`: what the library takes, and what it says to others."""
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import supervision as sv
@@ -49,6 +51,11 @@ Tensor.__module__ = "torch"
         (Path("clip.png"), "not pathlib.PosixPath: cv2.imread(path)"),
         (None, "not None: cv2.imread(path)"),
         (b"jpeg", "not bytes: cv2.imdecode("),
+        (memoryview(b"jpeg"), "not memoryview: cv2.imdecode("),
+        (BytesIO(b"jpeg"), "not _io.BytesIO: cv2.imdecode(np.frombuffer(image.read(), "),
+        (av.VideoFrame(4, 4), "not av.VideoFrame: image.to_ndarray(format='bgr24')"),
+        (np.uint8(7), "not numpy.uint8: np.asarray(image)"),
+        ((each for each in ()), "several images are crop_batch's"),
         ([[0, 0, 0]], "not list: np.asarray(image, np.uint8)"),
         (ArrayPixels, "not type"),
         (7, "not int"),
@@ -109,11 +116,23 @@ def test_a_batch() -> None:
     for images in ([0, 0], np.zeros((2, 9, 9)), np.zeros((2, 9, 9, 3)), iter([])):
         arguments.check_batch(images, found)
     wrong: Any
-    for wrong in (np.zeros((9, 9, 3)), np.zeros((9, 9, 4)), None, Image.new("RGB", (9, 9))):
+    for wrong in (
+        np.zeros((9, 9, 3)),
+        np.zeros((9, 9, 4)),
+        None,
+        Image.new("RGB", (9, 9)),
+        np.zeros((9, 9)),
+        "ab",
+        {"a": 1},
+        b"ab",
+    ):
         with pytest.raises(TypeError, match="crop_batch takes several images"):
             arguments.check_batch(wrong, found)
     with pytest.raises(TypeError, match="crop_batch takes several images"):
         arguments.check_batch([0], found[0])
+    for wrong in (None, {"a": found[0]}, "a", 7):
+        with pytest.raises(TypeError, match="crop_batch takes several images"):
+            arguments.check_batch([0], wrong)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint16])
@@ -132,7 +151,14 @@ def test_boxes_of_others() -> None:
         np.testing.assert_array_equal(arguments.boxes_of(found), BOXES)
     found.xyxy = np.array([[1, None, 3, 4]], object)
     assert np.isnan(arguments.boxes_of(found)).tolist() == [[False, True, False, False]]
-    for wrong in (np.array([["a"] * 4]), np.zeros(4), np.zeros((2, 3)), np.array([[{}] * 4])):
+    for wrong in (
+        np.array([["a"] * 4]),
+        np.zeros(4),
+        np.zeros((2, 3)),
+        np.array([[{}] * 4]),
+        np.ones((2, 4), bool),
+        np.ones((2, 4), complex),
+    ):
         found.xyxy = wrong
         with pytest.raises(ValueError, match=r"detections.xyxy is an \(n, 4\) array of numbers"):
             arguments.boxes_of(found)
@@ -158,6 +184,9 @@ def test_ids() -> None:
         ({"detection_id": np.array(["a", None], object)}, "has no ID in row 1"),
         ({"detection_id": ["a", ""]}, "has no ID in row 1"),
         ({"detection_id": np.array([1, np.nan])}, "has no ID in row 1"),
+        ({"detection_id": np.array(["a", np.float32("nan")], object)}, "has no ID in row 1"),
+        ({"detection_id": np.array([b"a", b"b"])}, "has a bytes in row 0: an ID is a text or a"),
+        ({"detection_id": np.array([["a"], ["b"]])}, "has a list in row 0"),
         ({"detection_id": ["a"]}, "has not one ID for each detection"),
         ({"detection_id": "ab"}, "has not one ID for each detection"),
     ],

@@ -388,6 +388,31 @@ def test_a_mask_of_another_size_is_refused(mask: Any, data: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
+    "mask",
+    [
+        np.zeros((1, HEIGHT, WIDTH), bool),
+        [np.zeros((HEIGHT, WIDTH), bool), None],
+        [np.zeros((HEIGHT, WIDTH), bool), np.zeros((HEIGHT, 1), bool)],
+    ],
+    ids=["one", "none", "shapes"],
+)
+def test_a_detection_without_a_mask_among_others(mask: Any) -> None:
+    """There are as many as detections, each an array of the image's size."""
+    found = detect([BOX] * 2)
+    found.mask = mask
+    with pytest.raises(ValueError, match=r"detections.mask is an array of \(2, \d+, \d+\), a mask"):
+        crop_and_translate(IMAGE, found)
+
+
+def test_a_list_of_masks_is_taken() -> None:
+    """As an array of them is."""
+    found = detect([BOX] * 2)
+    found.mask = [blot(12, 22, 20, 30), blot(14, 24, 19, 29)]
+    for crop, mask in zip(crop_and_translate(IMAGE, found), found.mask, strict=True):
+        np.testing.assert_array_equal(crop.mask, mask[20:40, 10:30])
+
+
+@pytest.mark.parametrize(
     ("opacity", "color", "outside"),
     [
         (0.0, "#fff", [10, 20, 31]),
@@ -420,6 +445,7 @@ def test_whole_masks_are_not_held() -> None:
     ("runs", "outline", "expected"),
     [
         (None, None, None),
+        (np.nan, np.float32("nan"), None),
         (None, POLYGON, blot(14, 24, 19, 29)),
         (RLE, None, blot(12, 22, 20, 30)),
         (RLE, POLYGON, blot(12, 22, 20, 30)),
@@ -433,7 +459,7 @@ def test_none_in_a_row_is_no_mask(runs: Any, outline: Any, expected: Any) -> Non
     assert (crop.mask is None) == (expected is None)
     if expected is not None:
         np.testing.assert_array_equal(crop.mask, expected[20:40, 10:30])
-    assert (crop.detections.data["rle_mask"][0] is None) == (runs is None)
+    assert (crop.detections.data["rle_mask"][0] is None) == (runs is not RLE)
     assert (crop.detections.data["polygon"][0] is None) == (outline is not POLYGON)
 
 
@@ -614,5 +640,5 @@ def test_a_batch_is_one_after_the_other() -> None:
 @pytest.mark.parametrize(("images", "answers"), [(1, 2), (2, 1), (0, 1)])
 def test_a_batch_of_unequal_lengths_is_refused(images: int, answers: int) -> None:
     """No image is silently left out."""
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="as many detections as images, one for each"):
         crop_batch([IMAGE] * images, [detect([BOX])] * answers)
