@@ -17,7 +17,7 @@ from streamcrop.errors import BrokerRefusedError
 from streamcrop.messages import Outgoing
 
 Connacks = Sequence[tuple[int | None, bytes]]
-SECRET = "s3cret"
+SECRET = "s3cret"  # noqa: S105  # of nobody
 WILL = Will("here/status", b"gone")
 
 
