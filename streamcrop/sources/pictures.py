@@ -20,6 +20,23 @@ from streamcrop.formats import exif
 MAX_PIXELS = 100_000_000
 # By what a still begins with: where its signature stands, and FFmpeg's name of its decoder.
 _STILLS = {b"\xff\xd8\xff": (0, "mjpeg"), b"\x89PNG\r\n\x1a\n": (0, "png"), b"WEBP": (8, "webp")}
+_BASE64 = "base64 text: publish the bytes themselves"
+# What else is sent in their place; each sign, where it stands, and what it is of.
+_OTHERS = {
+    b"/9j/": (0, _BASE64),
+    b"iVBORw": (0, _BASE64),
+    b"UklGR": (0, _BASE64),
+    b"data:image": (0, _BASE64),
+    b"GIF8": (0, "a GIF"),
+    b"BM": (0, "a BMP"),
+    b"II*\0": (0, "a TIFF"),
+    b"MM\0*": (0, "a TIFF"),
+    b"ftyp": (4, "AVIF, HEIF or video"),
+    b"<": (0, "a page of HTML or XML"),
+    b"http": (0, "an address: publish the picture itself"),
+}
+# Of the WebP container's header.
+_EXTENDED, _ANIMATED = b"VP8X", 2
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 # Broken is refused, not shown with a grey half.
 _STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
@@ -43,10 +60,9 @@ def still(data: bytes) -> Pixels:
         FormatError: `corrupt`.
     """
     codec = next((name for sign, (at, name) in _STILLS.items() if data.startswith(sign, at)), None)
-    # FFmpeg would show a progressive JPEG that is cut off between two scans.
-    if codec is None or (codec == "mjpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)):
-        msg = "no JPEG, PNG or WebP, or a part of one"
-        raise FormatError(msg, reason="corrupt")
+    if wrong := _wrong(data, codec):
+        raise FormatError(wrong, reason="corrupt")
+    assert codec is not None  # noqa: S101  # else that is what is wrong
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
     decoder.options, decoder.thread_count = _STRICT, 1
     try:
@@ -54,13 +70,31 @@ def still(data: bytes) -> Pixels:
         with av.logging.Capture():
             [picture] = decoder.decode(av.Packet(data))
         pixels = pixels_of(picture, exif.orientation(data))
-    except (av.FFmpegError, SourceError, ValueError) as error:
+    except av.FFmpegError as error:
+        msg = f"no whole picture of at most {MAX_PIXELS:,} pixels: {error.strerror}"
+        raise FormatError(msg, reason="corrupt") from None
+    except (SourceError, ValueError) as error:
         msg = f"no whole picture: {error}"
         raise FormatError(msg, reason="corrupt") from None
     if max(pixels.resolution_wh) > MAX_SIDE:
         msg = f"{picture.width} x {picture.height} is larger than {MAX_SIDE} a side"
         raise FormatError(msg, reason="corrupt")
     return pixels
+
+
+def _wrong(data: bytes, codec: str | None) -> str | None:
+    """What is wrong with a picture before it is decoded."""
+    if codec is None:
+        kind = next((name for sign, (at, name) in _OTHERS.items() if data.startswith(sign, at)), "")
+        kind = kind if data else "nothing at all"
+        return "no JPEG, PNG or WebP" + (f", but {kind}" if kind else "")
+    # FFmpeg would show a progressive JPEG that is cut off between two scans.
+    if codec == "mjpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+        return "a JPEG whose end is missing"
+    # FFmpeg's decoder knows none.
+    if codec == "webp" and data[12:16] == _EXTENDED and any(data[20:21]) and data[20] & _ANIMATED:
+        return "an animated WebP; a picture is one"
+    return None
 
 
 def pixels_of(picture: av.VideoFrame, turn: exif.Matrix | None = None) -> Pixels:

@@ -196,8 +196,8 @@ def _with(**changed: Any) -> dict[str, Any]:
 
 
 BROKEN: dict[str, tuple[bytes, dict[str, str], str]] = {
-    "nothing": (b"", {}, "no JPEG, PNG or WebP"),
-    "text": (b"a text", {}, "no JPEG, PNG or WebP, or a part of one; it begins with a text"),
+    "nothing": (b"", {}, "no JPEG, PNG or WebP, but nothing"),
+    "text": (b"a text", {}, "no JPEG, PNG or WebP; it begins with a text"),
     "cut off": (png()[:-200], {}, "no whole picture"),
     "broken JSON": (b'{"specversion":', {}, "no event of a streamcrop node"),
     "no picture in the event": (b'{"specversion": "1.0"}', {}, "no event of a streamcrop node"),

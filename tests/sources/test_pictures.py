@@ -1,5 +1,6 @@
 """Pictures as FFmpeg decodes them, against a float reference and FFmpeg itself; stills."""
 
+import base64
 import io
 import struct
 import zlib
@@ -207,6 +208,49 @@ def test_a_still_that_is_cut_off_is_refused(kind: str) -> None:
         with pytest.raises(FormatError) as caught:
             still(data[:length])
         assert caught.value.reason == "corrupt"
+
+
+def by_pillow(kind: str, *more: Pillow.Image) -> bytes:
+    """A picture, or several, as Pillow writes them."""
+    data = io.BytesIO()
+    many = {"save_all": True, "append_images": more} if more else {}
+    Pillow.fromarray(soft_picture()).save(data, kind, **many)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (base64.b64encode(KINDS["JPEG"]), "but base64 text: publish the bytes themselves"),
+        (base64.b64encode(KINDS["PNG"]), "but base64 text"),
+        (base64.b64encode(KINDS["WebP"]), "but base64 text"),
+        (b"data:image/jpeg;base64," + base64.b64encode(KINDS["JPEG"]), "but base64 text"),
+        (b"http://cam/snap.jpg", "but an address: publish the picture itself"),
+        (b"<html><body>404</body></html>", "but a page of HTML"),
+        (by_pillow("GIF"), "but a GIF"),
+        (by_pillow("BMP"), "but a BMP"),
+        (by_pillow("TIFF"), "but a TIFF"),
+        (b"\0\0\0\x1cftypavif" + bytes(99), "but AVIF, HEIF or video"),
+        (b"", "but nothing at all"),
+        (b"a text", "^no JPEG, PNG or WebP$"),
+        (KINDS["JPEG"][:-2], "a JPEG whose end is missing"),
+        (KINDS["PNG"][:-30], "no whole picture of at most 100,000,000 pixels: Invalid data"),
+        (by_pillow("WEBP", Pillow.new("RGB", (161, 120))), "an animated WebP"),
+    ],
+    ids=range(15),
+)
+def test_what_came_instead_is_said(data: bytes, said: str) -> None:
+    """Whoever publishes something else is told what it is, and where it helps what to do."""
+    with pytest.raises(FormatError, match=said) as info:
+        still(data)
+    assert info.value.reason == "corrupt"
+
+
+def test_of_an_animated_png_the_first_picture_is_taken() -> None:
+    """It is a PNG, to which readers of old need not say a word."""
+    data = by_pillow("PNG", Pillow.new("RGB", (161, 120)))
+    assert b"acTL" in data
+    np.testing.assert_array_equal(still(data).bgr()[:, :, ::-1], soft_picture())
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"{}", b"GIF89a" + bytes(99), b"RIFF", b"\xff\xd8"])
