@@ -22,7 +22,8 @@ _PLAIN_PATH = re.compile(r"\.{0,2}/(?!/)")
 _CUT_OFF = re.compile(r":.*@|@[^/?#]+[:/]", re.DOTALL)
 # In running text, which may hold anything: a word with a colon before an at sign, and what the
 # query of a camera's URL says.
-_LOGIN_IN_TEXT = re.compile(r"(?<=//):\S*@|(?<![^\s/'\"`(<=])[^\s:@/'\"`(<=]+:\S*@")
+_WORD = re.compile(r"\S+")
+_LOGIN_IN_WORD = re.compile(r"(?<=//):|(?<![^/'\"`(<=])[^:@/'\"`(<=]+:")
 _QUERY_IN_TEXT = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|token|secret)=)[^\s&'\"`;]+")
 
 
@@ -36,9 +37,18 @@ def redacted(text: str) -> str:
         'at 10:15 http://cam/?user=me&password=… answered'
     """
     if "@" in text:
-        # Our own errors say how a login is written.
-        text = _LOGIN_IN_TEXT.sub(lambda word: word[0] if "[USER" in word[0] else "…@", text)
+        text = _WORD.sub(_without_login, text)
     return _QUERY_IN_TEXT.sub(r"\1…", text) if "=" in text else text
+
+
+def _without_login(word: re.Match[str]) -> str:
+    """A word without its login, in time that grows as its length does: a topic may be long."""
+    before, at, after = word[0].rpartition("@")
+    found = _LOGIN_IN_WORD.search(before) if at else None
+    # Our own errors say how a login is written.
+    if not found or "[USER" in before[found.start() :]:
+        return word[0]
+    return f"{before[: found.start()]}…@{after}"
 
 
 def has_login(text: str) -> bool:

@@ -1,5 +1,7 @@
 """Addresses: what is one, what is a path, and what of them is never repeated."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,14 @@ def test_no_password_is_left(user: str, password: str, scheme: str) -> None:
     assert password not in found
     assert found.startswith("no connection to ")
     assert found.endswith("@host/main, tried again")
+
+
+@pytest.mark.parametrize("text", ["@" + "=a:" * 21_000, "//:" * 21_000 + " @", ":" * 63_000 + "@"])
+def test_time_grows_with_the_length(text: str) -> None:
+    """A topic of 64 KB, as anyone may publish one, does not hold up the others."""
+    began = time.perf_counter()
+    redacted(text)
+    assert time.perf_counter() - began < 0.3
 
 
 @pytest.mark.parametrize("text", ["a/b", "site:1/cam@2", "a:b@c", "x//y@z", "/a:b@c", "$share/g/#"])
