@@ -25,6 +25,9 @@ _MAX_REDIRECTS = 5
 # may choose, and a GET would get no answer to an offer).
 _REDIRECTS = {301, 302, 307, 308}
 _ANSWERED, _REFUSED, _NOBODY_SENDS = {200, 201}, {401, 403}, 409
+# These open a session at their Location, also 406, with an offer of the server's own; that of any
+# other answer is some other place, at which nothing of ours is to be deleted.
+_OPENED = {200, 201, 202, 204, 406}
 # Seconds: an answer that comes so late still names a session, which would stay open; what a
 # goodbye may take when the stream ends; the longest time that a server may ask us to wait.
 _LATEST, _GOODBYE, _LONGEST_WAIT = 30.0, 2.0, 300.0
@@ -131,7 +134,7 @@ class WhepClient:
                 ) as reply:
                     location = reply.headers.get("Location")
                     if reply.status not in _REDIRECTS or location is None:
-                        if location:
+                        if location and reply.status in _OPENED:
                             attempt.sessions.append(reply.url.join(URL(location)).with_user(None))
                         return await self._answer_in(reply)
                     url = _redirected(url, location)
