@@ -20,7 +20,7 @@ from streamcrop.sources.pictures import still
 
 # What may wait to be decoded.
 _MAX_WAITING, _MAX_BYTES = 64, 64 << 20
-# So many events are known again when they come twice.
+# So many pictures are known again when they come twice.
 _REMEMBERED = 1000
 
 
@@ -47,7 +47,7 @@ class MqttSource:
         unnamed: Whether a picture without an ID counts, named by the time of its arrival.
 
     Hands out `Frame`s, a `Note` of what is wrong with a picture, and a `Reason` for every one that
-    is none: `no_key` without an ID, `corrupt`, `failed`, `ambiguous` for an event that comes again,
+    is none: `no_key` without an ID, `corrupt`, `failed`, `ambiguous` for one that comes again,
     `queue_full` for the oldest where they come faster than they are decoded, and `closed` for those
     that wait when it is stopped.
     """
@@ -107,7 +107,7 @@ class MqttSource:
             return self._frame(picture)
         except FormatError as error:
             reason = Reason.CORRUPT if error.reason == Reason.MALFORMED else Reason(error.reason)
-            # At least once: that an event comes again is no news.
+            # At least once: that a picture comes again is no news.
             notes = [] if reason == Reason.AMBIGUOUS else [self._note(reason, error, picture)]
             return [*notes, reason]
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this picture
@@ -120,12 +120,9 @@ class MqttSource:
         """The frame, and a note where its time is none."""
         data, said = _opened(picture)
         frame_id = self._frame_id(said, picture)
-        names = said.get("source"), said.get("id")
-        # Its hash, as a name may be as long as a message.
-        is_event = "specversion" in said and all(isinstance(name, str) for name in names)
-        event = hash(names) if is_event else None
-        if event is not None and event in self._known:
-            msg = "an event that came already"
+        known = _identity(said, frame_id, picture)
+        if known in self._known:
+            msg = "a picture that came already"
             raise FormatError(msg, reason=Reason.AMBIGUOUS)
         lineage = None if said.get("lineage") is None else lineage_of(said["lineage"])
         pixels = still(data)
@@ -135,8 +132,7 @@ class MqttSource:
                 f"a picture of {width} x {height}, which is another size than its lineage ends with"
             )
             raise FormatError(msg)
-        if event is not None:
-            self._known.append(event)
+        self._known.append(known)
         frame = Frame(frame_id, pixels, arrived=picture.arrived, lineage=lineage)
         try:
             return [replace(frame, captured_at=_captured_at(said))]
@@ -160,6 +156,20 @@ class MqttSource:
             why = str(error) if isinstance(error, FormatError) else "there is none"
             msg = f"no frame ID at {self._place or 'property'}:{name}: {why}"
             raise FormatError(msg, reason=Reason.NO_KEY) from None
+
+
+def _identity(said: Mapping[str, Any], frame_id: str, picture: _Picture) -> int:
+    """What a second copy of a picture has, too: of an event its names, else all that counts.
+
+    A broker hands a retained picture out again at each new connection. It is a hash, as a name may
+    be as long as a message.
+    """
+    names = said.get("source"), said.get("id")
+    if "specversion" in said and all(isinstance(name, str) for name in names):
+        return hash(names)
+    # Of two pictures of a scene in which nothing moves the times differ, if they are said.
+    topic, captured_at = picture.properties["topic"], str(said.get("captured_at"))
+    return hash((topic, frame_id, captured_at, picture.payload))
 
 
 def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:

@@ -182,11 +182,38 @@ def test_an_event_that_comes_again(broker: Mosquitto) -> None:
             for mode in ("binary", "json"):
                 payload, said = event(mode, **CROP)
                 await client.publish(payload, TOPIC, said)
-            for _ in range(2):
-                await client.publish(png(), TOPIC, {"frame_id": "1", "id": "camera 1"})
-            crop, again, *plain = await take(source, 4)
+            crop, again = await take(source, 2)
         assert (crop.frame_id, again) == ("gate/7/car", Reason.AMBIGUOUS)
-        assert [frame.frame_id for frame in plain] == ["1", "1"]
+
+    asyncio.run(main())
+
+
+def test_a_plain_picture_that_comes_again(broker: Mosquitto) -> None:
+    """As the broker does with one that it keeps; one that differs anywhere is another picture."""
+    first = (png(), TOPIC, {"frame_id": "1", "id": "camera 1", "captured_at": AT_TEXT})
+    later = {**first[2], "captured_at": "2026-11-22T10:00:01Z"}
+    others = [(png(6), *first[1:]), (first[0], "cams/back/jpg", first[2]), (*first[:2], later)]
+
+    async def main() -> None:
+        async with source_at(broker) as (source, client):
+            for picture in (first, first, *others, first):
+                await client.publish(*picture)
+            frame, again, *found, once_more = await take(source, 6)
+        assert (again, once_more) == (Reason.AMBIGUOUS,) * 2
+        assert [each.frame_id for each in (frame, *found)] == ["1"] * 4
+
+    asyncio.run(main())
+
+
+def test_a_plain_picture_without_a_name_is_another_each_time(broker: Mosquitto) -> None:
+    """It is named by its arrival; a camera before a wall sends equal pictures."""
+
+    async def main() -> None:
+        async with source_at(broker, unnamed=True) as (source, client):
+            for _ in range(2):
+                await client.publish(png(), TOPIC)
+            first, second = await take(source, 2)
+        assert first.frame_id != second.frame_id
 
     asyncio.run(main())
 
