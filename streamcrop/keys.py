@@ -66,7 +66,9 @@ KEYS = {
     "frame_id": Key(
         lambda frame: frame.frame_id, lambda message, _: _said(message, "frame_id").frame_id
     ),
-    "sei": Key(lambda frame: frame.sei, lambda message, _: _said(message, "frame_id").frame_id),
+    "sei": Key(
+        lambda frame: frame.sei, lambda message, _: _said(message, "frame_id").frame_id, loops=True
+    ),
     "utc": Key(
         lambda frame: _seconds(frame.captured_at),
         lambda message, _: _seconds(_said(message, "captured_at").captured_at),

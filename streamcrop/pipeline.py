@@ -134,6 +134,13 @@ class Pipeline:
                 tasks.create_task(self._matching.run(), name=f"{self.name} pair")
                 tasks.create_task(self._render(), name=f"{self.name} render")
             await self._window.drain()
+        except* Exception as group:  # noqa: BLE001  # nobody knows which
+            # It ends this stream, and no other.
+            for error in group.exceptions:
+                self.outcomes.unexpected("running the stream", error)
+            self.outcomes.failure = SourceError(
+                "an error that nobody expected ended the stream; its traceback is in the log"
+            )
         finally:
             self.stop()
             self._matching.abort()
@@ -186,7 +193,12 @@ class Pipeline:
             self.outcomes.frame_lost(frame, Reason.NOT_TAPPED)
             return
         if tapped:
-            await self._taps.put(frame)
+            try:
+                await self._taps.put(frame)
+            except asyncio.CancelledError:
+                if not self._taps_first:
+                    self.outcomes.frame_lost(frame, Reason.CLOSED)
+                raise
         if not (tapped and self._taps_first):
             await self._matching.frames.put(frame)
 
@@ -195,6 +207,9 @@ class Pipeline:
             try:
                 event = await self._in_thread(self.tap.render, frame)
                 shown = await self.outcomes.unless_ending(self.tap.publish(event))
+            except asyncio.CancelledError:
+                self._not_shown(frame, Reason.CLOSED)
+                raise
             except CorruptError as error:
                 self.outcomes.notes.say("corrupt", f"frame {frame.frame_id}: {error}")
                 self._not_shown(frame, Reason.CORRUPT)

@@ -433,6 +433,41 @@ def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("key", ["frame_id", "pts"])
+@pytest.mark.parametrize("live", [False, True])
+def test_giving_up_while_frames_are_shown(key: str, *, live: bool) -> None:
+    """A frame in the tap's hand, or in front of it, ends once, too."""
+
+    async def main() -> None:
+        settings = stream(live=live, tap={}, pairing={"key": key, "max_wait": 30})
+        frames = [frame(n, pts=n, time_base=Fraction(1, 30)) for n in range(40)]
+        async with running(ListSource(frames), settings) as run:
+            run.broker.flowing.clear()
+            await until(lambda: run.rows["frames"]["received"] > 3)
+            await asyncio.sleep(0.1)
+            run.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await run.task
+            assert run.pipeline.outcomes.ledger.errors() == []
+            assert "closed" in run.rows["frames"]["dropped"]
+
+    asyncio.run(main())
+
+
+def test_an_error_that_nobody_expected_elsewhere_ends_the_stream_alone() -> None:
+    """Whoever runs the other streams sees no exception; the reason is kept and said."""
+
+    async def main() -> None:
+        async with running(ListSource([frame(0)], ValueError("odd")), stream()) as run:
+            await run.end()
+            assert run.task.exception() is None
+            assert "nobody expected" in str(run.pipeline.outcomes.failure)
+            [note] = run.pipeline.outcomes.notes.as_json()
+            assert note["kind"] == "failed"
+
+    asyncio.run(main())
+
+
 def test_a_folder_that_cannot_be_written_fails_the_stream(tmp_path: Path) -> None:
     """A sink that refuses ends the stream with its reason; what it had ends as `failed`."""
     blocked = tmp_path / "file"

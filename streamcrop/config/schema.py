@@ -147,6 +147,11 @@ class Stream(Section):
                 "two readers of a camera count media time each from its own beginning: with pts "
                 "crops will be of other frames, unless one reader hands its frames on to the other"
             )
+        if self.pairing.confirm and self.decoding[0] == "eager":
+            return (
+                "confirm holds decoded pictures until the camera's next report, 6 s perhaps: "
+                "pairing.max_bytes must have room for them (a 1080p picture is 3.1 MB)"
+            )
         return None
 
     @property

@@ -60,6 +60,11 @@ class Constant:
         self.unsettle()
 
     @property
+    def is_known(self) -> bool:
+        """Whether it was learned."""
+        return self._value is not None
+
+    @property
     def scatter(self) -> int | None:
         """How far apart the last doubtful pairs lie, in microseconds, while nothing is learned."""
         if self._value is not None or len(self._doubtful) < _ENOUGH:

@@ -21,9 +21,10 @@ from streamcrop.core.values import Frame, Message, Note
 # So much sooner or later than before may a picture come by another connection, in microseconds.
 _DELAYED = 1_000_000
 # So many detectors may speak of one stream.
-_SENDERS = 16
+_SENDERS = 256
 # A 32-bit media time begins again (RFC 3550, 5.1); FFmpeg and GStreamer count on.
 _WRAP = 1 << 32
+_SHORTEST_WRAP = 1_000_000_000
 
 
 class Item(Protocol):
@@ -182,6 +183,9 @@ class CaptureTimes(Epochs):
         if (apart := sender.apart(frame.value, message.value)) is not None:
             self.note = self._contradicts(sender)
             return sender.constant.judge(apart, now)
+        if frame.value.connection is None:
+            # Its time came with the picture, by no report that others hear at another moment.
+            return Verdict.PAIR
         if now < self._quiet_until:
             self.note = _SET
             return Verdict.REFUSE
@@ -212,6 +216,8 @@ class CaptureTimes(Epochs):
 
     def _contradicts(self, sender: "_Sender") -> Note:
         """Why a pair is doubted by media time."""
+        if not sender.constant.is_known and sender.constant.scatter is None:
+            return _LEARNING
         scatter = sender.constant.scatter
         if scatter is None or scatter <= 2 * self._tolerance:
             return _CONTRADICTS
@@ -242,9 +248,9 @@ class _Sender:
         if media is None or message.captured_at is None:
             return None
         mapping = message.captured_at - media - self._wrapped
-        # In the ticks of the message, as they stand there.
+        # In the ticks of the message, as they stand there; shorter than hours it is no RTP time's.
         wrap = round(_WRAP * (message.time_base or 0) * 1_000_000)
-        for sign in (1, -1):
+        for sign in (1, -1) if wrap > _SHORTEST_WRAP else ():
             jump = 0 if self._mapping is None else mapping - self._mapping
             if abs(jump - sign * wrap) <= tolerance:
                 self._wrapped += sign * wrap
@@ -281,6 +287,11 @@ _CONTRADICTS = Note(
     "clock",
     "the capture times of messages contradict their media times (pts): the camera's clock was set, "
     "or the detector began anew; such pairs wait, and are ambiguous unless both agree again",
+)
+_LEARNING = Note(
+    "clock",
+    "it did not become sure in time that the capture times of messages and of frames are of one "
+    "clock: the session was too short, or no sender reports came",
 )
 _SCATTERS = (
     "the media times (pts) of messages keep no constant distance from those of frames, they "

@@ -43,7 +43,17 @@ __all__ = ["Dropped", "Exact", "Item", "Nearest", "Paired", "Pairer", "Side"]
 _AGAIN = (
     "the frame name {name!r:.80} came again within {remember:g} s, so its frames and messages are "
     "ambiguous: frames need names that last; for a counter that begins again, set "
-    "pairing.remember below the time until a name comes again"
+    "pairing.remember, and max_wait, below the time until a name comes again"
+)
+_BEGAN = Note(
+    "began",
+    "the camera's connection or clock began anew while pairs waited until they were sure of it, so "
+    "they are ambiguous",
+)
+_FULL = Note(
+    "held_full",
+    "more pairs wait until they are sure than pairing.max_items and pairing.max_bytes hold: raise "
+    "these, or have pictures decoded on demand (source.decode)",
 )
 
 
@@ -240,7 +250,7 @@ class Pairer(Generic[F, D]):
     def _end_all(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
         events = [self._drop(entry, reason, now) for entry in self._room.all()]
         while self._held:
-            events += self._let_go(reason, now)
+            events += self._let_go(reason, now, _BEGAN if reason == Reason.AMBIGUOUS else None)
         return events
 
     def _entry(self, item: F | D, side: Side, now: float) -> Entry:
@@ -318,7 +328,7 @@ class Pairer(Generic[F, D]):
             return
         self._held.add(Held(frame, pair, now))
         while self._held.overflow:
-            yield from self._let_go(Reason.PAIRING_FULL, now)
+            yield from self._let_go(Reason.PAIRING_FULL, now, _FULL)
 
     def _resolve(self, now: float) -> Iterator[Paired[F, D] | Dropped[F, D]]:
         """Let go of the pairs of which the guard is sure by now, the oldest first."""
@@ -330,16 +340,15 @@ class Pairer(Generic[F, D]):
             if verdict == Verdict.WAIT:
                 break
             if verdict == Verdict.REFUSE:
-                yield from self._let_go(Reason.AMBIGUOUS, now)
+                yield from self._let_go(Reason.AMBIGUOUS, now, self._guard.note)
                 continue
             self._remember_frame(self._held.pop().frame, "paired", now)
             yield held.pair
 
-    def _let_go(self, reason: Reason, now: float) -> list[Dropped[F, D]]:
+    def _let_go(self, reason: Reason, now: float, note: Note | None) -> list[Dropped[F, D]]:
         """End the oldest pair that is held."""
         held = self._held.pop()
         self._remember_frame(held.frame, "gone", now)
-        note = self._guard.note if reason == Reason.AMBIGUOUS else None
         return [
             Dropped(held.pair.frame, "frames", reason, note),
             Dropped(held.pair.detections, "messages", reason, note),

@@ -867,12 +867,23 @@ def test_what_is_held_is_bounded(bounds: dict[str, int]) -> None:
         events += pairer.add_frame(Thing(key), 0.0)
         events += pairer.add_detections(Thing(key), 0.0)
     assert told(events) == [("frames", "a", "pairing_full"), ("messages", "a", "pairing_full")]
+    assert {event.note.kind for event in events} == {"held_full"}
     assert told(pairer.close(0.1)) == [
         ("frames", "b", "closed"),
         ("messages", "b", "closed"),
         ("frames", "c", "closed"),
         ("messages", "c", "closed"),
     ]
+
+
+def test_what_is_held_ends_with_its_epoch() -> None:
+    """Both halves, and the reason is no doubt of the clock."""
+    pairer, _ = doubted(Verdict.WAIT)
+    pairer.add_frame(Thing("a"), 0.0)
+    pairer.add_detections(Thing("a"), 0.0)
+    events = pairer.add_frame(Thing(None), 0.1)
+    assert told(events[:2]) == [("frames", "a", "ambiguous"), ("messages", "a", "ambiguous")]
+    assert {event.note.kind for event in events[:2]} == {"began"}
 
 
 def test_a_twin_of_a_frame_that_is_held() -> None:

@@ -1,0 +1,3 @@
+"""What pytest is not to import: the camera runs in the system's Python."""
+
+collect_ignore = ["camera.py"]
