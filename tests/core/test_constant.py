@@ -45,6 +45,7 @@ def test_it_is_learned_once_both_sides_must_have_heard() -> None:
     waits = verdicts.index(Verdict.PAIR)
     assert DOUBT <= waits * 0.04 <= DOUBT + 0.1
     assert set(verdicts[waits:]) == {Verdict.PAIR}
+    assert sessions.constant.is_known
     assert sessions.constant.scatter is None
     assert sessions.again(100.0) == Verdict.PAIR
     assert sessions.again(100.0, APART - 33_000) == Verdict.REFUSE
