@@ -133,11 +133,13 @@ class WhepClient:
                     url, data=offer, headers=headers, ssl=self._tls, allow_redirects=False
                 ) as reply:
                     location = reply.headers.get("Location")
-                    if reply.status not in _REDIRECTS or location is None:
-                        if location and reply.status in _OPENED:
-                            attempt.sessions.append(reply.url.join(URL(location)).with_user(None))
+                    there = _place(reply.url, location) if location else None
+                    if reply.status not in _REDIRECTS or not location:
+                        # Without its address a session ends when its connection does.
+                        if there and reply.status in _OPENED:
+                            attempt.sessions.append(there)
                         return await self._answer_in(reply)
-                    url = _redirected(url, location)
+                    url = _redirected(url, there)
         raise SourceError(f"the server redirects more than {_MAX_REDIRECTS} times")
 
     async def _answer_in(self, reply: aiohttp.ClientResponse) -> str:
@@ -160,7 +162,7 @@ class WhepClient:
         if reply.status in _REFUSED:
             raise RefusedError(f"the server does not let us in: {status}{said}")
         text = f"the server does not answer the offer: {status}{said}"
-        if reply.content_type == SDP:
+        if reply.content_type == SDP and body:
             text = f"the server makes an offer of its own, which is not taken: {status}"
         elif reply.status == _NOBODY_SENDS:
             text = f"nobody sends to the server yet: {status}{said}"
@@ -202,8 +204,18 @@ class WhepClient:
         return {"Authorization": self._auth} if self._auth and ours else {}
 
 
-def _redirected(url: URL, location: str) -> URL:
-    there = url.join(URL(location)).with_user(None)
+def _place(url: URL, location: str) -> URL | None:
+    """Where a location leads; None if it is no address."""
+    try:
+        there = url.join(URL(location))
+        return there.with_user(None) if there.absolute else there
+    except ValueError:
+        return None
+
+
+def _redirected(url: URL, there: URL | None) -> URL:
+    if there is None:
+        raise SourceError("the server redirects to what is no address")
     if there.scheme not in {"http", "https"} or (url.scheme, there.scheme) == ("https", "http"):
         raise SourceError(f"the server redirects from {url.scheme} to {there.scheme[:10]}")
     return there
@@ -227,6 +239,10 @@ def _text_of(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         doubt = getattr(error.certificate_error, "verify_message", "it is not for this host")
         return f"its certificate is not trusted: {doubt}; {UNTRUSTED}"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer breaks off"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what answers there does not speak HTTP"
     cause = getattr(error, "os_error", error)
     if isinstance(cause, TimeoutError):
         return "it does not answer in time"

@@ -165,7 +165,10 @@ def test_redirects(status: int) -> None:
     [
         ("/whep", "redirects more than 5 times"),
         ("ftp://host/whep", "redirects from http to ftp"),
-        ("http://[::1", "no connection to the server"),
+        ("mailto:me", "redirects from http to mailto"),
+        ("http://[::1", "the server redirects to what is no address"),
+        ("http://host:99999/", "the server redirects to what is no address"),
+        ("", "does not answer the offer: 307"),
         (None, "does not answer the offer: 307"),
     ],
 )
@@ -173,7 +176,7 @@ def test_redirects_that_lead_nowhere(location: str | None, expected: str) -> Non
     """They end in an error that says so."""
 
     async def handler(_: web.Request) -> web.Response:
-        return web.Response(status=307, headers={"Location": location} if location else {})
+        return web.Response(status=307, headers={} if location is None else {"Location": location})
 
     async def main() -> None:
         async with server(handler) as address:
@@ -216,6 +219,11 @@ def test_no_redirect_from_https_to_http() -> None:
         ({"status": 500, "text": "<p>", "content_type": "text/html"}, SourceError, "Server Error"),
         ({"status": 200}, SourceError, "answers 200 OK without an SDP: "),
         ({"status": 201, "text": "<html>"}, SourceError, "answers 201 Created without an SDP: <h"),
+        (
+            {"status": 404, "content_type": "application/sdp"},
+            SourceError,
+            "the server does not answer the offer: 404 Not Found",
+        ),
         ({"status": 204}, SourceError, "does not answer the offer: 204"),
         ({"status": 303}, SourceError, "does not answer the offer: 303"),
         (
@@ -325,6 +333,52 @@ def test_a_time_that_is_none(header: str) -> None:
         async with server(handler) as address:
             client = WhepClient(f"http://{address}/whep", None, 5)
             assert type(await asked(client)) is SourceError
+            await client.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://host:99999/", "mailto:me", ""])
+def test_a_session_without_an_address(location: str) -> None:
+    """An answer is taken, though nobody can say goodbye to its session."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(
+            status=201, headers={"Location": location}, text=ANSWER, content_type="application/sdp"
+        )
+
+    async def main() -> None:
+        async with server(handler) as address:
+            client = WhepClient(f"http://{address}/whep", None, 5)
+            assert await client.ask(OFFER) == ANSWER
+            await client.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "what answers there does not speak HTTP"),
+        (b"HTTP/1.1 201 C\r\nContent-Length: 9\r\n\r\nv=0", "its answer breaks off"),
+        (b"", "no connection to the server"),
+    ],
+)
+def test_what_answers_in_its_place(said: bytes, text: str) -> None:
+    """Another service at the port, or an answer that ends too early, is told as such."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as peer:
+            port = peer.sockets[0].getsockname()[1]
+            client = WhepClient(f"http://me:s3cret@127.0.0.1:{port}/whep", None, 5)
+            found = str(await asked(client))
+            assert text in found
+            assert "s3cret" not in found
             await client.close()
 
     asyncio.run(main())
