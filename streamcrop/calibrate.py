@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.config import Source, Stream
+from streamcrop.config import Source, Stream, from_environment
 from streamcrop.config.source import CAMERA, TLS_CAMERA
 from streamcrop.core.calibration import Kind, Verdict, compare
 from streamcrop.core.motion import GRID, Series
@@ -171,7 +171,7 @@ def calibrate(
 
     Args:
         stream: Its source is the main stream; the detector's is read the same way.
-        detector_url: Of the stream that the detector reads.
+        detector_url: Of the stream that the detector reads; ``${NAME}`` is from the environment.
         seconds: For how long, once both have capture times.
         search: The largest offset that is looked for, beyond what arrival shows.
         say: Is told how far it is.
@@ -181,7 +181,8 @@ def calibrate(
         SourceError: If one cannot be read, ends, or has no capture times.
     """
     both = [Recording(_MAIN, _source(stream, "source.url"))]
-    source = msgspec.structs.replace(stream.source, url=detector_url)
+    url = from_environment(detector_url, "--detector-url")
+    source = msgspec.structs.replace(stream.source, url=url)
     detector = msgspec.structs.replace(stream, source=source)
     both.append(Recording(_DETECTOR, _source(detector, "--detector-url")))
     threads = [threading.Thread(target=one.run, daemon=True, name="calibrate") for one in both]

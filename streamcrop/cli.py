@@ -151,7 +151,13 @@ def explain(path: str, stream: str, frame_id: str) -> None:
 @main.command()
 @click.argument("path", metavar="CONFIG", type=click.Path())
 @click.option("--stream", required=True, help="The stream's name; its source.url is the main one.")
-@click.option("--detector-url", metavar="URL", required=True, help="What the detector reads.")
+@click.option(
+    "--detector-url",
+    metavar="URL",
+    required=True,
+    help="What the detector reads. '${NAME}', in single quotes, comes from the environment: what "
+    "stands here anyone on this machine may read.",
+)
 @click.option(
     "--seconds",
     default=30.0,
@@ -171,7 +177,8 @@ def calibrate(*, path: str, stream: str, detector_url: str, seconds: float, sear
     """Say by how much the capture times of two streams of one camera differ.
 
     \b
-    streamcrop calibrate camera.yaml --stream gate --detector-url rtsp://camera/sub
+    streamcrop calibrate camera.yaml --stream gate \\
+        --detector-url 'rtsp://me:${PASSWORD}@camera/sub'
 
     With the key utc a message names its frame by the capture time in the stream that the detector
     reads. Some servers count a latency of each stream into these times; then every crop would be

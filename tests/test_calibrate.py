@@ -220,8 +220,9 @@ def test_both_are_read_until_they_are_long_enough(monkeypatch: pytest.MonkeyPatc
         return Slow(*recordings[stream.source.url].source.items)
 
     monkeypatch.setattr(calibrate, "camera", camera)
+    monkeypatch.setenv("WHERE", "camera")
     stream = parse(CONFIG.replace("URL", "rtsp://camera/main")).streams["gate"]
-    enough = calibrate.calibrate(stream, "rtsp://camera/sub", 15, 2)
+    enough = calibrate.calibrate(stream, "rtsp://${WHERE}/sub", 15, 2)
     assert enough.verdict.offset == pytest.approx(0.1, abs=0.002)
     monkeypatch.setattr(calibrate, "_LONGEST", -18.5)
     too_long = calibrate.calibrate(stream, "rtsp://camera/sub", 20, 2, said.append)

@@ -120,6 +120,13 @@ def test_an_unknown_stream_is_2_and_says_what_there_is(
         ("/nowhere/clip.mp4", "gate", "rtsp://127.0.0.1:1/sub", 2, "source.url: capture times"),
         ("rtsp://127.0.0.1:1/main", "yard", "rtsp://127.0.0.1:1/sub", 2, "--stream: no stream"),
         ("rtsp://u:s3cret@127.0.0.1:1/main", "gate", "rtsp://127.0.0.1:1/sub", 1, "ended: no conn"),
+        (
+            "rtsp://127.0.0.1:1/main",
+            "gate",
+            "rtsp:${UNSET}@a",
+            2,
+            "--detector-url: the environment",
+        ),
     ],
 )
 def test_what_cannot_be_calibrated(

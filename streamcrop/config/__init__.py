@@ -4,7 +4,7 @@
 what a topic is, `words` what a file that is wrong is told.
 """
 
-from streamcrop.config.load import load, parse
+from streamcrop.config.load import from_environment, load, parse
 from streamcrop.config.schema import (
     Broker,
     Config,
@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "Stream",
     "Tap",
+    "from_environment",
     "load",
     "parse",
 ]

@@ -110,9 +110,29 @@ def _expanded(value: Any, path: str) -> Any:  # a YAML tree
         return [_expanded(part, f"{path}[{row}]") for row, part in enumerate(value)]
     if not isinstance(value, str):
         return value
+    text = from_environment(value, path)
+    if path.rpartition(".")[2] not in _SECRET_KEYS and addresses.has_login(text):
+        raise ConfigError(f"{path}: an address with a password belongs into a key `url` alone")
+    return text
 
+
+def from_environment(text: str, path: str) -> str:
+    """A text with the environment's values in place of each ``${NAME}``.
+
+    Args:
+        text: A setting, or an argument of the command line.
+        path: What it is called, for the error.
+
+    Raises:
+        ConfigError: If a variable is not set, or there is a NUL or a lone surrogate in the text.
+
+    Example:
+        >>> from_environment("rtsp://me:${NOBODYS}@camera/sub", "$.url")
+        Traceback (most recent call last):
+        streamcrop.errors.ConfigError: $.url: the environment has no variable 'NOBODYS': set it
+    """
     try:
-        text = _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+        text = _VARIABLE.sub(lambda match: os.environ[match[1]], text)
     except (KeyError, ValueError) as error:
         name = error.args[0]
         if not _NAME_OF_VARIABLE.fullmatch(name):
@@ -120,8 +140,6 @@ def _expanded(value: Any, path: str) -> Any:  # a YAML tree
         raise ConfigError(f"{path}: the environment has no variable {name!r}: set it") from None
     if _NO_TEXT.search(text):
         raise ConfigError(f"{path}: expected text without NUL and lone surrogates")
-    if path.rpartition(".")[2] not in _SECRET_KEYS and addresses.has_login(text):
-        raise ConfigError(f"{path}: an address with a password belongs into a key `url` alone")
     return text
 
 
