@@ -16,21 +16,25 @@ and no others; what stands under any other key stays as it is.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from math import hypot
 from typing import Any, NamedTuple
 
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import FARTHEST
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
-# By how much four numbers may differ from the box that they repeat: rounded, and a little.
+# By how much places may differ from the box that they repeat: rounded, and a little.
 _PIXELS, _SHARE = 1.5, 0.02
 _JOINTS = ("keypoints", "landmarks")
 _PAIRS = ("polygon", "rect", "xyxyxyxy")
 _OUTLINES = ("segmentation", "segments")
+_SCALED = (*_JOINTS, *_PAIRS, *_OUTLINES)
 _BOXES = ("bbox", "box", "xyxy")
 _ORIGINS = ("parent_origin", "root_parent_origin")
 _CORNERS_X, _CORNERS_Y = ("x1", "x2", "x3", "x4"), ("y1", "y2", "y3", "y4")
+_CORNERS = {*_CORNERS_X, *_CORNERS_Y}
 _NAMES_X = {*_CORNERS_X, "x", "cx", "xc", "x_center", "xmin", "xmax", "x_min", "x_max"}
 _NAMES_X |= {"left", "right", "l", "r", "topleftx", "bottomrightx"}
 _NAMES_Y = {*_CORNERS_Y, "y", "cy", "yc", "y_center", "ymin", "ymax", "y_min", "y_max"}
@@ -176,7 +180,8 @@ def settled(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
     Returns:
         The row, and the keys that are left out, since what they say could not be moved: of a wrong
-        kind, or in `bbox`, `box` and `xyxy` four numbers that are not the row's own box.
+        kind, or in other coordinates than the row's box: a box or corners that are not its own,
+        other places that all lie within 0 to 1 where it does not.
 
     Example:
         >>> box = {"x": 5, "y": 4, "width": 2, "height": 4}
@@ -189,10 +194,22 @@ def settled(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if (value := row[key]) is not None:
             try:
                 result[key] = _READERS[key](value, row)
+                _check_scale(key, result[key], row)
             except (FormatError, KeyError, TypeError, ValueError):
                 del result[key]
                 left_out.append(key)
     return result, sorted(left_out)
+
+
+def relative(row: Mapping[str, Any]) -> list[str]:
+    """The keys of a row of the right kinds whose places are relative where its box is not.
+
+    Example:
+        >>> box = {"x": 50, "y": 40, "width": 20, "height": 40}
+        >>> relative({**box, "landmarks": [{"x": 0.5, "y": 0.4}], "rect": [[40, 20], [60, 60]]})
+        ['landmarks']
+    """
+    return [key for key in _SCALED if row.get(key) and _is_relative(key, row[key], row)]
 
 
 def number(value: Any) -> Any:
@@ -263,16 +280,68 @@ def _box(value: Any, row: Mapping[str, Any]) -> Any:
             msg = "a box has places of x and of y"
             raise FormatError(msg)
         said = [key for names in places for key in names if value[key] is not None]
-        return {**value, **{key: number(value[key]) for key in said}}
+        found = {key: number(value[key]) for key in said}
+        for key in said:
+            _check_own(key, found[key], row, turned="x3" in value)
+        return {**value, **found}
     four = [*map(number, _list(value))]
     if len(four) != 4:  # corners, or a place and a size
         msg = "a box is four numbers"
         raise FormatError(msg)
-    near = _PIXELS + _SHARE * max(row["width"], row["height"])
-    if min(_differs(four, way) for way in (_edges(row), *_sizes(row))) > near:
+    if min(_differs(four, way) for way in (_edges(row), *_sizes(row))) > _near(row):
         msg = "four numbers that are not the row's own box may be anything"
         raise FormatError(msg)
     return four
+
+
+def _corner(key: str, value: Any, row: Mapping[str, Any]) -> Any:
+    found = number(value)
+    _check_own(key, found, row, turned="x3" in row)
+    return found
+
+
+def _near(row: Mapping[str, Any]) -> float:
+    return _PIXELS + _SHARE * float(max(row["width"], row["height"]))
+
+
+def _check_own(key: str, value: float, row: Mapping[str, Any], *, turned: bool) -> None:
+    """Hold what stands below a name to the row's own box; a turned one has corners around it."""
+    left, top, right, down = _edges(row)
+    x, y, width, height = row["x"], row["y"], row["width"], row["height"]
+    ways = (left, x, right) if key in _NAMES_X else (top, y, down)
+    ways = (width,) if key in _WIDTHS else (height,) if key in _HEIGHTS else ways
+    differs = min(abs(value - way) for way in ways)
+    if turned and key in _CORNERS:
+        differs = abs(value - ways[1]) - hypot(width, height) / 2
+    if differs > _near(row):
+        msg = "a place that is not of the row's own box may be in any coordinates"
+        raise FormatError(msg)
+
+
+def _check_scale(key: str, value: Any, row: Mapping[str, Any]) -> None:
+    if key in _SCALED and _is_relative(key, value, row):
+        msg = "places within 0 to 1 beside a box in pixels are relative"
+        raise FormatError(msg)
+
+
+def _is_relative(key: str, value: Any, row: Mapping[str, Any]) -> bool:
+    """Whether all places lie within 0 to 1, not all at 0 as joints that nobody saw; not the box."""
+    _, _, right, down = _edges(row)
+    if max(right, down) <= 1 + _PIXELS:
+        return False
+    within = all(0 <= place <= 1 for place in _places(key, value) if place is not None)
+    return within and any(_places(key, value))
+
+
+def _places(key: str, value: Any) -> Iterator[Any]:
+    if type(value) is dict:
+        value = [value["x"], value["y"]]
+    elif type(value) is not list:
+        yield value
+        return
+    for part in value:
+        # Behind a joint's place stands how sure it is.
+        yield from _places(key, part[:2] if key in _JOINTS and type(part) is list else part)
 
 
 def _origin(value: Any, _: Any) -> Any:
@@ -292,6 +361,6 @@ _READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     **dict.fromkeys(_PAIRS, _pairs),
     **dict.fromkeys(_OUTLINES, _outline),
     **dict.fromkeys(_BOXES, _box),
-    **dict.fromkeys((*_CORNERS_X, *_CORNERS_Y), lambda value, _: number(value)),
+    **{key: partial(_corner, key) for key in _CORNERS},
     **dict.fromkeys(_ORIGINS, _origin),
 }

@@ -18,7 +18,7 @@ import numpy as np
 from streamcrop.core.masks import MIN_VERTICES, Polygon, Rle
 from streamcrop.core.values import Instances, Mask, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import moved, settled
+from streamcrop.formats.coordinates import moved, relative, settled
 from streamcrop.formats.documents import Finite, convert, lax
 
 MAX_DETECTION_ID = 256
@@ -97,7 +97,17 @@ def strict_rows(texts: list[msgspec.Raw]) -> Iterator[Read | FormatError]:
         reads = zip(_value.decode(text), _plain_rows.decode(text), strict=True)
     except (msgspec.DecodeError, RecursionError, ValueError):
         return each(_read_text, texts)
-    return ((row, read, ()) for row, read in reads)
+    return (_scaled_alike(row, read) for row, read in reads)
+
+
+def _scaled_alike(row: dict[str, Any], read: "_Plain[float]") -> Read:
+    """A row whose places are right but for those in other coordinates than its box."""
+    if read.keypoints is read.landmarks is read.polygon is read.rect is read.xyxyxyxy is None:
+        return row, read, ()
+    left_out = relative(row)
+    for key in left_out:
+        del row[key]
+    return row, read, left_out
 
 
 def each(read: Callable[[T], Read], values: Iterable[T]) -> Iterator[Read | FormatError]:

@@ -86,7 +86,7 @@ MOVES: list[Case] = [
     ),
     ("x1", 4, 8, 0),
     ("y2", 6, 18, 12),
-    ("x3", 0, 0, -8),
+    ("x3", 3, 6, -2),
 ]
 
 
@@ -150,6 +150,53 @@ LEFT_OUT: list[tuple[str, Any]] = [
 def test_what_cannot_be_moved_is_left_out(key: str, said: object) -> None:
     """It would pass as the crop's; the row stays."""
     assert settled({**BOX, key: said, "class": "a"}) == ({**BOX, "class": "a"}, [key])
+
+
+# A box of 30 x 40 pixels in an image of 1000 x 1000, and what says the same relative to it.
+IN_PIXELS = {"x": 350, "y": 100, "width": 30, "height": 40}
+RELATIVE: list[tuple[str, Any]] = [
+    ("bbox", {"xmin": 0.335, "ymin": 0.08, "xmax": 0.365, "ymax": 0.12}),
+    ("box", {"cx": 0.35, "cy": 0.1, "w": 0.03, "h": 0.04}),
+    ("xyxy", {"cx": 350, "cy": 100, "w": 0.03, "h": 40}),
+    ("bbox", {"x": 350, "y": 100, "width": 30, "height": 0.04}),
+    ("bbox", {"x1": 0.335, "y1": 0.08, "x2": 0.365, "y2": 0.12}),
+    ("bbox", {"x1": 670, "y1": 160, "x2": 730, "y2": 240}),
+    ("bbox", {"x1": 0.3, "y1": 0.1, "x2": 0.4, "y2": 0.1, "x3": 0.4, "y3": 0.1}),
+    ("x1", 0.335),
+    ("y4", 0.12),
+    ("x2", 730),
+    ("polygon", [[0.335, 0.08], [0.365, 0.08], [1, 0]]),
+    ("xyxyxyxy", [[0.335, 0.08], [0.365, 0.08], [0.365, 0.12]]),
+    ("segmentation", [0.335, 0.08, 0.365, 0.08, 0.365, 0.12]),
+    ("segmentation", [[0.335, 0.08], [0.365, 0.08]]),
+    ("segments", {"x": [0.335, 0.365], "y": [0.08, 0.12]}),
+    ("keypoints", [{"x": 0.34, "y": 0.09}, {"x": None, "y": None}]),
+    ("keypoints", {"x": [0.34, 0], "y": [0.09, 0], "visible": [2, 0]}),
+    ("landmarks", [[0.34, 0.09, 2], None]),
+]
+
+
+@pytest.mark.parametrize(("key", "said"), RELATIVE, ids=range(len(RELATIVE)))
+def test_what_is_relative_beside_a_box_in_pixels_is_left_out(key: str, said: object) -> None:
+    """Moved as pixels it would be another place; and so would pixels of another image."""
+    assert settled({**IN_PIXELS, key: said}) == (IN_PIXELS, [key])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"x": 0.35, "y": 0.1, "width": 0.03, "height": 0.04, "landmarks": [[0.35, 0.1]]},
+        {**IN_PIXELS, "landmarks": [[0, 0, 0.0], [0, 0, 0.0]]},
+        {**IN_PIXELS, "landmarks": [[0.5, 0.5], [340, 90]]},
+        {**IN_PIXELS, "polygon": [], "segments": {"x": [], "y": []}},
+        {**IN_PIXELS, "x1": 325, "y1": 100, "x2": 350, "y2": 75, "x3": 375, "y3": 100},
+        {**IN_PIXELS, "bbox": {"x1": 325, "y1": 100, "x3": 375, "y3": 100}},
+    ],
+    ids=range(6),
+)
+def test_what_is_as_its_box_stays(row: dict[str, Any]) -> None:
+    """Both relative; joints that nobody saw, at 0; a box that is turned around its middle."""
+    assert settled(row) == (row, [])
 
 
 def test_null_and_unknown_keys_stay() -> None:

@@ -304,6 +304,19 @@ def test_limit_is_not_reached() -> None:
     assert read(encoded(BOX, BOX), limit=1).over_limit == 1
 
 
+def test_places_that_are_relative_beside_a_box_in_pixels() -> None:
+    """They are left out, and only they, whatever makes the row be looked at; it is said."""
+    joints = [{"x": 0.5, "y": 0.4}]
+    rows = [{**BOX, "keypoints": joints, "rect": [[4, 2], [6, 6]]}, {**BOX, "landmarks": joints}]
+    for score in (0.5, float("nan")):
+        found = read(encoded(*({**row, "score": score} for row in rows)))
+        assert [row.keys() & {"keypoints", "rect", "landmarks"} for row in found.rows] == [
+            {"rect"},
+            set(),
+        ]
+        assert found.said["unread"].startswith("$.predictions[0]: keypoints: left out, since")
+
+
 # Detection IDs
 
 
