@@ -308,11 +308,13 @@ def _check_own(key: str, value: float, row: Mapping[str, Any], *, turned: bool) 
     """Hold what stands below a name to the row's own box; a turned one has corners around it."""
     left, top, right, down = _edges(row)
     x, y, width, height = row["x"], row["y"], row["width"], row["height"]
-    ways = (left, x, right) if key in _NAMES_X else (top, y, down)
-    ways = (width,) if key in _WIDTHS else (height,) if key in _HEIGHTS else ways
-    differs = min(abs(value - way) for way in ways)
-    if turned and key in _CORNERS:
-        differs = abs(value - ways[1]) - hypot(width, height) / 2
+    if key in _WIDTHS or key in _HEIGHTS:
+        differs = abs(value - (width if key in _WIDTHS else height))
+    else:
+        first, middle, last = (left, x, right) if key in _NAMES_X else (top, y, down)
+        differs = min(abs(value - first), abs(value - middle), abs(value - last))
+        if turned and key in _CORNERS:
+            differs = abs(value - middle) - hypot(width, height) / 2
     if differs > _near(row):
         msg = "a place that is not of the row's own box may be in any coordinates"
         raise FormatError(msg)

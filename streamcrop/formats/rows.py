@@ -102,9 +102,8 @@ def strict_rows(texts: list[msgspec.Raw]) -> Iterator[Read | FormatError]:
 
 def _scaled_alike(row: dict[str, Any], read: "_Plain[float]") -> Read:
     """A row whose places are right but for those in other coordinates than its box."""
-    if read.keypoints is read.landmarks is read.polygon is read.rect is read.xyxyxyxy is None:
-        return row, read, ()
-    left_out = relative(row)
+    places = read.keypoints or read.landmarks or read.polygon or read.rect or read.xyxyxyxy
+    left_out = relative(row) if places else ()
     for key in left_out:
         del row[key]
     return row, read, left_out
