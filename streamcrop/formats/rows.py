@@ -24,8 +24,9 @@ from streamcrop.formats.documents import Finite, convert, lax
 MAX_DETECTION_ID = 256
 RLE_KEYS = ("rle", "rle_mask")
 # Kinds of what is said of rows.
-UNREAD, TINY = "unread", "tiny_boxes"
+UNREAD, TINY, NO_ID = "unread", "tiny_boxes", "bad_detection_id"
 _BOX = ("x", "y", "width", "height")
+_MADE = f"a detection ID is 1 to {MAX_DETECTION_ID} printable characters or a number; one is made"
 _NOT_MOVED = "left out, since what it says could not be moved"
 N = TypeVar("N")
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class _Needed(msgspec.Struct, Generic[N]):
     points: list[_XY[N]] | None = None
     rle: Any = None
     rle_mask: Any = None
-    detection_id: str | int | float | None = None
+    detection_id: Any = None
 
 
 class _Plain(_Needed[N], Generic[N]):
@@ -214,10 +215,9 @@ def placed(
             row, read, left_out = value
             if read.points or read.rle is not None or read.rle_mask is not None:
                 mask = _mask(read, came_wh, scale)
-            detection_id = _detection_id(read.detection_id, name, number)
-            if left_out:
-                keys = ", ".join(left_out)
-                said.setdefault(UNREAD, f"{where.format(number)}: {keys}: {_NOT_MOVED}")
+            detection_id, is_bad = _detection_id(read.detection_id, name, number)
+            if left_out or is_bad:
+                _say_unread(said, where.format(number), left_out, is_bad=is_bad)
             if scaled:
                 row = moved(row, scale=scale)
             while detection_id in seen:
@@ -242,6 +242,13 @@ def placed(
     xyxy = np.array(boxes, np.float64).reshape(-1, 4)
     found = masks if any(mask is not None for mask in masks) else ()
     return Predictions(rows, Instances(xyxy, ids, found, refused), total - len(rows), said)
+
+
+def _say_unread(said: dict[str, str], where: str, left_out: Iterable[str], *, is_bad: bool) -> None:
+    if left_out:
+        said.setdefault(UNREAD, f"{where}: {', '.join(left_out)}: {_NOT_MOVED}")
+    if is_bad:
+        said.setdefault(NO_ID, f"{where}: {_MADE}")
 
 
 def _said(where: str, error: FormatError) -> str:
@@ -276,11 +283,13 @@ def _rle(value: object, came_wh: tuple[float, float]) -> Rle:
     return rle
 
 
-def _detection_id(value: object, name: str, number: int) -> str:
-    if value is None or value == "" or (isinstance(value, float) and not isfinite(value)):
-        return str(uuid5(NAMESPACE_URL, f"streamcrop:{name}/{number}"))
-    text = str(value)
+def _detection_id(value: object, name: str, number: int) -> tuple[str, bool]:
+    """An ID, and whether another one was said that is none.
+
+    It decides on no pixel, and so costs no prediction.
+    """
+    unsaid = value is None or value == "" or (isinstance(value, float) and not isfinite(value))
+    text = str(value) if not unsaid and type(value) in {str, int, float} else ""
     if 0 < len(text) <= MAX_DETECTION_ID and text.isprintable():
-        return text
-    msg = f"a detection ID is 1 to {MAX_DETECTION_ID} printable characters or a number"
-    raise FormatError(msg)
+        return text, False
+    return str(uuid5(NAMESPACE_URL, f"streamcrop:{name}/{number}")), not unsaid

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import moved, number, settled
+from streamcrop.formats.coordinates import moved, number, relative, settled
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
 FULL = {
@@ -179,6 +179,8 @@ RELATIVE: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("key", "said"), RELATIVE, ids=range(len(RELATIVE)))
 def test_what_is_relative_beside_a_box_in_pixels_is_left_out(key: str, said: object) -> None:
     """Moved as pixels it would be another place; and so would pixels of another image."""
+    places = {key} - {"bbox", "box", "xyxy", "x1", "x2", "y4"}
+    assert relative({**IN_PIXELS, "rect": [[9, 9]], key: said}) == [*places]
     assert settled({**IN_PIXELS, key: said}) == (IN_PIXELS, [key])
 
 

@@ -363,11 +363,16 @@ def test_ids(values: list[object], expected: list[str]) -> None:
 BAD_DETECTION_IDS: list[Any] = ["x" * 257, "a\tb", "\x7f", "\u2028", True, False, [], {}]
 
 
-@pytest.mark.parametrize("value", [*BAD_DETECTION_IDS, 10**300, ["a"]])
-def test_bad_ids(value: object) -> None:
-    """An ID that is none costs its row."""
-    found = read(encoded({**BOX, "detection_id": value}, {**BOX, "points": SQUARE}))
-    assert found.instances.refused == {0: Reason.MALFORMED}
+@pytest.mark.parametrize("value", [*BAD_DETECTION_IDS, 10**300, ["a"], {"a": [1]}])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_id_that_is_none_is_made(value: object, *, strict: bool) -> None:
+    """It decides on no pixel: the prediction stays, and it is said."""
+    score = 1 if strict else float("nan")
+    found = read(encoded({**BOX, "detection_id": value, "score": score}))
+    assert not found.instances.refused
+    assert [row["detection_id"] for row in found.rows] == ids(None)
+    assert found.said["bad_detection_id"].startswith("$.predictions[0]: a detection ID is 1 to 256")
+    assert "bad_detection_id" not in read(encoded(BOX)).said
 
 
 def test_refused_rows_take_no_id() -> None:
