@@ -56,7 +56,8 @@ class History:
         if len(notes) < _MAX_NOTES:
             notes.append(what)
         for name in known:
-            self._notes[name] = notes
+            # A message may name two frames, and must not give one the other's story.
+            self._notes.setdefault(name, notes)
         while len(self._notes) > _REMEMBERED:
             self._notes.popitem(last=False)
 

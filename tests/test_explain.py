@@ -28,6 +28,20 @@ def test_a_frame_is_known_by_all_its_names() -> None:
     assert history.explain("a-2").startswith("never received")
 
 
+def test_a_message_that_names_two_frames_mixes_no_stories() -> None:
+    """The ID of one frame and the time of another: each keeps its own story."""
+    history = History()
+    first, second = (
+        replace(frame(name), captured_at=1_795_341_600_000_000 + n) for n, name in enumerate("ab")
+    )
+    history.note(first, "first")
+    history.note(second, "second")
+    history.note_message(Message(b"", frame_id="a", captured_at=second.captured_at), "expired")
+    assert history.explain("a") == "first; a message for it ended as expired"
+    assert history.explain("b") == "second"
+    assert history.explain("2026-11-22T10:00:00.000001Z") == "second"
+
+
 def test_memory_is_bounded() -> None:
     """The oldest names are forgotten, and one frame's story does not grow without end."""
     history = History()
