@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import aiomqtt
@@ -20,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from streamcrop.addresses import redacted
 from streamcrop.answers import (
     FINAL,
     EndedError,
@@ -48,6 +50,37 @@ _GOODBYE = 0.5
 _NOTICED = 0.2
 # MQTT 5, 3.9.3: subscription identifiers are not supported.
 _NO_NUMBERS = 0xA1
+# So often, in seconds, unreadable messages are logged, and so much of why they are.
+_SAID_EVERY, _LONGEST = 60.0, 200
+
+
+class Unread:
+    """The messages that cannot be read, counted, for they belong to no stream; said seldom.
+
+    Args:
+        clock: Seconds, on any monotonic clock.
+
+    Attributes:
+        count: How many there were.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.count = 0
+        self._clock = clock
+        self._logged = float("-inf")
+
+    def add(self, why: str) -> None:
+        """Count one, and log it with the count where the turn has come."""
+        self.count += 1
+        now = self._clock()
+        if now - self._logged >= _SAID_EVERY:
+            self._logged = now
+            text = "a message that cannot be read is dropped, %d by now: %s"
+            logger.warning(text, self.count, redacted(why)[:_LONGEST])
+
+
+# Of all connections: a broker hands a retained one out again at each.
+unread = Unread()
 
 
 class Client(aiomqtt.Client):
@@ -201,7 +234,7 @@ class Client(aiomqtt.Client):
         try:
             return mqtt.Client._handle_publish(self._client)  # noqa: SLF001  # see above
         except Exception as error:  # noqa: BLE001  # paho 2.1 and 2.2 raise what they like
-            logger.warning("a message that cannot be read is dropped: %s", error)
+            unread.add(str(error))
             packet = self._client._in_packet  # noqa: SLF001  # as paho reads it
             if packet["command"] >> 1 & 3 != 1:
                 return MQTT_ERR_SUCCESS
@@ -214,7 +247,7 @@ class Client(aiomqtt.Client):
             super()._on_message(*arrived)
         except ValueError:
             # As aiomqtt and Python say that it is no topic; paho would end the connection.
-            logger.warning("a message whose topic cannot be read is dropped")
+            unread.add("its topic is none")
 
     def _on_log(self, *log: Any) -> None:
         # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.

@@ -9,6 +9,7 @@ from lying_broker import LyingBroker, reason
 from peers import Mosquitto
 
 from streamcrop.broker import Address, Broker
+from streamcrop.client import Unread
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.messages import Outgoing
 
@@ -51,6 +52,18 @@ def test_the_broker_may_say_more_than_its_code() -> None:
     said = asyncio.run(main())
     assert said.startswith("Quota exceeded (no quota xxx")
     assert len(said) < 250
+
+
+def test_what_cannot_be_read_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """With the count; a login in the library's words is not."""
+    now = [0.0]
+    unread = Unread(clock=lambda: now[0])
+    for second in (0, 1, 59, 60, 61):
+        now[0] = float(second)
+        unread.add(f"no topic: mqtt://me:s3cret@host {second}")
+    said = [record.getMessage() for record in caplog.records]
+    start = "a message that cannot be read is dropped"
+    assert said == [f"{start}, {n} by now: no topic: …@host {s}" for n, s in ((1, 0), (4, 60))]
 
 
 def test_nobody_subscribed_is_no_refusal() -> None:
