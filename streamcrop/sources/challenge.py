@@ -3,15 +3,19 @@
 import re
 import socket
 import ssl
+import threading
+import time
 from urllib.parse import urlsplit
 
 # An answer that refuses has no more.
 _LONGEST_HEAD = 16 << 10
+# Seconds after which one that waits looks whether it is still to.
+_LOOKS_UP = 0.1
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))')
 
 
-def unspoken(url: str, ca: str | None, timeout: float) -> str | None:
+def unspoken(url: str, ca: str | None, timeout: float, stopped: threading.Event) -> str | None:
     """The login that a camera asks for if FFmpeg does not speak it; None: it does, or who knows.
 
     Asks the camera itself, without a name and a password, so that it counts no failed login.
@@ -19,10 +23,11 @@ def unspoken(url: str, ca: str | None, timeout: float) -> str | None:
     Args:
         url: The camera's.
         ca: File of the certificates that a camera with ``rtsps`` is believed by; None: any is.
-        timeout: In seconds.
+        timeout: In seconds, to connect; and as much again for the whole answer.
+        stopped: Set, it ends the wait for the answer.
     """
     try:
-        head = _described(url, ca, timeout)
+        head = _described(url, ca, timeout, stopped)
     except (OSError, ValueError):  # of which ssl.SSLError is one
         return None
     lines = (line.partition(":") for line in head.split("\r\n"))
@@ -51,7 +56,7 @@ def _not_ffmpegs(challenges: list[str]) -> str | None:
     return None if "auth" in re.split(r"[\s,]+", qop) else f"Digest with qop {qop[:20]}"
 
 
-def _described(url: str, ca: str | None, timeout: float) -> str:
+def _described(url: str, ca: str | None, timeout: float, stopped: threading.Event) -> str:
     """The head of the answer to DESCRIBE (RFC 2326, 10.2)."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -61,15 +66,27 @@ def _described(url: str, ca: str | None, timeout: float) -> str:
         plain.settimeout(timeout)
         if parts.scheme == "rtsps":
             with _trusting(ca).wrap_socket(plain, server_hostname=host) as encrypted:
-                return _asked(encrypted, request)
-        return _asked(plain, request)
+                return _asked(encrypted, request, timeout, stopped)
+        return _asked(plain, request, timeout, stopped)
 
 
-def _asked(connection: socket.socket, request: str) -> str:
+def _asked(
+    connection: socket.socket, request: str, timeout: float, stopped: threading.Event
+) -> str:
     connection.sendall(request.encode())
+    until = time.monotonic() + timeout
     head = b""
     while b"\r\n\r\n" not in head and len(head) < _LONGEST_HEAD:
-        if not (data := connection.recv(4096)):
+        # A timeout of the socket is one for each of its pieces.
+        left = until - time.monotonic()
+        if left <= 0 or stopped.is_set():
+            raise TimeoutError
+        connection.settimeout(min(left, _LOOKS_UP))
+        try:
+            data = connection.recv(4096)
+        except TimeoutError:
+            continue
+        if not data:
             break
         head += data
     return head.decode(errors="replace")

@@ -175,7 +175,7 @@ class LiveSource:
             )
         except _REFUSED as error:
             ca = self._options.get("ca_file")
-            if wanted := unspoken(self._url, ca, self._connect_timeout):
+            if wanted := unspoken(self._url, ca, self._connect_timeout, self._stopped):
                 cure = "have it take Digest with MD5, or Basic"
                 msg = f"the camera asks for {wanted}, which FFmpeg does not speak: {cure}"
                 raise _RefusedError(msg) from None

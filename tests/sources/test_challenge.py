@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import trustme
 
 from streamcrop.sources.challenge import unspoken
 
+NEVER = threading.Event()
 URL = "rtsp://user:s3cret@127.0.0.1:{}/main"
 # Digests that a camera could ask for, and what FFmpeg does not speak of each.
 CHALLENGES = {
@@ -82,7 +84,7 @@ def test_one_login(challenge: str, expected: str | None) -> None:
     with camera(challenge) as (port, asked):
         assert ffmpeg_answers(port, asked) == (expected is None)
         asked.clear()
-        assert unspoken(URL.format(port), None, 5) == expected
+        assert unspoken(URL.format(port), None, 5, NEVER) == expected
         [request] = asked
         assert request.startswith(f"DESCRIBE rtsp://127.0.0.1:{port}/main RTSP/1.0\r\n")
         assert "user" not in request
@@ -106,7 +108,7 @@ def test_several_logins(challenges: list[str], expected: str | None) -> None:
     """FFmpeg takes the last Digest, though another would do, and Basic where there is none."""
     with camera(*challenges) as (port, asked):
         assert ffmpeg_answers(port, asked) == (expected is None)
-        found = unspoken(URL.format(port), None, 5)
+        found = unspoken(URL.format(port), None, 5, NEVER)
         assert found is None if expected is None else (found or "").startswith(expected)
 
 
@@ -115,7 +117,7 @@ def test_a_protection_that_ffmpeg_lacks() -> None:
     with camera('Digest realm="x", nonce="n", qop="auth-int"') as (port, asked):
         assert ffmpeg_answers(port, asked)
         assert "qop" not in asked[-1]
-        assert unspoken(URL.format(port), None, 5) == "Digest with qop auth-int"
+        assert unspoken(URL.format(port), None, 5, NEVER) == "Digest with qop auth-int"
 
 
 def test_by_tls(tmp_path: Path) -> None:
@@ -127,9 +129,9 @@ def test_by_tls(tmp_path: Path) -> None:
     issuer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
     with camera("Digest algorithm=SHA-256", pem=pem) as (port, _):
         url = URL.format(port).replace("rtsp", "rtsps")
-        assert unspoken(url, str(tmp_path / "ca.pem"), 5) == "Digest SHA-256"
-        assert unspoken(url, None, 5) == "Digest SHA-256"
-        assert unspoken(url, str(tmp_path / "stranger.pem"), 5) is None
+        assert unspoken(url, str(tmp_path / "ca.pem"), 5, NEVER) == "Digest SHA-256"
+        assert unspoken(url, None, 5, NEVER) == "Digest SHA-256"
+        assert unspoken(url, str(tmp_path / "stranger.pem"), 5, NEVER) is None
 
 
 def test_who_says_nothing() -> None:
@@ -146,5 +148,32 @@ def test_who_says_nothing() -> None:
     kept = []
     for serve in (hang_up, talk, kept.append):
         with listening(serve) as port:
-            assert unspoken(URL.format(port), None, 0.3) is None
-    assert unspoken(URL.format(9), None, 0.3) is None
+            assert unspoken(URL.format(port), None, 0.3, NEVER) is None
+    assert unspoken(URL.format(9), None, 0.3, NEVER) is None
+
+
+def test_one_that_talks_slowly_does_so_for_as_long_as_all_may_take() -> None:
+    """Each byte of it comes in time; and who is to stop does not hear it out."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            while not over.wait(0.05):
+                connection.sendall(b"x")
+
+    def be_silent(connection: socket.socket) -> None:
+        with connection:
+            over.wait()
+
+    try:
+        for serve in (drip, be_silent):
+            with listening(serve) as port:
+                stopped = threading.Event()
+                began = time.monotonic()
+                assert unspoken(URL.format(port), None, 0.4, NEVER) is None
+                assert time.monotonic() - began < 2
+                threading.Timer(0.3, stopped.set).start()
+                assert unspoken(URL.format(port), None, 30, stopped) is None
+                assert time.monotonic() - began < 4
+    finally:
+        over.set()
