@@ -37,6 +37,9 @@ _RIVAL = 0.25
 # Each other offset must fit worse by so many standard deviations of a sum of random signs: the
 # chance of being beaten by more than 3 is below exp(-9 / 2), whatever the blocks hold (Hoeffding).
 _CLEARLY = 3.0
+# So many pictures are held against all others at a time: of two minutes at 60 a second whole tables
+# would be gigabytes. Where there is nothing to compare with stands no number.
+_AT_ONCE, _NOTHING = 256, (np.nan, np.nan)
 # So many of the pictures have to have something to be compared with, for an offset to count.
 _COVERED = 0.25
 # An offset that another picture would be nearest to after so many seconds is none.
@@ -132,19 +135,22 @@ class _Laid:
 def _lay(main: Series, other: Series, search: float, centre: float) -> _Laid:
     ours, theirs = shared(main, other)
     powers, their_powers = (ours**2).sum(1), (theirs**2).sum(1)
-    # Pictures, not what lies between them: a mean of two pictures has less noise than one, and
-    # would seem to fit better. Differences may be interpolated.
-    matrix = their_powers[:, None] + powers - 2 * theirs @ ours.T
     interval = main.interval
     step = interval / _STEPS
     count = int(min(search + _BEYOND, 0.6 * (main.times[-1] - main.times[0])) / step)
     offsets = centre + np.arange(-count, count + 1) * step
     near = np.abs(offsets - centre) <= search
+    gaps = np.diff(main.times) > _STEPS * interval
     differences = np.full((len(other.times), len(offsets)), np.nan, np.float32)
     for row, at in enumerate(other.times):
-        differences[row] = np.interp(at + offsets, main.times, matrix[row], np.nan, np.nan)
-    after = np.searchsorted(main.times, other.times[:, None] + offsets).clip(1, len(main.times) - 1)
-    differences[(np.diff(main.times) > _STEPS * interval)[after - 1]] = np.nan
+        if row % _AT_ONCE == 0:
+            # Pictures, not what lies between them: a mean of two pictures has less noise than one,
+            # and would seem to fit better. Differences may be interpolated.
+            rows = slice(row, row + _AT_ONCE)
+            matrix = their_powers[rows, None] + powers - 2 * theirs[rows] @ ours.T
+        differences[row] = np.interp(at + offsets, main.times, matrix[row % _AT_ONCE], *_NOTHING)
+        after = np.searchsorted(main.times, at + offsets).clip(1, len(main.times) - 1)
+        differences[row, gaps[after - 1]] = np.nan
     whole = ~np.isnan(differences[:, near]).any(1)
     energy = (their_powers + powers.mean())[whole]
     return _Laid(other.times[whole], offsets, near, differences[whole], energy, interval)
@@ -193,9 +199,10 @@ def _fit(laid: _Laid) -> _Fit:
     curves = in_block @ laid.differences[:, laid.near]
     offset = _least(searched, curves.sum(0), laid.interval)
     without = [_least(searched, curves.sum(0) - curve, laid.interval) for curve in curves]
-    there = np.array([np.interp(offset, laid.offsets, row) for row in laid.differences])
+    there = np.array([np.interp(offset, laid.offsets, row) for row in laid.differences], np.float32)
     worse, explained = laid.differences - there[:, None], laid.energy - there
-    by_block = in_block @ np.nan_to_num(worse)
+    valid = ~np.isnan(worse)
+    by_block = in_block @ np.nan_to_num(worse, copy=False)
     signs = by_block.sum(0) / np.sqrt((by_block**2).sum(0) + 1e-12)
     others = laid.near & (np.abs(laid.offsets - offset) >= laid.interval)
     parts, drift = _by_part(laid, (in_block @ explained)[block], block)
@@ -206,7 +213,7 @@ def _fit(laid: _Laid) -> _Fit:
         is_edge=bool(np.abs(offset - searched[[0, -1]]).min() <= 2 * laid.interval),
         error=float(np.std(without) * np.sqrt(len(without) - 1)),
         clearly=float(signs[others].min()),
-        rival=_rival(laid, offset, worse, explained),
+        rival=_rival(laid, offset, by_block.sum(0), explained @ valid, valid.mean(0)),
         parts=parts,
         drift=drift,
     )
@@ -237,11 +244,12 @@ def _by_part(laid: _Laid, explained: Array, block: Array) -> tuple[tuple[float, 
     return tuple(parts.tolist()), drift
 
 
-def _rival(laid: _Laid, offset: float, worse: Array, explained: Array) -> float | None:
+def _rival(
+    laid: _Laid, offset: float, worse: Array, explained: Array, covered: Array
+) -> float | None:
     """An offset outside the best one's valley that fits nearly as well."""
-    valid = ~np.isnan(worse)
-    lost = np.nan_to_num(worse).sum(0) / ((valid * explained[:, None]).sum(0) + 1e-9)
-    lost[valid.mean(0) < _COVERED] = np.inf
+    lost = worse / (explained + 1e-9)
+    lost[covered < _COVERED] = np.inf
     # The valley ends where half of what the best explains is lost.
     outside, best = lost > 1 / 2, int(np.abs(laid.offsets - offset).argmin())
     outside[[0, -1]] = True

@@ -1,5 +1,6 @@
 """Offsets between made streams; `tests/scenes.py` has them, and a longer sweep."""
 
+import tracemalloc
 from functools import cache
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_what_can_be_told_is_told(name: str) -> None:
 def test_what_cannot_be_told_has_its_reason(name: str, kind: Kind) -> None:
     """The reason is the right one."""
     assert kind in {played(name, seed)[0].kind for seed in range(2)}
+
+
+def test_memory_is_that_of_one_table() -> None:
+    """Half a minute at 60 a second; two minutes would have been gigabytes."""
+    count = 30 * 60
+    pictures = np.random.default_rng(1).normal(100, 30, (count, *GRID)).astype(np.float32)
+    main = Series(np.arange(count) / 60, pictures)
+    tracemalloc.start()
+    try:
+        assert compare(main, Series(main.times + 0.1, pictures), search=10).kind != Kind.SHORT
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 200 << 20
 
 
 def test_no_pictures_are_too_few() -> None:
