@@ -207,6 +207,8 @@ def test_somebody_speaks_of_a_picture_that_was_not_fetched(monkeypatch: pytest.M
         come.release()
         await anext(frames)
         waiting = asyncio.ensure_future(anext(frames))
+        # Before that it is told of each.
+        await until(lambda: source._polls)
         come.release(3)
         await until(lambda: len(source._items) == 3)
         await asyncio.sleep(0.05)
