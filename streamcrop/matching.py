@@ -239,6 +239,8 @@ class Matching:
         return True
 
     def _settle(self, events: Iterable[Pair | Dropped[Waiting, Waiting]]) -> None:
+        while self._pairer.failures:
+            self._outcomes.unexpected("judging a pair", self._pairer.failures.pop())
         for event in events:
             if isinstance(event, Dropped):
                 self._outcomes.dropped(event)

@@ -221,6 +221,33 @@ def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "new 2" in names
 
 
+def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
+    """The stream goes on, and the ledger has it as `failed`."""
+
+    async def main() -> None:
+        matching, outcomes = stage()
+        judge, odd = matching._pairer._guard.judge, [True]
+
+        def fail_once(*about: Any) -> Any:
+            if odd.pop() if odd else False:
+                raise ValueError("odd")
+            return judge(*about)
+
+        matching._pairer._guard.judge = fail_once  # type: ignore[method-assign]
+        with running(matching, outcomes):
+            for number in (1, 2):
+                await matching.frames.put(captured(str(number), number))
+                matching.arrive(message(number))
+            await matching.frames.put(captured("3", 3))
+            pair = await anext(aiter(matching.pairs))
+            assert pair.frame.value.frame_id == "2"
+            assert outcomes.ledger.messages.dropped == {"failed": 1}
+            [note] = outcomes.notes.as_json()
+            assert note["kind"] == "failed"
+
+    asyncio.run(main())
+
+
 def test_held_pairs_that_nobody_takes_make_room() -> None:
     """The oldest are let go of, counted; what is left at the end is closed."""
     matching, outcomes = stage(max_items=2)

@@ -27,7 +27,7 @@ The keys of finished frames are remembered, so that a second message for a paire
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
@@ -73,6 +73,7 @@ class Item(Protocol):
 
 F = TypeVar("F", bound=Item)
 D = TypeVar("D", bound=Item)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,10 @@ class Pairer(Generic[F, D]):
         max_remembered: How many such keys are known; by default ``max_items``.
         guard: Doubts pairs whose keys agree.
 
+    Attributes:
+        failures: What the guard raised and nobody expected; whoever reads them empties the list.
+            Each costs the pair that it was of.
+
     Raises:
         ValueError: If a bound is not positive.
 
@@ -164,6 +169,7 @@ class Pairer(Generic[F, D]):
         self._last_pair = float("-inf")
         self._overtaken = -1
         self._count = 0
+        self.failures: list[Exception] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -202,7 +208,7 @@ class Pairer(Generic[F, D]):
     def add_frame(self, item: F, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
         """Add a frame; returns what that decided."""
         events = list(self._expire(now))
-        if self._guard.frame(item, now):
+        if self._ask(self._guard.frame, item, now):
             events += self._forget(now)
         if item.key is None:
             return [*events, Dropped(item, "frames", Reason.NO_KEY), *self._resolve(now)]
@@ -220,7 +226,7 @@ class Pairer(Generic[F, D]):
         events = list(self._expire(now))
         if item.key is None:
             return [*events, Dropped(item, "messages", Reason.NO_KEY)]
-        self._guard.message(item, now)
+        self._ask(self._guard.message, item, now)
         entry = self._entry(item, "messages", now)
         if self._index["messages"].same(entry.key):
             return [*events, self._drop(entry, Reason.DUPLICATE, now)]
@@ -252,6 +258,14 @@ class Pairer(Generic[F, D]):
         while self._held:
             events += self._let_go(reason, now, _BEGAN if reason == Reason.AMBIGUOUS else None)
         return events
+
+    def _ask(self, question: Callable[..., T], *about: Any) -> T | None:
+        """Ask the guard; None if it fails as nobody thought that it could."""
+        try:
+            return question(*about)
+        except Exception as error:  # noqa: BLE001  # nobody knows which
+            self.failures.append(error)
+            return None
 
     def _entry(self, item: F | D, side: Side, now: float) -> Entry:
         self._count += 1
@@ -312,7 +326,10 @@ class Pairer(Generic[F, D]):
         self, frame: Entry, message: Entry, now: float
     ) -> Iterator[Paired[F, D] | Dropped[F, D]]:
         """Pair two whose keys agree, if the guard has no doubt."""
-        verdict = self._guard.judge(frame.item, message.item, now)
+        verdict = self._ask(self._guard.judge, frame.item, message.item, now)
+        if verdict is None:
+            yield self._drop(message, Reason.FAILED, now)
+            return
         if verdict == Verdict.REFUSE:
             # The message alone: another may be right about the frame.
             yield self._drop(message, Reason.AMBIGUOUS, now, self._guard.note)
@@ -334,7 +351,11 @@ class Pairer(Generic[F, D]):
         """Let go of the pairs of which the guard is sure by now, the oldest first."""
         while self._held:
             held = self._held.first
-            verdict = self._guard.again(held.pair.frame, held.pair.detections, held.since, now)
+            pair = held.pair
+            verdict = self._ask(self._guard.again, pair.frame, pair.detections, held.since, now)
+            if verdict is None:
+                yield from self._let_go(Reason.FAILED, now, None)
+                continue
             if held.frame.state == "gone" or held.since + self._guard.longest <= now:
                 verdict = Verdict.REFUSE
             if verdict == Verdict.WAIT:

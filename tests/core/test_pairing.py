@@ -876,6 +876,26 @@ def test_what_is_held_is_bounded(bounds: dict[str, int]) -> None:
     ]
 
 
+def test_a_guard_that_fails_costs_the_pair() -> None:
+    """An error that nobody expected is kept for whoever says it; the others go on."""
+    pairer, guard = doubted(Verdict.PAIR)
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("odd")
+
+    guard.frame = guard.message = guard.judge = fail
+    assert pairer.add_frame(Thing("a"), 0.0) == []
+    assert told(pairer.add_detections(Thing("a"), 0.1)) == [("messages", "a", "failed")]
+    assert [str(error) for error in pairer.failures] == ["odd"] * 3
+    pairer, guard = doubted(Verdict.WAIT)
+    pairer.add_frame(Thing("a"), 0.0)
+    guard.again = fail
+    assert told(pairer.add_detections(Thing("a"), 0.1)) == [
+        ("frames", "a", "failed"),
+        ("messages", "a", "failed"),
+    ]
+
+
 def test_what_is_held_ends_with_its_epoch() -> None:
     """Both halves, and the reason is no doubt of the clock."""
     pairer, _ = doubted(Verdict.WAIT)
