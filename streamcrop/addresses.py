@@ -52,7 +52,7 @@ def _without_login(word: re.Match[str]) -> str:
 
 
 def has_login(text: str) -> bool:
-    """Whether a text looks like an address with a password in it.
+    """True if a text looks like an address with a password in it.
 
     Example:
         >>> has_login("mqtt//me:s3cret@broker/a"), has_login("site:1/cam@2")

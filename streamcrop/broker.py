@@ -73,7 +73,7 @@ class Broker:
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent now."""
+        """True if messages can be sent now."""
         return self._up.is_set()
 
     def subscribe(

@@ -131,7 +131,7 @@ class Client(aiomqtt.Client):
         return sent
 
     def takes(self, message: Outgoing) -> bool:
-        """Whether the broker takes packets of this size."""
+        """True if the broker takes packets of this size."""
         most = self.offer.max_packet
         # To know the size, its properties are packed, which costs as much as to send them.
         return len(message.payload) + _MOST_BESIDE < most or message.packet_bytes <= most

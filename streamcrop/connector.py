@@ -205,7 +205,7 @@ class Connector:
         return self._address.protocol == "auto"
 
     def _asks_for_less(self, verdict: Verdict) -> bool:
-        """Whether there is something to leave out of what the broker refused."""
+        """True if there is something to leave out of what the broker refused."""
         if self._will and verdict is Verdict.WITHOUT_RETAIN and self._terms.retain:
             self._terms = replace(self._terms, retain=False)
         elif self._will and verdict is Verdict.LOWER_QOS and self._terms.qos:

@@ -278,7 +278,7 @@ class Matching:
 
     @property
     def _has_turn(self) -> bool:
-        """Whether what was decided goes before what was held."""
+        """True if what was decided goes before what was held."""
         enough = self._row >= _IN_A_ROW or len(self._decided) >= _LIVE_FRAMES
         return bool(self._decided) and enough
 

@@ -81,6 +81,6 @@ class Incoming:
         return cls(message, message.payload, properties, message.retain)
 
     def is_for(self, topic: str, number: int) -> bool:
-        """Whether it came for the subscription to a topic, by its number where it has one."""
+        """True if it came for the subscription to a topic, by its number where it has one."""
         came_for: Sequence[int] = getattr(self.message.properties, "SubscriptionIdentifier", ())
         return number in came_for if came_for else self.message.topic.matches(topic)

@@ -60,12 +60,12 @@ class BoundedQueue(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether no item will follow."""
+        """True if no item will follow."""
         return self._closed
 
     @property
     def ended(self) -> bool:
-        """Whether it is closed and empty."""
+        """True if it is closed and empty."""
         return self._closed and not self._items
 
     def peek(self) -> T:
@@ -77,7 +77,7 @@ class BoundedQueue(Generic[T]):
         return self._items[0]
 
     def has_room(self) -> bool:
-        """Whether one more item fits, or the queue is closed."""
+        """True if one more item fits, or the queue is closed."""
         return self._closed or len(self._items) < self._max_items
 
     async def wait_for_room(self) -> None:

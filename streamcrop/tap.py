@@ -51,7 +51,7 @@ class Tap:
         self._last: float | None = None
 
     def is_due(self, frame: Frame) -> bool:
-        """Whether this frame is to be shown, by its media time where it has one."""
+        """True if this frame is to be shown, by its media time where it has one."""
         if not self._is_on or self._settings.rate is None:
             return self._is_on
         media = media_time(frame)

@@ -128,7 +128,7 @@ class Stream(Section):
 
     @property
     def lossless(self) -> bool:
-        """Whether frames wait for room rather than being dropped."""
+        """True if frames wait for room rather than being dropped."""
         return self.source.is_file and not self.source.realtime
 
     @property

@@ -144,7 +144,7 @@ class Source(Section):
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file."""
+        """True if it is a file."""
         return self.scheme in {"", "file"}
 
     @property

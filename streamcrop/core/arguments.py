@@ -109,7 +109,7 @@ def check_batch(images: object, detections: object) -> None:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a row of a column says nothing: None, or NaN, as tables have it.
+    """True if a row of a column says nothing: None, or NaN, as tables have it.
 
     Example:
         >>> is_missing(None), is_missing(np.float32("nan")), is_missing("")

@@ -184,7 +184,7 @@ class _Fit:
 
     @property
     def wanders(self) -> bool:
-        """Whether the offset goes further while it is looked for than its error explains."""
+        """True if the offset goes further while it is looked for than its error explains."""
         span = self.laid.times[-1] - self.laid.times[0]
         furthest = max(abs(part - self.offset) for part in self.parts)
         # Of the error of all parts each has the square root of their number; three deviations.

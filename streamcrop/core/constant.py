@@ -61,7 +61,7 @@ class Constant:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was learned."""
+        """True if it was learned."""
         return self._value is not None
 
     @property

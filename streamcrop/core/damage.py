@@ -72,7 +72,7 @@ class Damage:
 
     @property
     def goes_on(self) -> bool:
-        """Whether something is broken that no point has mended yet."""
+        """True if something is broken that no point has mended yet."""
         return bool(self._hurt)
 
     def taken(
@@ -120,7 +120,7 @@ class Damage:
             del self._hurt[1]
 
     def shown(self, number: int, *, key: bool) -> bool:
-        """Whether the picture of a packet is whole; once for each, in the order of presentation.
+        """True if the picture of a packet is whole; once for each, in the order of presentation.
 
         Args:
             number: The packet's.

@@ -59,7 +59,7 @@ class Delays:
             self._advances.clear()
 
     def allow(self, delay: int, now: float) -> bool:
-        """Whether a message that comes so late may be believed."""
+        """True if a message that comes so late may be believed."""
         if self._is_unlike(delay, now):
             self._as_ever = 0
             self.doubted_at = now

@@ -67,7 +67,7 @@ class ByKey:
         return list(self._entries.get(key, ()))
 
     def settled(self, key: Any) -> bool:  # noqa: ARG002  # as ByTime
-        """Whether no frame can come that is nearer to ``key`` than those that are here."""
+        """True if no frame can come that is nearer to ``key`` than those that are here."""
         return True
 
     def decided_by(self, key: Any, before: Any) -> list[Entry]:  # noqa: ARG002  # as ByTime

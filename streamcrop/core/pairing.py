@@ -202,7 +202,7 @@ class Pairer(Generic[F, D]):
         return len(self._held)
 
     def has_room(self, frame: F) -> bool:
-        """Whether ``frame`` can be added without losing one that could still be paired."""
+        """True if ``frame`` can be added without losing one that could still be paired."""
         return self._room.has_room(frame.nbytes, self._overtaken)
 
     def add_frame(self, item: F, now: float) -> list[Paired[F, D] | Dropped[F, D]]:

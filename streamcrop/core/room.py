@@ -35,7 +35,7 @@ class WaitingRoom:
             self.nbytes[entry.side] -= entry.item.nbytes
 
     def overflows(self, side: Side) -> bool:
-        """Whether more waits than may."""
+        """True if more waits than may."""
         return len(self.entries[side]) > self.max_items or self.nbytes[side] > self.max_bytes
 
     def first(self, side: Side) -> Entry:
@@ -51,7 +51,7 @@ class WaitingRoom:
         return [entry for side in self.entries.values() for entry in side.values()]
 
     def has_room(self, nbytes: int, overtaken: int) -> bool:
-        """Whether a frame fits without the loss of one that is numbered above ``overtaken``."""
+        """True if a frame fits without the loss of one that is numbered above ``overtaken``."""
         waiting = self.entries["frames"]
         if len(waiting) < self.max_items and self.nbytes["frames"] + nbytes <= self.max_bytes:
             return True
@@ -103,7 +103,7 @@ class HeldPairs:
 
     @property
     def overflow(self) -> bool:
-        """Whether there are more than may be."""
+        """True if there are more than may be."""
         return len(self._held) > self._max_items or self.nbytes > self._max_bytes
 
     def add(self, held: Held) -> None:

@@ -57,7 +57,7 @@ class Pixels(Protocol):
 
     @property
     def is_decoded(self) -> bool:
-        """Whether a look at it takes no decoding."""
+        """True if a look at it takes no decoding."""
         ...
 
     def region(self, box: Corners) -> "Pixels":

@@ -67,7 +67,7 @@ class MotionDetector:
         return [_prediction(polygon) for polygon in large]
 
     def _is_flash(self, changed: float) -> bool:
-        """Whether much more of the picture has changed than just before.
+        """True if much more of the picture has changed than just before.
 
         That is the light, for a few pictures; what stays so large after them does move.
         """

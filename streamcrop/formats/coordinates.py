@@ -327,7 +327,7 @@ def _check_scale(key: str, value: Any, row: Mapping[str, Any]) -> None:
 
 
 def _is_relative(key: str, value: Any, row: Mapping[str, Any]) -> bool:
-    """Whether all places lie within 0 to 1, not all at 0 as joints that nobody saw; not the box."""
+    """True if all places lie within 0 to 1, not all at 0 as joints that nobody saw; not the box."""
     _, _, right, down = _edges(row)
     if max(right, down) <= 1 + _PIXELS:
         return False

@@ -136,7 +136,7 @@ def heed_log() -> None:
 
 
 def tells_loss(log: list[Any]) -> bool:
-    """Whether FFmpeg said that something is missing; empties the log."""
+    """True if FFmpeg said that something is missing; empties the log."""
     lost = any(
         level <= av.logging.ERROR or _GHOSTS.search(line) or MISSED.search(line)
         for level, _, line in log

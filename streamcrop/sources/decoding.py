@@ -74,11 +74,11 @@ class _Group:
 
     @property
     def is_cut(self) -> bool:
-        """Whether its first packets are gone."""
+        """True if its first packets are gone."""
         return self.count > 0 and 0 not in self.packets
 
     def exceeds(self, part: int) -> bool:
-        """Whether it is longer than so large a part of what may be held."""
+        """True if it is longer than so large a part of what may be held."""
         return self.count * part > _MAX_PACKETS or self.nbytes * part > _MAX_BYTES
 
 
@@ -118,7 +118,7 @@ class LazyPixels:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has looked at a picture of its stream lately."""
+        """True if nobody has looked at a picture of its stream lately."""
         return self._decoder.is_idle
 
     def region(self, box: Corners) -> Pixels:
@@ -211,7 +211,7 @@ class Decoder:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has looked at a picture lately."""
+        """True if nobody has looked at a picture lately."""
         return time.monotonic() > self._looked_at + _LATELY
 
     def resolution_wh_of(self, group: _Group) -> tuple[int, int] | None:
@@ -237,7 +237,7 @@ class Decoder:
         raise CorruptError(wanted.why)
 
     def _begins_group(self, packet: "av.Packet[av.VideoStream]", unit: nal.AccessUnit) -> bool:
-        """Whether a packet needs none before it, parameter sets included."""
+        """True if a packet needs none before it, parameter sets included."""
         replaced = packet.has_sidedata("new_extradata")
         if not self._groups:
             self._parameters, self._scattered = unit.parameters, replaced
@@ -266,7 +266,7 @@ class Decoder:
         self._make_room(wanted)
 
     def _can_begin(self, group: _Group) -> bool:
-        """Whether a group can be decoded from its first packet on, as it was meant."""
+        """True if a group can be decoded from its first packet on, as it was meant."""
         if group.is_cut or (self._tainted and not group.parameters):
             return False
         # One that was cut could not be entered again.
@@ -292,7 +292,7 @@ class Decoder:
             self._lock.release()
 
     def _is_ahead(self, group: _Group) -> bool:
-        """Whether there is something in a group to decode before it is asked for."""
+        """True if there is something in a group to decode before it is asked for."""
         is_here = group is self._group
         if group.first < self._first or (group.first == self._first and not is_here):
             return False
@@ -359,7 +359,7 @@ class Decoder:
             del self._kept[pixels.group.first, pixels.index]
 
     def _is_last(self, pixels: LazyPixels) -> bool:
-        """Whether a picture may be lost for good with its pixels: its group can't begin again."""
+        """True if a picture may be lost for good with its pixels: its group can't begin again."""
         group = pixels.group
         return _is_long(group) or (self._tainted and not group.parameters)
 

@@ -64,7 +64,7 @@ class Parts:
         self._unknown = _UNKNOWN
 
     def may_follow(self, unit: nal.AccessUnit) -> bool:
-        """Whether another part of a picture may come behind this one."""
+        """True if another part of a picture may come behind this one."""
         return self._unknown > 0 or self._all or (self._configured and bool(unit.parameters))
 
     def came(self, part: nal.AccessUnit) -> None:
@@ -154,7 +154,7 @@ def without_marks(
 def _is_glued(
     packet: "av.Packet[av.VideoStream]", following: "av.Packet[av.VideoStream] | None"
 ) -> bool:
-    """Whether a recording ends with a packet and another one begins."""
+    """True if a recording ends with a packet and another one begins."""
     if following is None or not following.is_keyframe:
         return False
     return packet.dts is not None and following.dts is not None and following.dts <= packet.dts

@@ -124,5 +124,5 @@ def _is_undecoded(item: object) -> bool:
 
 
 def _is_idle(item: object) -> bool:
-    """Whether nobody looks at the pictures of its stream."""
+    """True if nobody looks at the pictures of its stream."""
     return isinstance(item, Frame) and isinstance(item.pixels, LazyPixels) and item.pixels.is_idle
