@@ -1,6 +1,6 @@
 """streamcrop: the crop of every detected object, from the very frame the detection speaks of.
 
-The main flow is `streamcrop.pipeline`; the crop core, usable alone, is `crop_and_translate`.
+The main flow is `streamcrop.stream.pipeline`; the crop core, usable alone, is `crop_and_translate`.
 """
 
 from typing import TYPE_CHECKING, Any

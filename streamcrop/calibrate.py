@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.build import camera, capture_clock
 from streamcrop.config import Source, Stream, from_environment
 from streamcrop.config.source import CAMERA, TLS_CAMERA
 from streamcrop.core.calibration import Kind, Verdict, compare
 from streamcrop.core.motion import GRID, Series
 from streamcrop.core.values import Change, Frame, Pixels
 from streamcrop.errors import ConfigError, SourceError
-from streamcrop.inputs import camera, capture_clock
 from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.threads import BlockingSource
 

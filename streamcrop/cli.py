@@ -132,9 +132,9 @@ def explain(path: str, stream: str, frame_id: str) -> None:
     Asks the running node over the broker that CONFIG names; a node remembers its last frames,
     about 10,000 names a stream.
     """
-    from streamcrop.broker import Broker  # noqa: PLC0415  # only this command asks
-    from streamcrop.explain import ask  # noqa: PLC0415  # as above
+    from streamcrop.mqtt.broker import Broker  # noqa: PLC0415  # only this command asks
     from streamcrop.node import address_of  # noqa: PLC0415  # as above
+    from streamcrop.stream.history import ask  # noqa: PLC0415  # as above
 
     settings = _load(path)
     _check_known(settings, "--stream", {stream})

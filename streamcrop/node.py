@@ -9,15 +9,15 @@ from typing import Any
 
 import cv2
 
-from streamcrop.broker import Address, Broker
+from streamcrop.build import source_of
 from streamcrop.config import Config
 from streamcrop.core.values import Change
 from streamcrop.errors import BrokerRefusedError, ConfigError
-from streamcrop.inputs import source_of
-from streamcrop.pipeline import Pipeline
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.presence import Presence
 from streamcrop.sources import FrameSource
 from streamcrop.status import Status
+from streamcrop.stream.pipeline import Pipeline
 
 _CANCEL_AGAIN = 0.2
 _LOOP_WAITS = 0.001
@@ -134,7 +134,7 @@ class Node:
         }
         if not publishers:
             return contextlib.nullcontext()
-        from streamcrop.http import serve  # noqa: PLC0415  # an extra
+        from streamcrop.web.server import serve  # noqa: PLC0415  # an extra
 
         http = self._config.http
         return serve(publishers, host=http.host, port=http.port, cert=http.cert, key=http.key)

@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from streamcrop.broker import Will
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import convert, document
-from streamcrop.messages import Outgoing
+from streamcrop.mqtt.broker import Will
+from streamcrop.mqtt.messages import Outgoing
 
 # So often, in seconds, it is said at most that we are there.
 _EVERY = 1.0

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 import msgspec
 
 from streamcrop.addresses import redacted
-from streamcrop.broker import Broker
 from streamcrop.config import Config
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
-from streamcrop.explain import Answering, topic_of
-from streamcrop.messages import Outgoing
-from streamcrop.pipeline import Pipeline
+from streamcrop.mqtt.broker import Broker
+from streamcrop.mqtt.messages import Outgoing
 from streamcrop.presence import Presence
-from streamcrop.stats import LossReport
+from streamcrop.stream.history import Answering, topic_of
+from streamcrop.stream.ledger import LossReport
+from streamcrop.stream.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
 

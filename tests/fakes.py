@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from streamcrop.broker import Handler
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
-from streamcrop.messages import Outgoing
+from streamcrop.mqtt.broker import Handler
+from streamcrop.mqtt.messages import Outgoing
 
 
 class FakeBroker:

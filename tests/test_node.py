@@ -8,9 +8,9 @@ import pytest
 from peers import Client, Mosquitto, Node, numbered_clip, settings
 
 from streamcrop import config
-from streamcrop.broker import Address, Broker
-from streamcrop.explain import ask
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.node import address_of
+from streamcrop.stream.history import ask
 
 
 @pytest.mark.parametrize(

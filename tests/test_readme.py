@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamcrop import config, stats
+from streamcrop import config
 from streamcrop.formats import inference
+from streamcrop.stream import ledger as stats
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def clip(tmp_path: Path) -> Path:
 
 def test_who_hears_nothing_does_not_run(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream whose detections are refused is degraded, says why, waits, and runs when granted."""
-    monkeypatch.setattr("streamcrop.subscriptions.AGAIN", 0.5)
+    monkeypatch.setattr("streamcrop.mqtt.subscriptions.AGAIN", 0.5)
 
     async def main() -> None:
         codes = iter([0x87, 0x87])

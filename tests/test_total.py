@@ -17,13 +17,13 @@ from streamcrop.core.background import CropOptions
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Note, Reason
 from streamcrop.errors import CorruptError, FormatError
-from streamcrop.explain import History
 from streamcrop.formats import DETECTION_FORMATS
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes, read
 from streamcrop.formats.images import encode
-from streamcrop.keys import KEYS
-from streamcrop.render import Style, render, render_tap
 from streamcrop.sources.mqtt import MqttSource, _Picture
+from streamcrop.stream.history import History
+from streamcrop.stream.keys import KEYS
+from streamcrop.stream.render import Style, render, render_tap
 
 # Times that RFC 3339 can write and no calendar holds in UTC, text that no encoder takes, numbers
 # that no float holds.

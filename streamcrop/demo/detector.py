@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop import config
-from streamcrop.broker import Broker
 from streamcrop.formats.events import Received, read
-from streamcrop.messages import Outgoing
+from streamcrop.mqtt.broker import Broker
+from streamcrop.mqtt.messages import Outgoing
 from streamcrop.node import address_of
 from streamcrop.queues import BoundedQueue
 

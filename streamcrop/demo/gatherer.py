@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from streamcrop.broker import Address, Broker
 from streamcrop.formats.events import Event, Received, read
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.sinks.files import FilesSink
 
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streamcrop.broker import Broker
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
-from streamcrop.messages import Outgoing
+from streamcrop.mqtt.broker import Broker
+from streamcrop.mqtt.messages import Outgoing
 from streamcrop.notes import unexpected
 
 MAX_INFLIGHT_BYTES = 32 << 20

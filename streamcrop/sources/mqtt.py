@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streamcrop.broker import Broker
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
 from streamcrop.formats.heads import as_frame_id
 from streamcrop.formats.times import microseconds
+from streamcrop.mqtt.broker import Broker
 from streamcrop.notes import excerpt, unexpected
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item

@@ -30,7 +30,7 @@ from streamcrop.sources import Item
 from streamcrop.sources.bitrate import Estimate
 from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY
 from streamcrop.sources.rtp import Decoder, Encoded, Reassembly, Repairs
-from streamcrop.whep import LaterError, RefusedError, WhepClient
+from streamcrop.sources.whep import LaterError, RefusedError, WhepClient
 
 # Undecoded pictures: two seconds, so that a busy moment costs none.
 _MAX_PICTURES, _MAX_BYTES = 64, 16 << 20

@@ -20,7 +20,7 @@ import supervision as sv
 from benchmarks.report import Row
 
 from streamcrop import CropOptions, crop_and_translate
-from streamcrop.render import Style, metadata_of
+from streamcrop.stream.render import Style, metadata_of
 
 WIDTH, HEIGHT, COUNT = 1920, 1080, 20
 STYLE = ("benchmark", "benchmark")

@@ -25,8 +25,8 @@ from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import LUMA_WEIGHTS, YuvPixels
 from streamcrop.core.values import Frame, Instances
 from streamcrop.formats.images import encode
-from streamcrop.render import render_tap
 from streamcrop.sources.pictures import pixels_of
+from streamcrop.stream.render import render_tap
 
 # The name of a matrix, whether the range is full, FFmpeg's number of the matrix.
 KINDS = {

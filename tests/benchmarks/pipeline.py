@@ -20,8 +20,8 @@ from benchmarks.report import Row
 from streamcrop.core.background import CropOptions
 from streamcrop.core.values import Frame
 from streamcrop.formats import inference
-from streamcrop.render import Style, _cut, render
 from streamcrop.sources.container import FileSource
+from streamcrop.stream.render import Style, _cut, render
 
 _QUALITY = 90
 # CPU behind the decoder, of the naive way's.

@@ -26,9 +26,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from streamcrop import config
-from streamcrop.broker import Address, Broker
 from streamcrop.demo.brokers import embedded_broker, running
 from streamcrop.formats.events import CROP_TYPE, Event, attributes, topic_of
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.node import Node
 from streamcrop.sinks.mqtt import MqttSink
 

@@ -19,9 +19,9 @@ from benchmarks.material import KINDS, clip
 from benchmarks.pipeline import Ways
 from benchmarks.report import Row
 
-from streamcrop import render
 from streamcrop.core.crop import Crop
 from streamcrop.formats import inference
+from streamcrop.stream import render
 
 # What each function does, where it is, and its name there.
 _STAGES: list[tuple[str, Any, str]] = [

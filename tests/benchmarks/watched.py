@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from streamcrop.cli import main
 from streamcrop.core.values import Frame
-from streamcrop.outcomes import Outcomes
+from streamcrop.stream.outcomes import Outcomes
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])

@@ -10,7 +10,7 @@ from fakes import FakeBroker, until
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
-from streamcrop.messages import Outgoing
+from streamcrop.mqtt.messages import Outgoing
 from streamcrop.sinks import mqtt
 from streamcrop.sinks.mqtt import MqttSink
 

@@ -14,9 +14,9 @@ import pytest
 from fakes import until
 from peers import Client, Image, Mosquitto, number_in, numbered
 
-from streamcrop.broker import Address, Broker
 from streamcrop.core.values import Change, Frame, LineageEntry, Note, Reason
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.sources.mqtt import MqttSource
 
 TOPIC = "cams/front/jpg"

@@ -28,9 +28,9 @@ from webrtc_peers import UUID_OF_TESTS, Publisher, WhepServer, peer, pictures
 
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
-from streamcrop.http import serve
 from streamcrop.sources.bitrate import BEGIN
 from streamcrop.sources.webrtc import WhepSource, WhipSource
+from streamcrop.web.server import serve
 
 if TYPE_CHECKING:
     from streamcrop.sources import Item

@@ -1,0 +1,149 @@
+"""What a stream reads from, by its part of the configuration."""
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from streamcrop.config import Source, Stream
+from streamcrop.config.source import (
+    CAMERA,
+    DEVICE,
+    FILE,
+    PICTURES,
+    PUBLISHER,
+    SERVER,
+    TLS_CAMERA,
+    Kind,
+)
+from streamcrop.core.capture import CaptureClock
+from streamcrop.errors import ConfigError
+from streamcrop.mqtt.broker import Broker
+from streamcrop.sources import FrameSource
+from streamcrop.sources.container import FileSource
+from streamcrop.sources.decoding import Decoding
+from streamcrop.sources.live import LiveSource
+from streamcrop.sources.mqtt import MqttSource
+from streamcrop.sources.threads import Threaded
+from streamcrop.stream.keys import KEYS
+
+# Where Python was built without a place of its own for it: Debian's.
+_SYSTEM_CA = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+
+
+def _trust(source: Source) -> ssl.SSLContext | bool:
+    """By what a server is believed; False: by nothing."""
+    if not source.tls_verify:
+        return False
+    try:
+        return ssl.create_default_context(cafile=source.ca)
+    except OSError as error:  # of which ssl.SSLError is one
+        why = error.strerror or error
+        raise ConfigError(f"source.ca: {source.ca} cannot be used: {why}") from None
+
+
+def _decoding(stream: Stream) -> Decoding:
+    return Decoding(stream.decoding[0], stream.pairing.max_bytes, stream.source.hwaccel)
+
+
+def _file(stream: Stream, _: Broker) -> FrameSource:
+    source = stream.source
+    return Threaded(
+        FileSource(
+            source.path,
+            realtime=source.realtime,
+            loop=source.loop,
+            read_sei=stream.pairing.key == "sei",
+            sei_uuid=stream.pairing.sei_uuid,
+            decoding=_decoding(stream),
+        )
+    )
+
+
+def capture_clock(stream: Stream) -> CaptureClock:
+    """What believes the capture times of its camera, as far as `utc` tolerates."""
+    tolerance = stream.pairing.tolerance or KEYS["utc"].tolerance or 0
+    return CaptureClock(round(tolerance * 1_000_000))
+
+
+def camera(stream: Stream, clock: CaptureClock | None, decoding: Decoding) -> LiveSource:
+    """What reads its camera.
+
+    Raises:
+        ConfigError: If what it believes the camera's certificate by cannot be used.
+    """
+    source, pairing = stream.source, stream.pairing
+    return LiveSource(
+        source.url,
+        transport=source.transport,
+        ca=(source.ca or _SYSTEM_CA) if source.kind is TLS_CAMERA and _trust(source) else None,
+        connect_timeout=source.connect_timeout,
+        stall_timeout=source.stall_timeout,
+        clock=clock,
+        read_sei=pairing.key == "sei",
+        sei_uuid=pairing.sei_uuid,
+        decoding=decoding,
+    )
+
+
+def _camera(stream: Stream, _: Broker) -> FrameSource:
+    clock = capture_clock(stream) if stream.pairing.key == "utc" else None
+    return Threaded(camera(stream, clock, _decoding(stream)))
+
+
+def _device(stream: Stream, _: Broker) -> FrameSource:
+    source = stream.source
+    return Threaded(
+        LiveSource(
+            source.url.partition(":")[2],
+            container="v4l2",
+            stall_timeout=source.stall_timeout,
+            decoding=_decoding(stream),
+        )
+    )
+
+
+def _pictures(stream: Stream, broker: Broker) -> FrameSource:
+    source = stream.source
+    topic = source.url.partition(":")[2]
+    unnamed = stream.pairing.key != "frame_id"
+    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
+
+
+def _webrtc(stream: Stream, _: Broker) -> FrameSource:
+    try:
+        from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"source.url: WebRTC needs {error.name}: pip install 'streamcrop[webrtc]'"
+        ) from None
+    source, pairing = stream.source, stream.pairing
+    how: dict[str, Any] = {
+        "token": source.token,
+        "connect_timeout": source.connect_timeout,
+        "stall_timeout": source.stall_timeout,
+        "read_sei": pairing.key == "sei",
+        "sei_uuid": pairing.sei_uuid,
+    }
+    if source.kind is PUBLISHER:
+        return WhipSource(**how)
+    return WhepSource(source.url.partition(":")[2], tls=_trust(source), **how)
+
+
+_SOURCES: dict[Kind, Callable[[Stream, Broker], FrameSource]] = {
+    FILE: _file,
+    CAMERA: _camera,
+    TLS_CAMERA: _camera,
+    DEVICE: _device,
+    PUBLISHER: _webrtc,
+    SERVER: _webrtc,
+    PICTURES: _pictures,
+}
+
+
+def source_of(stream: Stream, broker: Broker) -> FrameSource:
+    """What a stream reads from; it opens nothing before it is read.
+
+    Raises:
+        ConfigError: If a file that it is to trust cannot be used, or a library is missing.
+    """
+    return _SOURCES[stream.source.kind](stream, broker)

@@ -1,0 +1,209 @@
+"""The connection to the MQTT broker, kept up.
+
+`Broker.run` connects, subscribes, hands incoming messages to their handlers, and does so again
+whenever the connection is lost. `Broker.publish` returns once the broker has taken a message
+(QoS 1) or it is on its way (QoS 0); across a lost connection it begins anew, so that a message is
+delivered at least once. What a broker cannot do is done without, and said once.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from streamcrop.errors import PacketRefusedError, PacketTooLargeError
+from streamcrop.mqtt.answers import MqttError
+from streamcrop.mqtt.client import Client
+from streamcrop.mqtt.connector import FIRST_DELAY, Address, Connector
+from streamcrop.mqtt.messages import Outgoing, Will
+from streamcrop.mqtt.subscriptions import Answered, Handler, Listener, Subscriptions
+
+__all__ = ["Address", "Broker", "Handler", "Will"]
+
+logger = logging.getLogger(__name__)
+
+_TRIES_ALONE = 3
+
+
+def _log_answer(topic: str, why: str | None) -> None:
+    if why:
+        logger.warning("the broker refuses %s: %s", topic, why)
+    else:
+        logger.info("the broker grants %s", topic)
+
+
+class Broker:
+    """A connection that is kept up.
+
+    Args:
+        address: Of the broker.
+        name: For the log.
+        instance: Letters and digits, at most 13; with them the client ID ends. None: random.
+        will: What the broker is to publish when we vanish.
+        max_inflight: How many messages may be on their way at once.
+        on_change: Is called with True when connected and subscribed, with False when that ends.
+        answered: Is told of topics that are refused, and of those that are granted after that.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        name: str,
+        instance: str | None = None,
+        will: Will | None = None,
+        max_inflight: int = 64,
+        on_change: Callable[[bool], None] = lambda _: None,
+        answered: Answered = _log_answer,
+    ) -> None:
+        self._name = name
+        self._connector = Connector(
+            address, name=name, instance=instance, will=will, max_inflight=max_inflight
+        )
+        self._on_change = on_change
+        self._subscriptions = Subscriptions(answered)
+        self._client: Client | None = None
+        self._up = asyncio.Event()
+        self._alone = asyncio.Lock()
+
+    @property
+    def version(self) -> str:
+        """The MQTT version in use, ``5`` or ``3.1.1``; before the first connection a guess."""
+        return self._connector.version
+
+    @property
+    def connected(self) -> bool:
+        """True if messages can be sent now."""
+        return self._up.is_set()
+
+    def subscribe(
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        retained: Handler | None = None,
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        """Listen to a topic, from now on or once there is a connection.
+
+        Args:
+            topic: A topic filter.
+            handler: Is called with each message.
+            retained: Is called in its place with what the broker had kept from before; None: so is
+                ``handler``.
+            failed: Is called where one of the two raises.
+        """
+        self._subscriptions.add(topic, Listener(handler, retained or handler, failed))
+
+    async def wait_until_up(self) -> None:
+        """Wait until connected and subscribed."""
+        await self._up.wait()
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled.
+
+        Raises:
+            BrokerRefusedError: If asking again would not help (`streamcrop.mqtt.connack`).
+        """
+        while True:
+            async with self._connection() as client:
+                try:
+                    await self._serve(client)
+                except MqttError as error:
+                    self._connector.heed(error)
+                    logger.warning("%s: connection to the broker lost: %s", self._name, error)
+                finally:
+                    self._client = None
+                    if self._up.is_set():
+                        self._up.clear()
+                        client.give_up()
+                        self._on_change(False)  # noqa: FBT003  # the callback's one argument
+            await asyncio.sleep(FIRST_DELAY)
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """`run` beside a block that begins once the connection is up."""
+        running = asyncio.create_task(self.run(), name=f"{self._name} broker")
+        up = asyncio.create_task(self.wait_until_up())
+        try:
+            await asyncio.wait({running, up}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            yield
+        finally:
+            up.cancel()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def publish(self, message: Outgoing) -> None:
+        """Send a message, across connections if need be.
+
+        Raises:
+            PacketTooLargeError: If the broker takes no packet of this size.
+            PacketRefusedError: If the broker refuses it, or hangs up whenever it gets it.
+        """
+        async with self._alone:
+            # Nobody begins to send while a message is tried alone, below.
+            pass
+        if not await self._attempt(message):
+            await self.insist(message)
+
+    def begin(self, message: Outgoing) -> "asyncio.Future[bool | None]":
+        """`publish`, without a task of its own where nothing stands in its way.
+
+        Returns:
+            A future that ends as `publish` does; or with false if the connection was lost with the
+            message on its way: then `insist`.
+        """
+        client = self._client
+        if client is None or self._alone.locked() or not client.takes(message):
+            return asyncio.ensure_future(self.publish(message))
+        return client.send(message)  # type: ignore[return-value]  # a bool is one of the two
+
+    async def insist(self, message: Outgoing) -> None:
+        """Send a message again with which the connection was lost; as `publish`.
+
+        A broker that hangs up because of one message would do so for ever, so each is now tried
+        alone: the guilty one shows.
+        """
+        async with self._alone:
+            for _ in range(_TRIES_ALONE):
+                if await self._attempt(message):
+                    return
+        raise PacketRefusedError("it ends the connection whenever it gets this message")
+
+    async def _attempt(self, message: Outgoing) -> bool:
+        """Send a message once; false if the connection was lost before it was acknowledged."""
+        await self._up.wait()
+        client = self._client
+        assert client is not None  # noqa: S101  # up, and nothing was awaited since
+        if not client.takes(message):
+            most = client.offer.max_packet
+            msg = f"it takes {most} bytes, not {message.packet_bytes}"
+            raise PacketTooLargeError(msg)
+        return await client.send(message)
+
+    async def _serve(self, client: Client) -> None:
+        await self._subscriptions.begin(client)
+        self._client = client
+        self._connector.prove()
+        self._up.set()
+        self._on_change(True)  # noqa: FBT003  # the callback's one argument
+        keeping = asyncio.create_task(self._subscriptions.keep(client), name="subscriptions")
+        try:
+            async for message in client.arrivals():
+                self._subscriptions.hand_on(message)
+                # The reader of the next message must not keep this one.
+                del message
+        finally:
+            keeping.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Client]:
+        """Connect, and disconnect at the end."""
+        client = await self._connector.connect()
+        try:
+            yield client
+        finally:
+            await client.leave()

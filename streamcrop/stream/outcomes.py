@@ -1,0 +1,210 @@
+"""What became of everything in one stream: the ledger, the last frames' stories, its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from streamcrop.core.pairing import Dropped
+from streamcrop.core.values import Frame, Message, Reason
+from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
+from streamcrop.formats.documents import shown
+from streamcrop.formats.events import Event
+from streamcrop.notes import Notes, excerpt, unexpected
+from streamcrop.stream.history import History
+from streamcrop.stream.ledger import Ledger
+from streamcrop.stream.render import Rendered
+
+T = TypeVar("T")
+
+# What frames without a key lack; a camera's first sender report comes within some 7 s.
+_LACKS = {
+    "utc": "capture time: cameras say it in sender reports, pictures as captured_at",
+    "sei": "ID in its bitstream",
+    "pts": "media time",
+}
+_PATIENCE = 10_000_000
+# What is lost for these reasons while a stream ends is lost because it ends.
+_ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
+
+
+class Outcomes:
+    """Counts each frame, message, prediction and crop of a stream once, and remembers why.
+
+    Args:
+        paired_by: The pairing key's name.
+        max_wait: For the story of a frame that expired.
+        stream: The stream's name, for the log.
+
+    Attributes:
+        notes: What people ought to know of the stream.
+        failure: Why the stream failed for good, or None.
+        ending: Is set once the stream is to end.
+    """
+
+    def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
+        self.ledger = Ledger()
+        self.history = History()
+        self.notes = Notes(stream)
+        self.failure: SourceError | SinkError | None = None
+        self.ending = asyncio.Event()
+        self._paired = f"paired by {paired_by}"
+        self._lacks = _LACKS.get(paired_by, paired_by)
+        self._epoch: str | None = None
+        self._epoch_began = 0
+        self._expired = f"expired after {max_wait:g} s"
+
+    async def unless_ending(self, work: Awaitable[T]) -> T | None:
+        """Wait for something that may never come, as long as the stream is not to end."""
+        task, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
+        try:
+            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return await task if task.done() else None
+        finally:
+            task.cancel()
+            ending.cancel()
+
+    def received(self, item: Frame | Reason) -> None:
+        """A source handed out a frame, or one that is lost already."""
+        self.ledger.frames.enter()
+        if isinstance(item, Reason):
+            self.ledger.frames.drop(item)
+        else:
+            self._remember(self.history.note, item, "received, waits for its detections")
+
+    def frame_lost(self, frame: Frame, reason: Reason) -> None:
+        """A frame ended without a pair."""
+        reason = self._why(reason)
+        self.ledger.frames.drop(reason)
+        said = self._expired if reason == Reason.EXPIRED else reason
+        self._remember(self.history.note, frame, said)
+
+    def message_lost(self, reason: Reason) -> None:
+        """A message ended without a pair."""
+        self.ledger.messages.drop(self._why(reason))
+
+    def message_refused(self, topic: str, payload: bytes, error: FormatError) -> None:
+        """A message is not what it has to be."""
+        self.message_lost(Reason(error.reason))
+        self.notes.say(error.kind, f"{topic}: {error}; it begins with {excerpt(payload)}")
+
+    def message_unkeyed(self, topic: str, payload: bytes) -> None:
+        """A message does not say what it would be paired by."""
+        self.message_lost(Reason.NO_KEY)
+        said = f"a message does not say what it is {self._paired}"
+        self.notes.say("no_key", f"{topic}: {said}; it begins with {excerpt(payload)}")
+
+    def message_read(self, topic: str, payload: bytes, message: Message) -> None:
+        """A message says what is needed; what else it says may be wrong."""
+        for name, fault in message.faults.items():
+            self.notes.say(
+                f"unread_{name}", f"{topic}: not read: {fault}; it is of {excerpt(payload)}"
+            )
+
+    def message_described(self, topic: str, payload: bytes, part: Rendered) -> None:
+        """What is wrong with a message's predictions."""
+        for kind, said in part.said.items():
+            self.notes.say(kind, f"{topic}: {said}; it is of {excerpt(payload)}")
+
+    def message_failed(self, error: Exception) -> None:
+        """To read a message failed as nobody thought that it could."""
+        self.message_lost(Reason.FAILED)
+        self.unexpected("reading a message", error)
+
+    def frame_failed(self, frame: Frame, doing: str, error: Exception) -> None:
+        """To handle a frame failed as nobody thought that it could."""
+        self.frame_lost(frame, Reason.FAILED)
+        self.unexpected(doing, error)
+
+    def pair_failed(self, frame: Frame, error: Exception) -> None:
+        """A pair was made, and to render it failed as nobody thought that it could."""
+        self.frame_failed(frame, "rendering a frame's crops", error)
+        self.message_lost(Reason.FAILED)
+
+    def crops_failed(self, count: int, error: Exception) -> None:
+        """Crops of a pair were made, and with them something failed as nobody thought."""
+        self.ledger.crops.drop(Reason.FAILED, count)
+        self.unexpected("handing on a frame's crops", error)
+
+    def unexpected(self, doing: str, error: Exception) -> None:
+        """Say of an error that nobody thought of that it was there; it costs what was in hand."""
+        self.notes.say("failed", unexpected(doing, error))
+
+    def message_stale(self, topic: str) -> None:
+        """A message was said before this run: the frame that it speaks of is not of this one."""
+        self.ledger.messages.enter()
+        self.message_lost(Reason.STALE)
+        said = "the broker had kept a message (retained) from before we listened; it is not used"
+        self.notes.say("stale", f"{topic}: {said}")
+
+    def dropped(self, event: Dropped[Any, Any]) -> None:
+        """The pairer let go of a frame or a message."""
+        if event.note:
+            self.notes.say(event.note.kind, event.note.text)
+        if event.side == "frames":
+            self.frame_lost(event.item.value, event.reason)
+            if event.reason == Reason.NO_KEY:
+                self._frame_unkeyed(event.item.value)
+        else:
+            self.message_lost(event.reason)
+            self._remember(self.history.note_message, event.item.value, event.reason)
+
+    def pair_lost(self, frame: Frame, reason: Reason = Reason.CLOSED) -> None:
+        """A pair was made and not rendered."""
+        self.frame_lost(frame, reason)
+        self.message_lost(reason)
+
+    def pair_corrupt(self, frame: Frame, error: CorruptError) -> None:
+        """A pair was made, and its frame turned out to be damaged."""
+        self.notes.say("corrupt", f"frame {shown(frame.frame_id)}: {error}")
+        self.frame_lost(frame, Reason.CORRUPT)
+        self.message_lost(Reason.FAILED)
+
+    def paired(self, frame: Frame, part: Rendered) -> None:
+        """A pair is rendered, with this as its first part."""
+        self.ledger.frames.succeed()
+        self.ledger.messages.succeed()
+        refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
+        said = f"{part.received} predictions: {part.made} crops made{refused}"
+        self._remember(self.history.note, frame, f"{self._paired}, {said}")
+
+    def rendered(self, part: Rendered) -> None:
+        """A part of a pair is rendered."""
+        rows = self.ledger
+        rows.predictions.enter(part.received)
+        rows.predictions.succeed(part.made)
+        rows.crops.enter(part.made)
+        for reason, count in part.refused.items():
+            rows.predictions.drop(reason, count)
+        rows.crops.drop(Reason.ENCODING_FAILED, part.encoding_failed)
+        rows.crops.drop(Reason.FAILED, len(part.failed))
+        for error in part.failed:
+            self.unexpected("making a crop", error)
+
+    def crop_ended(self, event: Event, reason: Reason | None) -> None:
+        """An event was published, or not for a reason."""
+        if not event.is_crop:
+            return
+        if reason is None:
+            self.ledger.crops.succeed()
+        else:
+            self.ledger.crops.drop(reason)
+
+    def _frame_unkeyed(self, frame: Frame) -> None:
+        """A connection that lasts and still gives frames no key ought to be looked at."""
+        arrived = frame.arrived or 0
+        if frame.epoch != self._epoch:
+            self._epoch, self._epoch_began = frame.epoch, arrived
+        if frame.epoch is None or arrived - self._epoch_began >= _PATIENCE:
+            self.notes.say("frame_no_key", f"a frame has no {self._lacks}")
+
+    def _remember(self, note: Callable[[T, str], None], of: T, what: str) -> None:
+        """A story that cannot be told costs nothing else."""
+        try:
+            note(of, what)
+        except Exception as error:  # noqa: BLE001  # nobody knows which
+            self.unexpected("remembering what became of a frame", error)
+
+    def _why(self, reason: Reason) -> Reason:
+        if isinstance(self.failure, SinkError):
+            return Reason.FAILED
+        return Reason.CLOSED if self.ending.is_set() and reason in _ENDINGS else reason

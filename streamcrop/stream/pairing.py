@@ -1,0 +1,298 @@
+"""The stage at which frames and messages become pairs: queues in, the pairer, a queue out."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from streamcrop import config
+from streamcrop.core.pairing import Dropped, Paired, Pairer
+from streamcrop.core.values import Frame, Message, Reason
+from streamcrop.errors import FormatError
+from streamcrop.formats import DETECTION_FORMATS
+from streamcrop.mqtt.broker import Broker
+from streamcrop.queues import BoundedQueue
+from streamcrop.stream.keys import KEYS
+from streamcrop.stream.outcomes import Outcomes
+
+# Enough to hide the hand-over between two stages, and no more frames in memory than that.
+STAGE_FRAMES = 4
+_LIVE_FRAMES = 32
+# Above this a message is read in a thread, so that it does not hold up the loop.
+_LARGE_MESSAGE = 64 << 10
+# So many pairs that were held go in a row before those that were decided since. Each going back and
+# forth has a camera's pictures decoded anew, from a key picture on: in turns, 225 held pairs took
+# 10 s, in which crops came 100 to 400 ms late (720p, 2026-11-28).
+_IN_A_ROW = 60
+# What has expired is let go of so much later, in seconds, many at once; it is in no pair any more.
+_LEISURE = 0.25
+# Names of finished frames that are remembered: 60 s of 400 a second.
+_MAX_NAMES = 24_000
+# A message this much further from the newest frame than it may wait speaks of another day.
+_FAR = 10.0
+
+
+class _Came(NamedTuple):
+    """A message as it came: at microseconds since 1970, and at seconds of the monotonic clock."""
+
+    payload: bytes
+    topic: str
+    arrived: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the pairer holds: a frame or a message under its key.
+
+    Attributes:
+        came: When a message came, in seconds, monotonic.
+        sender: The topic of a message.
+    """
+
+    key: Any
+    nbytes: int
+    value: Any
+    came: float = 0.0
+    sender: str = ""
+
+
+Pair = Paired[Waiting, Waiting]
+
+
+class Matching:
+    """Pairs what its queues hold.
+
+    Args:
+        settings: The stream's part of the configuration.
+        broker: While it is away nobody can answer, and a file's time stands still.
+        outcomes: Is told of each item that will not pair.
+        threads: For large messages.
+
+    Attributes:
+        frames: The frames that may be paired; live, the oldest makes room.
+        pairs: What was paired.
+    """
+
+    def __init__(
+        self, settings: config.Stream, broker: Broker, outcomes: Outcomes, threads: Executor
+    ) -> None:
+        pairing = settings.pairing
+        self._lossless = settings.lossless
+        self._max_message_bytes = settings.detections.max_message_bytes
+        self._decode = DETECTION_FORMATS[settings.detections.format].decode
+        self._topic = settings.detections.topic
+        self._key = KEYS[pairing.key]
+        self._broker = broker
+        self._outcomes = outcomes
+        self._threads = threads
+        self._paused = 0.0
+        # As the keys are, so that no sum of one and the other is rounded.
+        self._offset = Fraction(pairing.offset).limit_denominator(1_000_000)
+        self._newest: Any = None
+        self._decided: deque[Pair] = deque()
+        self._row = 0
+        self._work = asyncio.Event()
+        self.frames: BoundedQueue[Frame] = BoundedQueue(
+            max_items=STAGE_FRAMES if self._lossless else _LIVE_FRAMES,
+            max_bytes=pairing.max_bytes,
+            size=lambda frame: frame.pixels.nbytes,
+            overflow="block" if self._lossless else "drop_oldest",
+            on_drop=lambda frame: outcomes.frame_lost(frame, Reason.QUEUE_FULL),
+            changed=self._work,
+        )
+        self._messages: BoundedQueue[_Came] = BoundedQueue(
+            max_items=pairing.max_items,
+            max_bytes=pairing.max_bytes,
+            size=lambda message: len(message.payload),
+            overflow="drop_newest" if self._lossless else "drop_oldest",
+            on_drop=lambda _: outcomes.message_lost(
+                Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
+            ),
+            changed=self._work,
+        )
+        self.pairs: BoundedQueue[Pair] = BoundedQueue(
+            max_items=STAGE_FRAMES,
+            on_drop=lambda pair: outcomes.pair_lost(pair.frame.value),
+            taken=self._work,
+        )
+        # Many come at once; what is paired meanwhile does not wait for them.
+        self._held: BoundedQueue[Pair] = BoundedQueue(
+            max_items=pairing.max_items,
+            max_bytes=pairing.max_bytes,
+            size=lambda pair: pair.frame.nbytes,
+            overflow="drop_oldest",
+            on_drop=lambda pair: outcomes.pair_lost(
+                pair.frame.value, Reason.CLOSED if self._held.closed else Reason.QUEUE_FULL
+            ),
+        )
+        self._pairer: Pairer[Waiting, Waiting] = Pairer(
+            self._key.match(pairing.tolerance),
+            pairing.max_wait,
+            pairing.max_items,
+            pairing.max_bytes,
+            lossless=self._lossless,
+            remember=None if self._key.loops and settings.source.loop else pairing.remember,
+            max_remembered=max(_MAX_NAMES, pairing.max_items),
+            guard=self._key.guard(pairing.tolerance, confirm=pairing.confirm),
+        )
+
+    def arrive(self, payload: bytes, topic: str = "") -> None:
+        """Take a detection message, with the topic by which it came."""
+        self._outcomes.ledger.messages.enter()
+        if len(payload) > self._max_message_bytes:
+            self._outcomes.message_lost(Reason.TOO_LARGE)
+        else:
+            came = _Came(payload, topic, time.time_ns() // 1000, time.monotonic())
+            self._messages.put_nowait(came)
+
+    async def run(self) -> None:
+        """Pair until the frames have ended and none of them waits, or the stream is to end."""
+        while not self._outcomes.ending.is_set():
+            self._settle(self._pairer.expire(self._clock()))
+            await self._take_message()
+            await self._hand_on()
+            idle = not self._take_frame() and not self._messages
+            if self.frames.ended and not self._pairer.waiting("frames") and not self._messages:
+                break
+            # What can be handed on now does not wait for the next frame or message.
+            more = self.pairs.has_room() if self._held else bool(self._decided)
+            await (self._wait_for_work() if idle and not more else asyncio.sleep(0))
+        self._messages.close()
+        self._messages.clear()
+        self._settle(self._pairer.close(self._clock()))
+        while self._held:
+            self._decided.append(self._held.get_nowait())
+        await self._hand_on()
+        self.pairs.close()
+
+    def stop(self) -> None:
+        """Close the inputs."""
+        for queue in (self.frames, self._messages):
+            queue.close()
+            queue.clear()
+
+    def abort(self) -> None:
+        """Let go of everything, pairs too."""
+        self.stop()
+        self._settle(self._pairer.close(self._clock()))
+        for queue in (self._held, self.pairs):
+            queue.close()
+            queue.clear()
+        while self._decided:
+            self._outcomes.pair_lost(self._decided.popleft().frame.value)
+
+    async def _take_message(self) -> None:
+        """Give the oldest message to the pairer."""
+        if not self._messages:
+            return
+        came = self._messages.get_nowait()
+        topic = came.topic or self._topic
+        try:
+            message = await self._read(came.payload)
+            key = self._key.of_message(message, came.arrived)
+        except FormatError as error:
+            self._outcomes.message_refused(topic, came.payload, error)
+            return
+        except asyncio.CancelledError:
+            self._outcomes.message_lost(Reason.CLOSED)
+            raise
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
+            self._outcomes.message_failed(error)
+            return
+        self._outcomes.message_read(topic, came.payload, message)
+        if key is None:
+            self._outcomes.message_unkeyed(topic, came.payload)
+            return
+        if self._offset:
+            key += self._offset
+        item = Waiting(key, len(came.payload), message, came.at - self._paused, came.topic)
+        self._settle(self._pairer.add_detections(item, self._clock()))
+
+    async def _read(self, payload: bytes) -> Message:
+        if len(payload) <= _LARGE_MESSAGE:
+            return self._decode(payload)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._decode, payload)
+
+    def _take_frame(self) -> bool:
+        """Give the oldest frame to the pairer, if there is one and room for it."""
+        if not self.frames:
+            return False
+        frame = self.frames.peek()
+        try:
+            key = self._key.of_frame(frame)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
+            self._outcomes.frame_failed(self.frames.get_nowait(), "reading a frame's key", error)
+            return True
+        item = Waiting(key, frame.pixels.nbytes, frame)
+        if self._lossless and not self._pairer.has_room(item):
+            return False
+        self.frames.get_nowait()
+        self._newest = item.key if item.key is not None else self._newest
+        self._settle(self._pairer.add_frame(item, self._clock()))
+        return True
+
+    def _settle(self, events: Iterable[Pair | Dropped[Waiting, Waiting]]) -> None:
+        while self._pairer.failures:
+            self._outcomes.unexpected("judging a pair", self._pairer.failures.pop())
+        for event in events:
+            if isinstance(event, Dropped):
+                self._outcomes.dropped(event)
+                self._look_at_times(event)
+            elif event.held and not self._held.closed:
+                self._held.put_nowait(event)
+            else:
+                self._decided.append(event)
+
+    def _look_at_times(self, event: Dropped[Waiting, Waiting]) -> None:
+        """Say so where a message speaks of times in which there were no frames."""
+        is_time = isinstance(event.item.key, Fraction) and self._newest is not None
+        if event.side == "messages" and event.reason == Reason.EXPIRED and is_time:
+            ahead = float(event.item.key - self._newest)
+            if abs(ahead) > _FAR + self._pairer.max_wait:
+                self._outcomes.notes.say(
+                    "times",
+                    f"messages name times {abs(ahead):g} s {'after' if ahead > 0 else 'before'} "
+                    "those of frames: one clock is off, or pairing.offset",
+                )
+
+    async def _hand_on(self) -> None:
+        """Wait until what was decided is taken; what was held goes many in a row, before it."""
+        since = time.monotonic()
+        while self._held and self.pairs.has_room() and not self._has_turn:
+            self.pairs.put_nowait(self._held.get_nowait())
+            self._row += 1
+        if not self._held or self._has_turn:
+            self._row = 0
+            while self._decided:
+                await self.pairs.wait_for_room()
+                self.pairs.put_nowait(self._decided.popleft())
+        if self._lossless:
+            self._paused += time.monotonic() - since
+
+    @property
+    def _has_turn(self) -> bool:
+        """True if what was decided goes before what was held."""
+        enough = self._row >= _IN_A_ROW or len(self._decided) >= _LIVE_FRAMES
+        return bool(self._decided) and enough
+
+    async def _wait_for_work(self) -> None:
+        """Wait for an input, or until something in the pairer expires."""
+        deadline = self._pairer.deadline
+        since, was_up = time.monotonic(), self._broker.connected
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline and max(0, deadline + _LEISURE - self._clock())):
+                await self._work.wait()
+        if self._lossless and not (was_up and self._broker.connected):
+            self._paused += time.monotonic() - since
+
+    def _clock(self) -> float:
+        """Seconds; for a file, without the time in which nobody could have answered."""
+        return time.monotonic() - self._paused

@@ -1,0 +1,1 @@
+"""HTTP: where publishers come to."""
