@@ -4,7 +4,7 @@ import logging
 import secrets
 import struct
 import time
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import av
@@ -23,12 +23,16 @@ def video_of(container: av.container.InputContainer, name: str) -> av.VideoStrea
     """The video to read, set up so that each picture has its packet's ``opaque``.
 
     Raises:
-        SourceError: If there is none.
+        SourceError: If there is none, or none that FFmpeg can decode.
     """
     # Not simply the first: a cover picture may stand before the video.
     stream = cast("av.VideoStream | None", container.streams.best("video"))
     if stream is None:
         msg = f"{name}: there is no video in it"
+        raise SourceError(msg)
+    # PyAV's stubs do not say that there may be none.
+    if cast("Any", stream).codec_context is None:
+        msg = f"{name}: its video is of a codec that FFmpeg does not decode"
         raise SourceError(msg)
     stream.codec_context.flags |= Flags.copy_opaque
     # The stream's own: FFmpeg's others win nothing where several streams share the cores, and what

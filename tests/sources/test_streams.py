@@ -66,3 +66,12 @@ def test_names_and_texts() -> None:
     assert all(re.fullmatch(r"[0-9a-f]+", name) for name in names)
     assert text_of(OSError(2, "No such file", "rtsp://user:s3cret@cam")) == "No such file"
     assert text_of(ValueError("s3cret")) == "ValueError"
+
+
+def test_a_codec_that_ffmpeg_does_not_know(tmp_path: Path) -> None:
+    """A camera or file with such a video has an error that says so; `python -m tests.fuzz`."""
+    path = numbered_clip(tmp_path / "a.mp4", 3)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xxxx"))
+    wanted = "a: its video is of a codec that FFmpeg does not decode"
+    with av.open(str(path)) as container, pytest.raises(SourceError, match=wanted):
+        video_of(container, "a")
