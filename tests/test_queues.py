@@ -72,15 +72,12 @@ def test_overflow_in_bytes(overflow: Overflow, kept: list[str], dropped: list[st
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "block"])
-def test_one_item_is_always_let_in(overflow: Overflow) -> None:
+async def test_one_item_is_always_let_in(overflow: Overflow) -> None:
     """An item larger than all the room passes an empty queue, or it would never pass."""
-
-    async def main() -> str:
-        queue = queue_of([], max_bytes=4, overflow=overflow)
-        await queue.put("longer than four")
-        return queue.get_nowait()
-
-    assert asyncio.run(main()) == "longer than four"
+    queue = queue_of([], max_bytes=4, overflow=overflow)
+    await queue.put("longer than four")
+    found = queue.get_nowait()
+    assert found == "longer than four"
 
 
 def test_bytes_are_given_back() -> None:
@@ -94,118 +91,94 @@ def test_bytes_are_given_back() -> None:
     assert not lost
 
 
-def test_put_waits_for_room() -> None:
+async def test_put_waits_for_room() -> None:
     """A blocking put waits until something is taken, and loses nothing."""
-
-    async def main() -> None:
-        lost: list[str] = []
-        queue = queue_of(lost)
-        await queue.put("a")
-        await queue.put("b")
-        put = asyncio.create_task(queue.put("c"))
-        assert not await settled(put)
-        assert queue.get_nowait() == "a"
-        await put
-        assert [queue.get_nowait(), queue.get_nowait(), lost] == ["b", "c", []]
-
-    asyncio.run(main())
+    lost: list[str] = []
+    queue = queue_of(lost)
+    await queue.put("a")
+    await queue.put("b")
+    put = asyncio.create_task(queue.put("c"))
+    assert not await settled(put)
+    assert queue.get_nowait() == "a"
+    await put
+    assert [queue.get_nowait(), queue.get_nowait(), lost] == ["b", "c", []]
 
 
-def test_put_waits_for_bytes() -> None:
+async def test_put_waits_for_bytes() -> None:
     """A put that needs more bytes than one take gives back goes on waiting."""
-
-    async def main() -> None:
-        queue = queue_of([], max_items=9, max_bytes=4)
-        await queue.put("aa")
-        await queue.put("bb")
-        put = asyncio.create_task(queue.put("cccc"))
-        queue.get_nowait()
-        assert not await settled(put)
-        queue.get_nowait()
-        await put
-        assert queue.get_nowait() == "cccc"
-
-    asyncio.run(main())
+    queue = queue_of([], max_items=9, max_bytes=4)
+    await queue.put("aa")
+    await queue.put("bb")
+    put = asyncio.create_task(queue.put("cccc"))
+    queue.get_nowait()
+    assert not await settled(put)
+    queue.get_nowait()
+    await put
+    assert queue.get_nowait() == "cccc"
 
 
-def test_many_puts_share_the_room() -> None:
+async def test_many_puts_share_the_room() -> None:
     """Of several that wait, as many go on as fit, and none is forgotten."""
-
-    async def main() -> None:
-        queue = queue_of([], max_items=1)
-        puts = [asyncio.create_task(queue.put(item)) for item in "abcde"]
-        found = []
-        while len(found) < 5:
-            await asyncio.sleep(0)
-            assert len(queue) <= 1
-            while len(queue):
-                found.append(queue.get_nowait())
-        await asyncio.gather(*puts)
-        assert found == list("abcde")
-
-    asyncio.run(main())
+    queue = queue_of([], max_items=1)
+    puts = [asyncio.create_task(queue.put(item)) for item in "abcde"]
+    found = []
+    while len(found) < 5:
+        await asyncio.sleep(0)
+        assert len(queue) <= 1
+        while len(queue):
+            found.append(queue.get_nowait())
+    await asyncio.gather(*puts)
+    assert found == list("abcde")
 
 
-def test_cancelled_put_tells() -> None:
+async def test_cancelled_put_tells() -> None:
     """An item whose put is cancelled while it waits is not lost without a word."""
-
-    async def main() -> None:
-        lost: list[str] = []
-        queue = queue_of(lost, max_items=1)
-        await queue.put("a")
-        put = asyncio.create_task(queue.put("b"))
-        assert not await settled(put)
-        put.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await put
-        assert lost == ["b"]
-        assert len(queue) == 1
-
-    asyncio.run(main())
-
-
-def test_close_ends_waiting_puts() -> None:
-    """A put into a closed queue, or one that waited when it closed, lets its item go."""
-
-    async def main() -> None:
-        lost: list[str] = []
-        queue = queue_of(lost, max_items=1)
-        await queue.put("a")
-        put = asyncio.create_task(queue.put("b"))
-        assert not await settled(put)
-        queue.close()
+    lost: list[str] = []
+    queue = queue_of(lost, max_items=1)
+    await queue.put("a")
+    put = asyncio.create_task(queue.put("b"))
+    assert not await settled(put)
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await put
-        await queue.put("c")
-        queue.put_nowait("d")
-        assert lost == ["b", "c", "d"]
-        assert (queue.closed, queue.ended) == (True, False)
-        assert queue.get_nowait() == "a"
-        assert queue.ended
-
-    asyncio.run(main())
+    assert lost == ["b"]
+    assert len(queue) == 1
 
 
-def test_iteration_ends_with_the_queue() -> None:
+async def test_close_ends_waiting_puts() -> None:
+    """A put into a closed queue, or one that waited when it closed, lets its item go."""
+    lost: list[str] = []
+    queue = queue_of(lost, max_items=1)
+    await queue.put("a")
+    put = asyncio.create_task(queue.put("b"))
+    assert not await settled(put)
+    queue.close()
+    await put
+    await queue.put("c")
+    queue.put_nowait("d")
+    assert lost == ["b", "c", "d"]
+    assert (queue.closed, queue.ended) == (True, False)
+    assert queue.get_nowait() == "a"
+    assert queue.ended
+
+
+async def test_iteration_ends_with_the_queue() -> None:
     """A loop over a queue waits for items and ends once it is closed and empty."""
+    queue = queue_of([])
+    found: list[str] = []
 
-    async def main() -> None:
-        queue = queue_of([])
-        found: list[str] = []
+    async def consume() -> None:
+        found.extend([item async for item in queue])
 
-        async def consume() -> None:
-            found.extend([item async for item in queue])
-
-        task = asyncio.create_task(consume())
-        assert not await settled(task)
-        for item in "abc":
-            await queue.put(item)
-        assert not await settled(task)
-        queue.put_nowait("d")
-        queue.close()
-        await task
-        assert found == list("abcd")
-
-    asyncio.run(main())
+    task = asyncio.create_task(consume())
+    assert not await settled(task)
+    for item in "abc":
+        await queue.put(item)
+    assert not await settled(task)
+    queue.put_nowait("d")
+    queue.close()
+    await task
+    assert found == list("abcd")
 
 
 def test_clear_tells() -> None:
@@ -219,38 +192,30 @@ def test_clear_tells() -> None:
     assert (len(queue), lost) == (0, ["aa", "bb"])
 
 
-def test_wait_for_room() -> None:
+async def test_wait_for_room() -> None:
     """A producer can wait for a free place before it makes the item; a close ends the wait."""
-
-    async def main() -> None:
-        queue = queue_of([], max_items=1)
-        await queue.wait_for_room()
-        await queue.put("a")
-        for end in (queue.get_nowait, queue.close):
-            waiting = asyncio.create_task(queue.wait_for_room())
-            assert not await settled(waiting)
-            end()
-            await waiting
-            queue.put_nowait("b")
-
-    asyncio.run(main())
+    queue = queue_of([], max_items=1)
+    await queue.wait_for_room()
+    await queue.put("a")
+    for end in (queue.get_nowait, queue.close):
+        waiting = asyncio.create_task(queue.wait_for_room())
+        assert not await settled(waiting)
+        end()
+        await waiting
+        queue.put_nowait("b")
 
 
-def test_one_event_for_several_queues() -> None:
+async def test_one_event_for_several_queues() -> None:
     """Queues that share an event wake one waiter at a put and at a close of any."""
-
-    async def main() -> None:
-        changed = asyncio.Event()
-        one, two = queue_of([], changed=changed), queue_of([], changed=changed)
-        assert one.changed is two.changed is changed
-        for change in (lambda: one.put_nowait("a"), lambda: two.put_nowait("b"), two.close):
-            changed.clear()
-            waiting = asyncio.create_task(changed.wait())
-            assert not await settled(waiting)
-            change()
-            assert await waiting
-
-    asyncio.run(main())
+    changed = asyncio.Event()
+    one, two = queue_of([], changed=changed), queue_of([], changed=changed)
+    assert one.changed is two.changed is changed
+    for change in (lambda: one.put_nowait("a"), lambda: two.put_nowait("b"), two.close):
+        changed.clear()
+        waiting = asyncio.create_task(changed.wait())
+        assert not await settled(waiting)
+        change()
+        assert await waiting
 
 
 def test_own_events_are_apart() -> None:

@@ -1,6 +1,5 @@
 """The demo, as a newcomer runs it."""
 
-import asyncio
 import json
 import os
 import signal
@@ -113,4 +112,4 @@ def test_the_detector_rides_out_a_change_of_light() -> None:
 def test_an_empty_run_makes_no_sheet(tmp_path: Path) -> None:
     """Without crops there is no contact sheet."""
     assert not contact_sheet([], tmp_path / "sheet.jpg", "#000000")
-    assert not asyncio.run(asyncio.to_thread((tmp_path / "sheet.jpg").exists))
+    assert not (tmp_path / "sheet.jpg").exists()

@@ -83,87 +83,79 @@ def _hostile() -> list[tuple[str, bytes]]:
     ]
 
 
-def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
     """Each gets its reason, neighbours of a bad prediction survive, memory stays under 300 MiB."""
     hostile = _hostile()
     count = len(hostile) + 2
     clip = numbered_clip(tmp_path / "clip.mp4", count)
     chosen = settings(broker.url, clip, crop={"mask_opacity": 1}, pairing={"max_wait": 20})
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until_running()
-                await client.publish({"frame_id": 0, "predictions": [GOOD]})
-                await client.until(lambda: len(client.of("metadata")) == 1)
-                with peak_above_idle(node.process.pid) as peak:
-                    for frame_id, (_, text) in enumerate(hostile, 1):
-                        await client.publish(text.replace(b"%d", str(frame_id).encode()))
-                    await client.publish({"frame_id": count - 1, "predictions": [GOOD]})
-                    await client.until(
-                        lambda: (
-                            client.of("metadata")
-                            and json.loads(client.of("metadata")[-1].payload)["frame_id"]
-                            == str(count - 1)
-                        ),
-                        90,
-                    )
-                node.stop()
-                code, said = await asyncio.to_thread(node.wait, 30)
-            assert code == 0, said
-            rows = node.ledger()
-            assert peak[0] < 300, f"{peak[0]:.0f} MiB above idle"
-            assert rows["messages"]["dropped"]["too_large"] == 1
-            assert rows["messages"]["dropped"]["malformed"] == 11
-            assert set(rows["predictions"]["dropped"]) == {
-                "malformed",
-                "not_finite",
-                "outside_frame",
-                "bad_mask",
-                "over_limit",
-            }
-            survivors = {
-                crop.metadata["frame_id"]
-                for crop in client.of("crops")
-                if crop.metadata["image"]["width"] == NUMBER_BOX[2]
-                and number_in(crop.image) == int(crop.metadata["frame_id"])
-            }
-            names = {str(n): name for n, (name, _) in enumerate(hostile, 1)}
-            assert {names[n] for n in survivors if n in names} >= {
-                "wrong types",
-                "huge numbers",
-                "NaN",
-                "boxes outside",
-                "a mask of the wrong size",
-                "an RLE of 10^9 pixels",
-                "an RLE of nonsense",
-                "a huge class",
-                "the year 10000",
-                "half of a pair",
-                "unseen joints",
-            }
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running()
+            await client.publish({"frame_id": 0, "predictions": [GOOD]})
+            await client.until(lambda: len(client.of("metadata")) == 1)
+            with peak_above_idle(node.process.pid) as peak:
+                for frame_id, (_, text) in enumerate(hostile, 1):
+                    await client.publish(text.replace(b"%d", str(frame_id).encode()))
+                await client.publish({"frame_id": count - 1, "predictions": [GOOD]})
+                await client.until(
+                    lambda: (
+                        client.of("metadata")
+                        and json.loads(client.of("metadata")[-1].payload)["frame_id"]
+                        == str(count - 1)
+                    ),
+                    90,
+                )
+            node.stop()
+            code, said = await asyncio.to_thread(node.wait, 30)
+        assert code == 0, said
+        rows = node.ledger()
+        assert peak[0] < 300, f"{peak[0]:.0f} MiB above idle"
+        assert rows["messages"]["dropped"]["too_large"] == 1
+        assert rows["messages"]["dropped"]["malformed"] == 11
+        assert set(rows["predictions"]["dropped"]) == {
+            "malformed",
+            "not_finite",
+            "outside_frame",
+            "bad_mask",
+            "over_limit",
+        }
+        survivors = {
+            crop.metadata["frame_id"]
+            for crop in client.of("crops")
+            if crop.metadata["image"]["width"] == NUMBER_BOX[2]
+            and number_in(crop.image) == int(crop.metadata["frame_id"])
+        }
+        names = {str(n): name for n, (name, _) in enumerate(hostile, 1)}
+        assert {names[n] for n in survivors if n in names} >= {
+            "wrong types",
+            "huge numbers",
+            "NaN",
+            "boxes outside",
+            "a mask of the wrong size",
+            "an RLE of 10^9 pixels",
+            "an RLE of nonsense",
+            "a huge class",
+            "the year 10000",
+            "half of a pair",
+            "unseen joints",
+        }
 
 
-def test_a_message_of_100_mb(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_message_of_100_mb(broker: Mosquitto, tmp_path: Path) -> None:
     """It is counted as `too_large`; what the MQTT client holds of it stays under 450 MiB."""
     clip = numbered_clip(tmp_path / "clip.mp4", 2)
     chosen = settings(broker.url, clip, pairing={"max_wait": 60})
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until_running()
-                await client.publish({"frame_id": 0, "predictions": [GOOD]})
-                await client.until(lambda: len(client.of("crops")) == 1)
-                with peak_above_idle(node.process.pid) as peak:
-                    await client.publish(b"x" * 100_000_000)
-                    await client.publish({"frame_id": 1, "predictions": [GOOD]})
-                    await client.until_ended()
-                code, said = await asyncio.to_thread(node.wait, 30)
-            assert code == 0, said
-            assert node.ledger()["messages"]["dropped"] == {"too_large": 1}
-            assert peak[0] < 450, f"{peak[0]:.0f} MiB above idle"
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running()
+            await client.publish({"frame_id": 0, "predictions": [GOOD]})
+            await client.until(lambda: len(client.of("crops")) == 1)
+            with peak_above_idle(node.process.pid) as peak:
+                await client.publish(b"x" * 100_000_000)
+                await client.publish({"frame_id": 1, "predictions": [GOOD]})
+                await client.until_ended()
+            code, said = await asyncio.to_thread(node.wait, 30)
+        assert code == 0, said
+        assert node.ledger()["messages"]["dropped"] == {"too_large": 1}
+        assert peak[0] < 450, f"{peak[0]:.0f} MiB above idle"

@@ -26,7 +26,7 @@ def camera(tmp_path: Path) -> Iterator[Camera]:
     found.kill()
 
 
-def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
+async def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     """A node ends at once although a camera accepts and never answers; the file is done before."""
@@ -43,28 +43,24 @@ def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
             "detections": {"topic": "detections/yard"},
             "pairing": {"key": "utc"},
         }
-
-        async def main() -> None:
-            async with Client(broker.port) as client:
-                with Node(tmp_path, chosen) as node:
-                    await client.until_running()
-                    for number in range(20):
-                        await client.publish({"frame_id": number, "predictions": []})
-                    await client.until_ended()
-                    since = time.monotonic()
-                    node.stop()
-                    code, said = await asyncio.to_thread(node.wait, 20)
-                assert time.monotonic() - since < 10
-                assert code == 0, said
-                assert node.ledger()["frames"] == {"received": 20, "paired": 20, "dropped": {}}
-                assert node.ledger("yard")["frames"]["received"] == 0
-                assert "s3cret" not in said + str(client.arrived)
-
-        asyncio.run(main())
+        async with Client(broker.port) as client:
+            with Node(tmp_path, chosen) as node:
+                await client.until_running()
+                for number in range(20):
+                    await client.publish({"frame_id": number, "predictions": []})
+                await client.until_ended()
+                since = time.monotonic()
+                node.stop()
+                code, said = await asyncio.to_thread(node.wait, 20)
+            assert time.monotonic() - since < 10
+            assert code == 0, said
+            assert node.ledger()["frames"] == {"received": 20, "paired": 20, "dropped": {}}
+            assert node.ledger("yard")["frames"]["received"] == 0
+            assert "s3cret" not in said + str(client.arrived)
 
 
 @pytest.mark.parametrize("decode", ["auto", "eager", "lazy"])
-def test_the_tap_of_a_camera(
+async def test_the_tap_of_a_camera(
     broker: Mosquitto, camera: Camera, tmp_path: Path, decode: str
 ) -> None:
     """A detector that echoes the tap gets crops of the very frames; the rest is `not_tapped`.
@@ -93,55 +89,48 @@ def test_the_tap_of_a_camera(
             done = len(taps)
             await asyncio.sleep(0.02)
 
-    async def main() -> None:
-        seen: dict[str, int | None] = {}
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                task = asyncio.create_task(answer(client, seen))
-                await client.until(lambda: len(client.of("crops")) > 15, 60)
-                camera.kill()
-                await client.until(lambda: "reconnecting" in client.states(), 20)
-                before = len(client.of("crops"))
-                await asyncio.to_thread(camera.start)
-                await client.until(lambda: len(client.of("crops")) > before + 15, 60)
-                node.stop()
-                code, said = await asyncio.to_thread(node.wait, 20)
-                task.cancel()
-        assert code == 0, said
-        epochs: dict[str, None] = {}
-        for crop in client.of("crops"):
-            metadata: dict[str, Any] = crop.metadata
-            assert pattern.read(crop.image) == seen[metadata["frame_id"]] is not None
-            assert metadata["frame_id"].startswith(metadata["epoch"] + "-")
-            assert (metadata["paired_by"], metadata["residual"]) == ("frame_id", 0.0)
-            epochs[metadata["epoch"]] = None
-        assert len(epochs) == 2
-        dropped = node.ledger()["frames"]["dropped"]
-        assert dropped["not_tapped"] > len(client.of("frames"))
-        reasons = [json.loads(m.payload)["reason"] for m in client.of("status")]
-        assert "connected" in reasons
-        assert any("camera" in reason for reason in reasons)
-
-    asyncio.run(main())
+    seen: dict[str, int | None] = {}
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            task = asyncio.create_task(answer(client, seen))
+            await client.until(lambda: len(client.of("crops")) > 15, 60)
+            camera.kill()
+            await client.until(lambda: "reconnecting" in client.states(), 20)
+            before = len(client.of("crops"))
+            await asyncio.to_thread(camera.start)
+            await client.until(lambda: len(client.of("crops")) > before + 15, 60)
+            node.stop()
+            code, said = await asyncio.to_thread(node.wait, 20)
+            task.cancel()
+    assert code == 0, said
+    epochs: dict[str, None] = {}
+    for crop in client.of("crops"):
+        metadata: dict[str, Any] = crop.metadata
+        assert pattern.read(crop.image) == seen[metadata["frame_id"]] is not None
+        assert metadata["frame_id"].startswith(metadata["epoch"] + "-")
+        assert (metadata["paired_by"], metadata["residual"]) == ("frame_id", 0.0)
+        epochs[metadata["epoch"]] = None
+    assert len(epochs) == 2
+    dropped = node.ledger()["frames"]["dropped"]
+    assert dropped["not_tapped"] > len(client.of("frames"))
+    reasons = [json.loads(m.payload)["reason"] for m in client.of("status")]
+    assert "connected" in reasons
+    assert any("camera" in reason for reason in reasons)
 
 
-def test_a_dead_camera_is_said_and_waited_for(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_dead_camera_is_said_and_waited_for(broker: Mosquitto, tmp_path: Path) -> None:
     """A node whose camera is not there goes on trying, says why, and starts when it comes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"rtsp://user:s3cret@127.0.0.1:{probe.getsockname()[1]}/main"
     chosen = settings(broker.url, "", source={"url": url}, pairing={"key": "utc"})
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until(lambda: "reconnecting" in client.states(), 30)
-                status = json.loads(client.of("status")[-1].payload)
-                assert "no connection to the camera: Connection refused" in status["reason"]
-                assert "running" not in client.states()
-                node.stop()
-                code, said = await asyncio.to_thread(node.wait, 20)
-        assert code == 0, said
-        assert "s3cret" not in said + str(client.arrived)
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until(lambda: "reconnecting" in client.states(), 30)
+            status = json.loads(client.of("status")[-1].payload)
+            assert "no connection to the camera: Connection refused" in status["reason"]
+            assert "running" not in client.states()
+            node.stop()
+            code, said = await asyncio.to_thread(node.wait, 20)
+    assert code == 0, said
+    assert "s3cret" not in said + str(client.arrived)

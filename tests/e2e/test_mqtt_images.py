@@ -89,52 +89,48 @@ def configuration(url: str, clip: Path) -> dict[str, Any]:
     return chosen
 
 
-def test_bad_pictures_and_a_burst(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_bad_pictures_and_a_burst(broker: Mosquitto, tmp_path: Path) -> None:
     """All are counted with their reason, the last picture is cropped, the file loses nothing."""
     clip = numbered_clip(tmp_path / "clip.mp4", COUNT)
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, configuration(broker.url, clip)) as node:
-                await client.until_running("pictures")
-                await client.until_running()
-                for _, payload, said in BAD:
-                    await client.publish(payload, "cams/a/jpg", said)
-                burst = [picture(n) for n in range(BURST)]
-                await asyncio.gather(
-                    *(
-                        client.publish(data, "cams/a/jpg", {"frame_id": str(n)})
-                        for n, data in enumerate(burst)
-                    ),
-                    *(client.publish({"frame_id": n, "predictions": [BOX]}) for n in range(COUNT)),
-                )
-                last = {"frame_id": str(BURST - 1), "predictions": [BOX]}
-                await client.publish(last, "detections/pictures")
-                await client.until(lambda: len(client.of("crops", "pictures")) == 1)
-                await client.until_ended()
-                assert "reconnecting" in client.states("device")
-                assert "ended" not in client.states("device")
-                node.stop()
-                code, said = await asyncio.to_thread(node.wait)
-            assert code == 0, said
-            [crop] = client.of("crops", "pictures")
-            assert number_in(crop.image) == BURST - 1
-            frames = node.ledger("pictures")["frames"]
-            assert frames["received"] == len(BAD) + BURST
-            reasons = [reason for reason, _, _ in BAD]
-            bad = {reason: frames["dropped"].pop(reason) for reason in set(reasons)}
-            assert bad == Counter(reasons)
-            # Where the burst finds no room depends on how fast the machine decodes.
-            assert set(frames["dropped"]) <= {"queue_full", "pairing_full", "closed"}
-            assert sum(frames["dropped"].values()) == BURST - 1
-            gate = node.ledger("gate")
-            assert gate["frames"] == {"received": COUNT, "paired": COUNT, "dropped": {}}
-            assert gate["crops"] == {"made": COUNT, "published": COUNT, "dropped": {}}
-            [reason] = {
-                status["reason"]
-                for status in (json.loads(m.payload) for m in client.of("status", "device"))
-                if status["state"] == "reconnecting"
-            }
-            assert reason == "no connection to /dev/video99: No such file or directory"
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, configuration(broker.url, clip)) as node:
+            await client.until_running("pictures")
+            await client.until_running()
+            for _, payload, said in BAD:
+                await client.publish(payload, "cams/a/jpg", said)
+            burst = [picture(n) for n in range(BURST)]
+            await asyncio.gather(
+                *(
+                    client.publish(data, "cams/a/jpg", {"frame_id": str(n)})
+                    for n, data in enumerate(burst)
+                ),
+                *(client.publish({"frame_id": n, "predictions": [BOX]}) for n in range(COUNT)),
+            )
+            last = {"frame_id": str(BURST - 1), "predictions": [BOX]}
+            await client.publish(last, "detections/pictures")
+            await client.until(lambda: len(client.of("crops", "pictures")) == 1)
+            await client.until_ended()
+            assert "reconnecting" in client.states("device")
+            assert "ended" not in client.states("device")
+            node.stop()
+            code, said = await asyncio.to_thread(node.wait)
+        assert code == 0, said
+        [crop] = client.of("crops", "pictures")
+        assert number_in(crop.image) == BURST - 1
+        frames = node.ledger("pictures")["frames"]
+        assert frames["received"] == len(BAD) + BURST
+        reasons = [reason for reason, _, _ in BAD]
+        bad = {reason: frames["dropped"].pop(reason) for reason in set(reasons)}
+        assert bad == Counter(reasons)
+        # Where the burst finds no room depends on how fast the machine decodes.
+        assert set(frames["dropped"]) <= {"queue_full", "pairing_full", "closed"}
+        assert sum(frames["dropped"].values()) == BURST - 1
+        gate = node.ledger("gate")
+        assert gate["frames"] == {"received": COUNT, "paired": COUNT, "dropped": {}}
+        assert gate["crops"] == {"made": COUNT, "published": COUNT, "dropped": {}}
+        [reason] = {
+            status["reason"]
+            for status in (json.loads(m.payload) for m in client.of("status", "device"))
+            if status["state"] == "reconnecting"
+        }
+        assert reason == "no connection to /dev/video99: No such file or directory"

@@ -96,7 +96,7 @@ def _decoded(crop: Arrived) -> Arrived:
     [(_ids, 2, "auto"), (_event_id, 2, "auto"), (_all, 3, "auto"), (_all, 2, "json")],
     ids=["id and lineage", "event id as frame_id", "three levels", "structured"],
 )
-def test_crops_of_crops(
+async def test_crops_of_crops(
     broker: Mosquitto,
     tmp_path: Path,
     answer: Callable[[Arrived], dict[str, Any]],
@@ -106,47 +106,42 @@ def test_crops_of_crops(
     """Each level keeps the whole chain; places come back within 1e-9 px, pixels bit by bit."""
     frames = noise(FRAMES)
     clip = write_clip(tmp_path / "clip.mov", frames, codec="png", pix_fmt="rgb24")
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with ExitStack() as stack:
-                nodes = []
-                # The last one first: nobody is to miss a crop.
-                for level in reversed(range(levels)):
-                    folder = tmp_path / STREAMS[level]
-                    folder.mkdir()
-                    chosen = configuration(
-                        broker.url, level, clip, envelope=envelope, files=str(folder / "out")
-                    )
-                    nodes.insert(0, stack.enter_context(Node(folder, chosen)))
-                    await client.until_running(STREAMS[level])
-                for frame in range(FRAMES):
-                    boxes = [
-                        box_of(box, detection_id=f"{frame}.{n}")
-                        for n, box in enumerate(drawn(frame))
-                    ]
-                    await client.publish({"frame_id": frame, "predictions": boxes})
-                for before, name in pairwise(STREAMS[:levels]):
-                    await _detect(client, before, name, answer)
-                name = STREAMS[levels - 1]
-                await client.until(lambda: len(client.of("crops", name)) == FRAMES * BOXES)
-                await client.until_ended("gate")
-                for node in nodes[1:]:
-                    node.stop()
-                for level, node in enumerate(nodes):
-                    code, said = await asyncio.to_thread(node.wait)
-                    assert code == 0, said
-                    rows = node.ledger(STREAMS[level])
-                    assert rows["crops"] == {
-                        "made": FRAMES * BOXES,
-                        "published": FRAMES * BOXES,
-                        "dropped": {},
-                    }
-            for crop in client.of("crops", name):
-                _check(crop, levels, frames)
-            _check_files(tmp_path / name / "out", name)
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with ExitStack() as stack:
+            nodes = []
+            # The last one first: nobody is to miss a crop.
+            for level in reversed(range(levels)):
+                folder = tmp_path / STREAMS[level]
+                folder.mkdir()
+                chosen = configuration(
+                    broker.url, level, clip, envelope=envelope, files=str(folder / "out")
+                )
+                nodes.insert(0, stack.enter_context(Node(folder, chosen)))
+                await client.until_running(STREAMS[level])
+            for frame in range(FRAMES):
+                boxes = [
+                    box_of(box, detection_id=f"{frame}.{n}") for n, box in enumerate(drawn(frame))
+                ]
+                await client.publish({"frame_id": frame, "predictions": boxes})
+            for before, name in pairwise(STREAMS[:levels]):
+                await _detect(client, before, name, answer)
+            name = STREAMS[levels - 1]
+            await client.until(lambda: len(client.of("crops", name)) == FRAMES * BOXES)
+            await client.until_ended("gate")
+            for node in nodes[1:]:
+                node.stop()
+            for level, node in enumerate(nodes):
+                code, said = await asyncio.to_thread(node.wait)
+                assert code == 0, said
+                rows = node.ledger(STREAMS[level])
+                assert rows["crops"] == {
+                    "made": FRAMES * BOXES,
+                    "published": FRAMES * BOXES,
+                    "dropped": {},
+                }
+        for crop in client.of("crops", name):
+            _check(crop, levels, frames)
+        _check_files(tmp_path / name / "out", name)
 
 
 async def _detect(
@@ -190,31 +185,29 @@ def _check_files(folder: Path, name: str) -> None:
     assert all(file.is_file() and file.parents[1] == folder / name / "crops" for file in files)
 
 
-def test_streams_of_one_node_and_a_topic_for_each_crop(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_streams_of_one_node_and_a_topic_for_each_crop(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
     """A stream may read its own node's crops; a slash in an ID makes no level of a topic."""
     clip = write_clip(tmp_path / "clip.mov", noise(1), codec="png", pix_fmt="rgb24")
     chosen = configuration(broker.url, 0, clip)
     template = "streamcrop/{stream}/crops/{frame_id}/{detection_id}"
     chosen["streams"] |= configuration(broker.url, 1, clip, topic=template)["streams"]
     topic = "streamcrop/inner/crops/gate%2F0%2Fa%2Fb/c%2Fd"
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until_running("inner")
-                await client.until_running("gate")
-                box = box_of((10, 20, 90, 80), detection_id="a/b")
-                await client.publish({"frame_id": 0, "predictions": [box]})
-                await client.until(lambda: len(client.of("crops")) == 1)
-                inner = box_of((5, 6, 50, 40), detection_id="c/d")
-                answer = {"frame_id": "gate/0/a/b", "predictions": [inner]}
-                await client.publish(answer, "detections/inner")
-                await client.until(lambda: any(m.topic == topic for m in client.arrived))
-                node.stop()
-                code, said = await asyncio.to_thread(node.wait)
-            assert code == 0, said
-            [crop] = [m for m in client.arrived if m.topic == topic]
-            assert crop.properties["id"] == "inner/gate/0/a/b/c/d"
-            assert root_origin(crop) == (15, 26)
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running("inner")
+            await client.until_running("gate")
+            box = box_of((10, 20, 90, 80), detection_id="a/b")
+            await client.publish({"frame_id": 0, "predictions": [box]})
+            await client.until(lambda: len(client.of("crops")) == 1)
+            inner = box_of((5, 6, 50, 40), detection_id="c/d")
+            answer = {"frame_id": "gate/0/a/b", "predictions": [inner]}
+            await client.publish(answer, "detections/inner")
+            await client.until(lambda: any(m.topic == topic for m in client.arrived))
+            node.stop()
+            code, said = await asyncio.to_thread(node.wait)
+        assert code == 0, said
+        [crop] = [m for m in client.arrived if m.topic == topic]
+        assert crop.properties["id"] == "inner/gate/0/a/b/c/d"
+        assert root_origin(crop) == (15, 26)

@@ -99,7 +99,7 @@ def _streams(ports: dict[str, int], folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_a_node_whose_sources_all_fail(tmp_path: Path) -> None:
+async def test_a_node_whose_sources_all_fail(tmp_path: Path) -> None:
     """Log, statuses, notes and ledger hold no password, at the finest level of the log."""
     broker = Mosquitto(tmp_path)
     (tmp_path / f"me:{SECRET}@cam").mkdir()
@@ -113,20 +113,16 @@ def test_a_node_whose_sources_all_fail(tmp_path: Path) -> None:
         chosen = settings(broker.url, "")
         chosen["broker"] = {"url": f"mqtt://{LOGIN}:{broker.port}"}
         chosen["streams"] = _streams(ports, tmp_path)
-
-        async def main() -> tuple[str, list[bytes]]:
-            async with Client(broker.port) as client:
-                program = ("-m", "streamcrop", "--verbose")
-                with Node(tmp_path, chosen, program=program) as node:
-                    for name in chosen["streams"]:
-                        await client.until(
-                            lambda name=name: bool(FAILED & set(client.states(name))), 60
-                        )
-                    node.stop()
-                    _, said = await asyncio.to_thread(node.wait, 40)
-            return said, [message.payload for message in client.arrived]
-
-        said, told = asyncio.run(main())
+        async with Client(broker.port) as client:
+            program = ("-m", "streamcrop", "--verbose")
+            with Node(tmp_path, chosen, program=program) as node:
+                for name in chosen["streams"]:
+                    await client.until(
+                        lambda name=name: bool(FAILED & set(client.states(name))), 60
+                    )
+                node.stop()
+                _, said = await asyncio.to_thread(node.wait, 40)
+        told = [message.payload for message in client.arrived]
     broker.kill()
     assert SECRET not in said
     assert not [payload for payload in told if SECRET.encode() in payload]

@@ -58,28 +58,24 @@ async def end(node: Node) -> dict[str, Any]:
     return node.ledger()
 
 
-def test_ids_in_the_bitstream_pair(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_ids_in_the_bitstream_pair(broker: Mosquitto, tmp_path: Path) -> None:
     """Key `sei`: a detector that read the same IDs elsewhere gets crops of those very frames."""
     chosen, url = whip(broker.url, pairing={"key": "sei", "max_wait": 20})
-
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until(lambda: "starting" in client.states())
-                await answering(url)
-                for number in range(50):
-                    thing = box_of(NUMBER_BOX, **{"class": f"n{number}"})
-                    await client.publish({"frame_id": number, "predictions": [thing]})
-                async with Publisher(url) as publisher:
-                    await client.until(lambda: len(client.of("crops")) >= 40)
-                    assert await publisher.goodbye() == 200
-                await client.until(lambda: "reconnecting" in client.states())
-                rows = await end(node)
-            assert rows["frames"]["paired"] == rows["messages"]["paired"] == len(client.of("crops"))
-            numbers_agree(client, 40)
-            assert {crop.metadata["paired_by"] for crop in client.of("crops")} == {"sei"}
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until(lambda: "starting" in client.states())
+            await answering(url)
+            for number in range(50):
+                thing = box_of(NUMBER_BOX, **{"class": f"n{number}"})
+                await client.publish({"frame_id": number, "predictions": [thing]})
+            async with Publisher(url) as publisher:
+                await client.until(lambda: len(client.of("crops")) >= 40)
+                assert await publisher.goodbye() == 200
+            await client.until(lambda: "reconnecting" in client.states())
+            rows = await end(node)
+        assert rows["frames"]["paired"] == rows["messages"]["paired"] == len(client.of("crops"))
+        numbers_agree(client, 40)
+        assert {crop.metadata["paired_by"] for crop in client.of("crops")} == {"sei"}
 
 
 async def answering(url: str) -> None:
@@ -125,25 +121,21 @@ class Echo:
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
-def test_the_tap_of_a_publisher_pairs(broker: Mosquitto, tmp_path: Path, codec: str) -> None:
+async def test_the_tap_of_a_publisher_pairs(broker: Mosquitto, tmp_path: Path, codec: str) -> None:
     """Key `frame_id` with a tap, across two sessions: each crop is of the frame it names."""
     chosen, url = whip(broker.url, tap={"rate": 10, "quality": 95})
     chosen["streams"]["gate"]["source"]["token"] = TOKEN
-
-    async def main() -> None:
-        async with Client(broker.port) as client, Echo(client, NUMBER_BOX):
-            with Node(tmp_path, chosen) as node:
-                await answering(url)
-                for count in (10, 20):
-                    async with Publisher(url, token=TOKEN, codec=codec):
-                        await client.until(lambda least=count: len(client.of("crops")) >= least)
-                rows = await end(node)
-            numbers_agree(client, 20)
-            epochs = {crop.metadata["frame_id"].split("-")[0] for crop in client.of("crops")}
-            assert len(epochs) == 2
-            assert rows["frames"]["dropped"].get("no_key") is None
-
-    asyncio.run(main())
+    async with Client(broker.port) as client, Echo(client, NUMBER_BOX):
+        with Node(tmp_path, chosen) as node:
+            await answering(url)
+            for count in (10, 20):
+                async with Publisher(url, token=TOKEN, codec=codec):
+                    await client.until(lambda least=count: len(client.of("crops")) >= least)
+            rows = await end(node)
+        numbers_agree(client, 20)
+        epochs = {crop.metadata["frame_id"].split("-")[0] for crop in client.of("crops")}
+        assert len(epochs) == 2
+        assert rows["frames"]["dropped"].get("no_key") is None
 
 
 PREFER = """
@@ -177,48 +169,46 @@ PRESS = "document.getElementById('button').click()"
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 @pytest.mark.timeout(240)
-def test_a_browser_publishes_from_the_page(broker: Mosquitto, tmp_path: Path, codec: str) -> None:
+async def test_a_browser_publishes_from_the_page(
+    broker: Mosquitto, tmp_path: Path, codec: str
+) -> None:
     """The page that the node serves sends the camera; an echoing detector gets the right crops."""
     chosen, url = whip(broker.url, tap={"rate": 5, "quality": 95}, pairing={"max_wait": 5})
     chosen["streams"]["gate"]["source"]["token"] = TOKEN
-
-    async def main() -> None:
-        async with (
-            Browser(tmp_path) as browser,
-            Client(broker.port) as client,
-            Echo(client, None) as echo,
-        ):
-            with Node(tmp_path, chosen) as node:
-                await answering(url)
-                await browser.open(url)
-                await browser.evaluate(PREFER % codec)
-                await browser.evaluate(PRESS)
-                await browser.until(f"{STATE} == 'failed'")
-                assert "token" in await browser.evaluate(TEXT)
-                await browser.open(f"{url}?again#token={TOKEN}")
-                assert await browser.evaluate("location.hash") == ""
-                await browser.evaluate(PREFER % codec)
-                await browser.evaluate(PRESS)
-                await browser.until(f"{STATE} == 'on'", 60)
-                assert await browser.evaluate(SENT) == f"video/{codec}"
-                assert await browser.evaluate(KEEPS) == [["", "maintain-resolution"]]
-                await client.until(lambda: len(client.of("crops")) >= 15, 60)
-                await browser.evaluate(PRESS)
-                await browser.until(f"{STATE} == 'off'")
-                await client.until(lambda: "reconnecting" in client.states())
-                await end(node)
-            crops = client.of("crops")
-            # A tapped frame and its crop differ by the JPEG alone; others by the moving clock.
-            for crop in crops:
-                assert crop.image.shape == (720, 1280, 3)
-                away = {
-                    frame_id: np.abs(crop.image.astype(int) - image).mean()
-                    for frame_id, image in echo.seen.items()
-                    if image.shape == crop.image.shape
-                }
-                assert min(away, key=lambda each: away[each]) == crop.metadata["frame_id"]
-
-    asyncio.run(main())
+    async with (
+        Browser(tmp_path) as browser,
+        Client(broker.port) as client,
+        Echo(client, None) as echo,
+    ):
+        with Node(tmp_path, chosen) as node:
+            await answering(url)
+            await browser.open(url)
+            await browser.evaluate(PREFER % codec)
+            await browser.evaluate(PRESS)
+            await browser.until(f"{STATE} == 'failed'")
+            assert "token" in await browser.evaluate(TEXT)
+            await browser.open(f"{url}?again#token={TOKEN}")
+            assert await browser.evaluate("location.hash") == ""
+            await browser.evaluate(PREFER % codec)
+            await browser.evaluate(PRESS)
+            await browser.until(f"{STATE} == 'on'", 60)
+            assert await browser.evaluate(SENT) == f"video/{codec}"
+            assert await browser.evaluate(KEEPS) == [["", "maintain-resolution"]]
+            await client.until(lambda: len(client.of("crops")) >= 15, 60)
+            await browser.evaluate(PRESS)
+            await browser.until(f"{STATE} == 'off'")
+            await client.until(lambda: "reconnecting" in client.states())
+            await end(node)
+        crops = client.of("crops")
+        # A tapped frame and its crop differ by the JPEG alone; others by the moving clock.
+        for crop in crops:
+            assert crop.image.shape == (720, 1280, 3)
+            away = {
+                frame_id: np.abs(crop.image.astype(int) - image).mean()
+                for frame_id, image in echo.seen.items()
+                if image.shape == crop.image.shape
+            }
+            assert min(away, key=lambda each: away[each]) == crop.metadata["frame_id"]
 
 
 async def _harm(url: str) -> None:
@@ -264,7 +254,7 @@ async def _crowd(client: Client, url: str) -> None:
     await client.until(lambda: client.states()[-1] == "reconnecting")
 
 
-def test_harm_to_a_publisher_is_not_felt_by_its_neighbours(
+async def test_harm_to_a_publisher_is_not_felt_by_its_neighbours(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
     """Bad requests, silent and crowding publishers: a file beside loses nothing, nothing leaks."""
@@ -282,48 +272,41 @@ def test_harm_to_a_publisher_is_not_felt_by_its_neighbours(
             answer = {"frame_id": number, "predictions": [thing]}
             await client.publish(answer, "detections/clip")
 
-    async def main() -> None:
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until_running("clip")
-                await answering(url)
-                process = psutil.Process(node.process.pid)
-                # The first time brings threads that stay: those of pools.
-                await _crowd(client, url)
-                calm = process.num_fds(), process.num_threads()
-                await answer(client, range(20))
-                await _harm(url)
-                await answer(client, range(20, 40))
-                await _crowd(client, url)
-                await until(lambda: process.num_fds() <= calm[0], 15)
-                await until(lambda: process.num_threads() <= calm[1] + 3, 15)
-                await answer(client, range(40, 60))
-                await client.until_ended("clip")
-                await end(node)
-            rows = node.ledger("clip")
-            assert rows["frames"] == {"received": 60, "paired": 60, "dropped": {}}
-            assert rows["messages"]["dropped"] == {}
-            assert rows["crops"]["published"] == 60
-
-    asyncio.run(main())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running("clip")
+            await answering(url)
+            process = psutil.Process(node.process.pid)
+            # The first time brings threads that stay: those of pools.
+            await _crowd(client, url)
+            calm = process.num_fds(), process.num_threads()
+            await answer(client, range(20))
+            await _harm(url)
+            await answer(client, range(20, 40))
+            await _crowd(client, url)
+            await until(lambda: process.num_fds() <= calm[0], 15)
+            await until(lambda: process.num_threads() <= calm[1] + 3, 15)
+            await answer(client, range(40, 60))
+            await client.until_ended("clip")
+            await end(node)
+        rows = node.ledger("clip")
+        assert rows["frames"] == {"received": 60, "paired": 60, "dropped": {}}
+        assert rows["messages"]["dropped"] == {}
+        assert rows["crops"]["published"] == 60
 
 
-def test_a_whep_server_is_read(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_whep_server_is_read(broker: Mosquitto, tmp_path: Path) -> None:
     """`whep:`: its frames are tapped and paired, and at the end the session is deleted."""
-
-    async def main() -> None:
-        async with WhepServer(token=TOKEN) as server, Client(broker.port) as client:
-            url = f"whep:http://127.0.0.1:{server.port}/whep"
-            chosen = settings(broker.url, url, tap={"rate": 10, "quality": 95})
-            chosen["streams"]["gate"]["source"]["token"] = TOKEN
-            async with Echo(client, NUMBER_BOX):
-                with Node(tmp_path, chosen) as node:
-                    await client.until(lambda: len(client.of("crops")) >= 10)
-                    await end(node)
-            numbers_agree(client, 10)
-            assert server.deleted == 1
-
-    asyncio.run(main())
+    async with WhepServer(token=TOKEN) as server, Client(broker.port) as client:
+        url = f"whep:http://127.0.0.1:{server.port}/whep"
+        chosen = settings(broker.url, url, tap={"rate": 10, "quality": 95})
+        chosen["streams"]["gate"]["source"]["token"] = TOKEN
+        async with Echo(client, NUMBER_BOX):
+            with Node(tmp_path, chosen) as node:
+                await client.until(lambda: len(client.of("crops")) >= 10)
+                await end(node)
+        numbers_agree(client, 10)
+        assert server.deleted == 1
 
 
 def test_a_port_that_is_taken_ends_the_node(broker: Mosquitto, tmp_path: Path) -> None:

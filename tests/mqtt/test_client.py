@@ -14,14 +14,13 @@ from streamcrop.mqtt.client import Unread
 from streamcrop.mqtt.messages import Outgoing
 
 
-def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
+async def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
     """A refusal and a packet beyond the announced size are errors; the connection stays up."""
     rules = tmp_path / "acl"
     rules.write_text("topic readwrite open/#\n")
     peer = Mosquitto(tmp_path, "max_packet_size 2000", f"acl_file {rules}")
     changes: list[bool] = []
-
-    async def main() -> None:
+    try:
         node = Broker(Address("127.0.0.1", peer.port), name="test", on_change=changes.append)
         async with node.opened():
             with pytest.raises(PacketRefusedError, match="Not authorized"):
@@ -29,27 +28,20 @@ def test_each_message_ends_as_the_broker_says(tmp_path: Path) -> None:
             with pytest.raises(PacketTooLargeError, match="it takes 2000 bytes, not 2"):
                 await node.publish(Outgoing("open/a", bytes(2000)))
             await node.publish(Outgoing("open/a", bytes(1000), user_properties=[("key", "value")]))
-
-    try:
-        asyncio.run(main())
     finally:
         peer.kill()
     assert changes == [True, False]
 
 
-def test_the_broker_may_say_more_than_its_code() -> None:
+async def test_the_broker_may_say_more_than_its_code() -> None:
     """Its own words stand behind the code's, printable and not without end."""
     words = reason("no\nquota " + "x" * 1000)
-
-    async def main() -> str:
-        async with LyingBroker(puback=lambda _: (0x97, words)) as peer:
-            broker = Broker(Address("127.0.0.1", peer.port), name="test")
-            async with broker.opened():
-                with pytest.raises(PacketRefusedError) as found:
-                    await broker.publish(Outgoing("a", b""))
-                return str(found.value)
-
-    said = asyncio.run(main())
+    async with LyingBroker(puback=lambda _: (0x97, words)) as peer:
+        broker = Broker(Address("127.0.0.1", peer.port), name="test")
+        async with broker.opened():
+            with pytest.raises(PacketRefusedError) as found:
+                await broker.publish(Outgoing("a", b""))
+            said = str(found.value)
     assert said.startswith("Quota exceeded (no quota xxx")
     assert len(said) < 250
 
@@ -66,31 +58,23 @@ def test_what_cannot_be_read_is_said_once_a_minute(caplog: pytest.LogCaptureFixt
     assert said == [f"{start}, {n} by now: no topic: …@host {s}" for n, s in ((1, 0), (4, 60))]
 
 
-def test_nobody_subscribed_is_no_refusal() -> None:
+async def test_nobody_subscribed_is_no_refusal() -> None:
     """PUBACK 0x10 is a success (MQTT 5, 3.4.2.1)."""
-
-    async def main() -> None:
-        async with LyingBroker(puback=lambda _: (0x10, b"")) as peer:
-            broker = Broker(Address("127.0.0.1", peer.port), name="test")
-            async with broker.opened():
-                await broker.publish(Outgoing("a", b""))
-
-    asyncio.run(main())
+    async with LyingBroker(puback=lambda _: (0x10, b"")) as peer:
+        broker = Broker(Address("127.0.0.1", peer.port), name="test")
+        async with broker.opened():
+            await broker.publish(Outgoing("a", b""))
 
 
-def test_a_connection_that_ends_while_a_topic_is_asked_for(
+async def test_a_connection_that_ends_while_a_topic_is_asked_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is noticed at once, not after the time that an answer may take."""
     answers = iter([None])
-
-    async def main() -> None:
-        async with LyingBroker(suback=lambda _: next(answers, 1)) as peer:
-            broker = Broker(Address("127.0.0.1", peer.port), name="test")
-            broker.subscribe("a", lambda *_: None)
-            async with asyncio.timeout(5), broker.opened():
-                assert len(peer.connects) == 2
-
     caplog.set_level(logging.WARNING)
-    asyncio.run(main())
+    async with LyingBroker(suback=lambda _: next(answers, 1)) as peer:
+        broker = Broker(Address("127.0.0.1", peer.port), name="test")
+        broker.subscribe("a", lambda *_: None)
+        async with asyncio.timeout(5), broker.opened():
+            assert len(peer.connects) == 2
     assert "connection to the broker lost: it ended without a word" in caplog.text

@@ -42,50 +42,42 @@ def connected(peer: LyingBroker, protocol: str = "5", will: Will | None = WILL) 
         ([(0, MAXIMUM_QOS + b"\1")], True, 1),
     ],
 )
-def test_what_a_broker_cannot_do_is_done_without(
+async def test_what_a_broker_cannot_do_is_done_without(
     connacks: Connacks, retain: bool, qos: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is let in without, and so are the messages; one warning for each, not one a connection."""
-
-    async def main() -> None:
-        async with LyingBroker(connacks) as peer:
-            broker = connected(peer)
-            async with broker.opened():
-                peer.hang_up()
-                await until(lambda: len(peer.connects) == len(connacks) and broker.connected)
-                await broker.publish(Outgoing("here/status", b"", retain=True))
-                # At QoS 0 it is through once it is written.
-                await until(lambda: peer.published)
-                last = peer.connects[-1]
-        assert peer.published == [("here/status", qos, retain)]
-        if len(connacks) > 1:
-            assert (last["qos"], last["retain"]) == (qos, retain)
-
     caplog.set_level(logging.WARNING)
-    asyncio.run(main())
+    async with LyingBroker(connacks) as peer:
+        broker = connected(peer)
+        async with broker.opened():
+            peer.hang_up()
+            await until(lambda: len(peer.connects) == len(connacks) and broker.connected)
+            await broker.publish(Outgoing("here/status", b"", retain=True))
+            # At QoS 0 it is through once it is written.
+            await until(lambda: peer.published)
+            last = peer.connects[-1]
+    assert peer.published == [("here/status", qos, retain)]
+    if len(connacks) > 1:
+        assert (last["qos"], last["retain"]) == (qos, retain)
     assert caplog.text.count("keeps no retained messages") == (not retain)
     assert caplog.text.count("QoS 0 only") == (qos == 0)
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0x9A, (1, False)), (0x9B, (0, True))])
-def test_what_it_says_at_its_end_is_heeded(
+async def test_what_it_says_at_its_end_is_heeded(
     code: int, expected: tuple[int, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A broker that announced nothing, and hangs up at a retained message, or at its QoS."""
-
-    async def main() -> None:
-        async with LyingBroker() as peer:
-            broker = connected(peer)
-            async with broker.opened():
-                peer.say_goodbye(code)
-                await until(lambda: peer.connects and broker.connected)
-                await broker.publish(Outgoing("here/status", b"", retain=True))
-                await until(lambda: peer.published)
-                assert peer.published == [("here/status", *expected)]
-                assert (peer.connects[-1]["qos"], peer.connects[-1]["retain"]) == expected
-
     caplog.set_level(logging.WARNING)
-    asyncio.run(main())
+    async with LyingBroker() as peer:
+        broker = connected(peer)
+        async with broker.opened():
+            peer.say_goodbye(code)
+            await until(lambda: peer.connects and broker.connected)
+            await broker.publish(Outgoing("here/status", b"", retain=True))
+            await until(lambda: peer.published)
+            assert peer.published == [("here/status", *expected)]
+            assert (peer.connects[-1]["qos"], peer.connects[-1]["retain"]) == expected
     assert f"connection to the broker lost: [code:{code}]" in caplog.text
 
 
@@ -108,46 +100,35 @@ def test_what_it_says_at_its_end_is_heeded(
         ("5", [(0x9B, b"")], "QoS not supported"),
     ],
 )
-def test_what_asking_again_cannot_cure_is_final(
+async def test_what_asking_again_cannot_cure_is_final(
     protocol: str, connacks: Connacks, said: str
 ) -> None:
     """It ends with an error that says the broker's reason; each question is asked once."""
-
-    async def main() -> int:
-        async with LyingBroker(connacks) as peer:
-            with pytest.raises(BrokerRefusedError, match=said):
-                await asyncio.wait_for(connected(peer, protocol).run(), 20)
-            return len(peer.connects)
-
     expected = 2 if connacks[0][0] in {0x9A, 0x9B} else len(connacks)
-    assert asyncio.run(main()) == expected
+    async with LyingBroker(connacks) as peer:
+        with pytest.raises(BrokerRefusedError, match=said):
+            await asyncio.wait_for(connected(peer, protocol).run(), 20)
+        found = len(peer.connects)
+    assert found == expected
 
 
 @pytest.mark.parametrize("code", [0x88, 0x89, 0x97, 0x9F])
-def test_what_passes_is_waited_for(code: int) -> None:
+async def test_what_passes_is_waited_for(code: int) -> None:
     """A broker that is busy is asked again, by the same client ID."""
-
-    async def main() -> None:
-        async with LyingBroker([(code, b""), (0, b"")]) as peer:
-            async with asyncio.timeout(20), connected(peer).opened():
-                pass
-            assert len({each["id"] for each in peer.connects}) == 1
-            assert len(peer.connects) == 2
-
-    asyncio.run(main())
+    async with LyingBroker([(code, b""), (0, b"")]) as peer:
+        async with asyncio.timeout(20), connected(peer).opened():
+            pass
+        assert len({each["id"] for each in peer.connects}) == 1
+        assert len(peer.connects) == 2
 
 
-def test_a_client_id_that_every_broker_takes() -> None:
+async def test_a_client_id_that_every_broker_takes() -> None:
     """Letters and digits, at most 23; of this process alone."""
-
-    async def main() -> list[str]:
-        async with LyingBroker() as peer:
-            for _ in range(2):
-                async with connected(peer).opened():
-                    pass
-            return [each["id"] for each in peer.connects]
-
-    first, second = asyncio.run(main())
+    async with LyingBroker() as peer:
+        for _ in range(2):
+            async with connected(peer).opened():
+                pass
+        first, second = [each["id"] for each in peer.connects]
     assert first != second
     assert first.isalnum()
     assert len(first) <= 23
@@ -162,41 +143,34 @@ def test_a_client_id_that_every_broker_takes() -> None:
         (LyingBroker([(None, b""), (None, b""), (0, b"")]), "5", [5, 4, 5]),
     ],
 )
-def test_an_old_broker_hangs_up_and_so_does_one_that_is_not_up(
+async def test_an_old_broker_hangs_up_and_so_does_one_that_is_not_up(
     peer: LyingBroker, version: str, asked: list[int]
 ) -> None:
     """They are told apart by asking for MQTT 5 once more; none of it takes long."""
-
-    async def main() -> None:
-        async with peer:
-            broker = connected(peer, "auto")
-            async with asyncio.timeout(8), broker.opened():
-                assert broker.version == version
-            assert [each["version"] for each in peer.connects] == asked
-
-    asyncio.run(main())
+    async with peer:
+        broker = connected(peer, "auto")
+        async with asyncio.timeout(8), broker.opened():
+            assert broker.version == version
+        assert [each["version"] for each in peer.connects] == asked
 
 
-def test_its_keep_alive_and_its_window_are_kept() -> None:
+async def test_its_keep_alive_and_its_window_are_kept() -> None:
     """It is pinged as often as it wants, and gets no more at a time than it takes."""
-
-    async def main() -> int:
-        properties = KEEP_ALIVE + b"\0\1" + RECEIVE_MAXIMUM + b"\0\2"
-        async with LyingBroker([(0, properties)]) as peer:
-            broker = connected(peer)
-            async with broker.opened():
-                assert peer.connects[0]["keepalive"] > 3
-                await until(lambda: peer.pings >= 2, 6)
-                assert broker._client
-                return broker._client._client.max_inflight_messages
-
-    assert asyncio.run(main()) == 2
+    properties = KEEP_ALIVE + b"\0\1" + RECEIVE_MAXIMUM + b"\0\2"
+    async with LyingBroker([(0, properties)]) as peer:
+        broker = connected(peer)
+        async with broker.opened():
+            assert peer.connects[0]["keepalive"] > 3
+            await until(lambda: peer.pings >= 2, 6)
+            assert broker._client
+            found = broker._client._client.max_inflight_messages
+    assert found == 2
 
 
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <ssl:pytest.PytestUnraisableExceptionWarning"
 )
-def test_the_wrong_scheme_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_wrong_scheme_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """`mqtt` to a port that speaks TLS, and the other way round; neither where nobody listens."""
     issued = trustme.CA().issue_cert("127.0.0.1")
     for blob, name in ((issued.cert_chain_pems[0], "cert"), (issued.private_key_pem, "key")):
@@ -213,7 +187,7 @@ def test_the_wrong_scheme_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         await asyncio.wait({running})
         return caplog.text
 
-    async def main() -> None:
+    try:
         assert "(does this port want mqtts://?)" in await said(secure.port, tls=False)
         assert "(does this port want mqtt://?)" in await said(plain.port, tls=True)
         # paho leaves it to Python to close what it could not shake hands with.
@@ -221,9 +195,6 @@ def test_the_wrong_scheme_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         plain.kill()
         assert "does this port" not in await said(plain.port, tls=True)
         assert "does this port" not in await said(plain.port, tls=False)
-
-    try:
-        asyncio.run(main())
     finally:
         secure.kill()
         plain.kill()

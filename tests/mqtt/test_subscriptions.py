@@ -39,34 +39,26 @@ def listening(peer: LyingBroker, told: Told, *topics: str, protocol: str = "5") 
         ("3.1.1", 0x80, "MQTT 3.1.1 gives no reason; asked again each minute"),
     ],
 )
-def test_a_refused_topic_is_told(protocol: str, code: int, why: str) -> None:
+async def test_a_refused_topic_is_told(protocol: str, code: int, why: str) -> None:
     """With the broker's reason; the others are granted, and the connection is up."""
     told: Told = []
-
-    async def main() -> None:
-        async with LyingBroker(suback=lambda topic: code if topic == "b" else 1) as peer:
-            broker = listening(peer, told, "a", "b", "c", protocol=protocol)
-            async with broker.opened():
-                assert peer.subscribed == ["a", "b", "c"]
-                assert told == [("b", why)]
-
-    asyncio.run(main())
+    async with LyingBroker(suback=lambda topic: code if topic == "b" else 1) as peer:
+        broker = listening(peer, told, "a", "b", "c", protocol=protocol)
+        async with broker.opened():
+            assert peer.subscribed == ["a", "b", "c"]
+            assert told == [("b", why)]
 
 
-def test_it_is_asked_for_again_until_it_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_asked_for_again_until_it_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seldom, the refused one alone, and the grant is told."""
     monkeypatch.setattr("streamcrop.mqtt.subscriptions.AGAIN", 0.2)
     told: Told = []
-
-    async def main() -> None:
-        codes = iter([0x87, 0x87, 0x97, 1])
-        async with LyingBroker(suback=lambda t: next(codes) if t == "b" else 1) as peer:
-            async with listening(peer, told, "a", "b").opened():
-                await until(lambda: len(told) == 3)
-                await asyncio.sleep(0.5)
-            assert peer.subscribed == ["a", "b", "b", "b", "b"]
-
-    asyncio.run(main())
+    codes = iter([0x87, 0x87, 0x97, 1])
+    async with LyingBroker(suback=lambda t: next(codes) if t == "b" else 1) as peer:
+        async with listening(peer, told, "a", "b").opened():
+            await until(lambda: len(told) == 3)
+            await asyncio.sleep(0.5)
+        assert peer.subscribed == ["a", "b", "b", "b", "b"]
     assert [why and why.partition(";")[0] for _, why in told] == [
         "Not authorized",
         "Quota exceeded",
@@ -81,105 +73,86 @@ def test_it_is_asked_for_again_until_it_is_granted(monkeypatch: pytest.MonkeyPat
         (SHARED, "$share/a/cams", "it has no shared subscriptions"),
     ],
 )
-def test_what_it_does_not_have_is_not_asked_for(
+async def test_what_it_does_not_have_is_not_asked_for(
     announced: bytes, topic: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even later on the same connection: it would be a protocol error."""
     monkeypatch.setattr("streamcrop.mqtt.subscriptions.AGAIN", 0.05)
     told: Told = []
-
-    async def main() -> None:
-        async with LyingBroker([(0, announced + b"\0")]) as peer:
-            async with listening(peer, told, topic, "plain").opened():
-                await asyncio.sleep(0.3)
-            assert peer.subscribed == ["plain"]
-
-    asyncio.run(main())
+    async with LyingBroker([(0, announced + b"\0")]) as peer:
+        async with listening(peer, told, topic, "plain").opened():
+            await asyncio.sleep(0.3)
+        assert peer.subscribed == ["plain"]
     assert told == [(topic, why)]
 
 
 @pytest.mark.parametrize("connack", [(0, NUMBERS + b"\0"), (0, b"")])
-def test_without_numbers(connack: tuple[int, bytes]) -> None:
+async def test_without_numbers(connack: tuple[int, bytes]) -> None:
     """A broker that has no subscription identifiers says so when it lets us in, or when asked."""
     told: Told = []
-
-    async def main() -> list[str]:
-        codes = iter([0xA1, 1, 1] if connack == (0, b"") else [1, 1])
-        peer = LyingBroker([connack], suback=lambda _: next(codes))
-        async with peer, listening(peer, told, "a", "b").opened():
-            return peer.subscribed
-
-    assert asyncio.run(main())[-2:] == ["a", "b"]
+    codes = iter([0xA1, 1, 1] if connack == (0, b"") else [1, 1])
+    peer = LyingBroker([connack], suback=lambda _: next(codes))
+    async with peer, listening(peer, told, "a", "b").opened():
+        found = peer.subscribed
+    assert found[-2:] == ["a", "b"]
     assert told == []
 
 
 @pytest.mark.parametrize("answer", [None, -1])
-def test_a_broker_that_hangs_up_when_asked(
+async def test_a_broker_that_hangs_up_when_asked(
     answer: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or does not answer: the topic is refused for a while, and the others are heard."""
     monkeypatch.setattr("streamcrop.mqtt.connector.CONNECT_TIMEOUT", 0.5)
     told: Told = []
-
-    async def main() -> None:
-        peer = LyingBroker(suback=lambda topic: answer if topic == "b" else 1)
-        async with asyncio.timeout(20), peer, listening(peer, told, "a", "b", "c").opened():
-            assert peer.subscribed == ["a", "b", "a", "b", "a", "c"]
-
-    asyncio.run(main())
+    peer = LyingBroker(suback=lambda topic: answer if topic == "b" else 1)
+    async with asyncio.timeout(20), peer, listening(peer, told, "a", "b", "c").opened():
+        assert peer.subscribed == ["a", "b", "a", "b", "a", "c"]
     [(topic, why)] = told
     assert topic == "b"
     assert str(why).startswith("it ends the connection, or does not answer, when asked for it (")
     assert str(why).endswith("); asked again each minute")
 
 
-def test_a_topic_that_is_added_later(broker: Mosquitto) -> None:
+async def test_a_topic_that_is_added_later(broker: Mosquitto) -> None:
     """It is asked for at once, and told of what was kept for it."""
     found: list[tuple[str, bytes]] = []
-
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test")
-        async with node.opened():
-            await node.publish(Outgoing("late", b"kept", retain=True))
-            node.subscribe(
-                "late",
-                lambda payload, _: found.append(("live", payload)),
-                retained=lambda payload, _: found.append(("kept", payload)),
-            )
-            await until(lambda: found)
-            await node.publish(Outgoing("late", b"new"))
-            await until(lambda: len(found) == 2)
-
-    asyncio.run(main())
+    node = Broker(Address("127.0.0.1", broker.port), name="test")
+    async with node.opened():
+        await node.publish(Outgoing("late", b"kept", retain=True))
+        node.subscribe(
+            "late",
+            lambda payload, _: found.append(("live", payload)),
+            retained=lambda payload, _: found.append(("kept", payload)),
+        )
+        await until(lambda: found)
+        await node.publish(Outgoing("late", b"new"))
+        await until(lambda: len(found) == 2)
     assert found == [("kept", b"kept"), ("live", b"new")]
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_what_was_kept_is_told_apart(broker: Mosquitto, protocol: str) -> None:
+async def test_what_was_kept_is_told_apart(broker: Mosquitto, protocol: str) -> None:
     """A retained message comes as such at each subscription; one published meanwhile is live."""
     found: list[tuple[str, bytes]] = []
-
-    async def main() -> None:
-        other = Broker(Address("127.0.0.1", broker.port), name="other")
-        node = Broker(Address("127.0.0.1", broker.port, protocol=protocol), name="test")
-        node.subscribe(
-            "here",
-            lambda payload, _: found.append(("live", payload)),
-            retained=lambda payload, _: found.append(("kept", payload)),
-        )
-        node.subscribe("here", lambda payload, _: found.append(("any", payload)))
-        async with other.opened():
-            await other.publish(Outgoing("here", b"1", retain=True))
-            async with node.opened():
-                await until(lambda: len(found) == 2)
-                await other.publish(Outgoing("here", b"2", retain=True))
-                await until(lambda: len(found) == 4)
-
-    asyncio.run(main())
+    other = Broker(Address("127.0.0.1", broker.port), name="other")
+    node = Broker(Address("127.0.0.1", broker.port, protocol=protocol), name="test")
+    node.subscribe(
+        "here",
+        lambda payload, _: found.append(("live", payload)),
+        retained=lambda payload, _: found.append(("kept", payload)),
+    )
+    node.subscribe("here", lambda payload, _: found.append(("any", payload)))
+    async with other.opened():
+        await other.publish(Outgoing("here", b"1", retain=True))
+        async with node.opened():
+            await until(lambda: len(found) == 2)
+            await other.publish(Outgoing("here", b"2", retain=True))
+            await until(lambda: len(found) == 4)
     assert found == [("kept", b"1"), ("any", b"1"), ("live", b"2"), ("any", b"2")]
 
 
-def test_a_handler_that_raises_costs_its_message(
+async def test_a_handler_that_raises_costs_its_message(
     broker: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its owner is told, the log has one traceback of each kind, and everybody else goes on."""
@@ -191,17 +164,14 @@ def test_a_handler_that_raises_costs_its_message(
             raise RecursionError
         raise KeyError(payload)
 
-    async def main() -> None:
-        node = Broker(Address("127.0.0.1", broker.port), name="test")
-        node.subscribe("here", handle, failed=failed.append)
-        node.subscribe("here", lambda payload, _: heard.append(payload))
-        async with node.opened():
-            for payload in (b"a", b"b", b"deep", b"c"):
-                await node.publish(Outgoing("here", payload))
-            await until(lambda: len(heard) == 4)
-
     caplog.set_level(logging.ERROR)
-    asyncio.run(main())
+    node = Broker(Address("127.0.0.1", broker.port), name="test")
+    node.subscribe("here", handle, failed=failed.append)
+    node.subscribe("here", lambda payload, _: heard.append(payload))
+    async with node.opened():
+        for payload in (b"a", b"b", b"deep", b"c"):
+            await node.publish(Outgoing("here", payload))
+        await until(lambda: len(heard) == 4)
     assert [type(error) for error in failed] == [KeyError, KeyError, RecursionError, KeyError]
     assert heard == [b"a", b"b", b"deep", b"c"]
     traces = [record for record in caplog.records if record.exc_info]
@@ -209,7 +179,7 @@ def test_a_handler_that_raises_costs_its_message(
     assert "here" in traces[0].message
 
 
-def test_a_message_that_the_library_cannot_read_costs_that_message(
+async def test_a_message_that_the_library_cannot_read_costs_that_message(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is counted, and the first is said.
@@ -230,25 +200,22 @@ def test_a_message_that_the_library_cannot_read_costs_that_message(
         (0, text("a") + b"\x02\x7f\x01unknown property"),
         (0, text("a") + b"\0fine"),
     ]
-
-    async def main() -> list[int]:
-        async with LyingBroker() as peer:
-            broker = Broker(Address("127.0.0.1", peer.port, protocol="5"), name="test")
-            broker.subscribe("a", lambda payload, _: heard.append(payload))
-            async with broker.opened():
-                for flags, body in packets:
-                    peer.deliver(flags, body)
-                await until(lambda: heard)
-                assert len(peer.connects) == 1
-                return peer.acknowledged
-
-    assert asyncio.run(main()) == [7]
+    async with LyingBroker() as peer:
+        broker = Broker(Address("127.0.0.1", peer.port, protocol="5"), name="test")
+        broker.subscribe("a", lambda payload, _: heard.append(payload))
+        async with broker.opened():
+            for flags, body in packets:
+                peer.deliver(flags, body)
+            await until(lambda: heard)
+            assert len(peer.connects) == 1
+            found = peer.acknowledged
+    assert found == [7]
     assert heard == [b"fine"]
     assert unread.count >= 5
     assert caplog.text.count("is dropped, 1 by now: ") == caplog.text.count("is dropped") == 1
 
 
-def test_any_packets_cost_no_more_than_themselves() -> None:
+async def test_any_packets_cost_no_more_than_themselves() -> None:
     """A thousand mutated messages, of every QoS: the connection stays, and good ones arrive."""
     chance = random.Random(1)  # no secret
     heard: list[bytes] = []
@@ -265,26 +232,26 @@ def test_any_packets_cost_no_more_than_themselves() -> None:
             body[at : at + chance.randint(0, 2)] = chance.randbytes(chance.randint(0, 3))
         return bytes(body)
 
-    async def main() -> None:
-        async with LyingBroker() as peer:
-            broker = Broker(Address("127.0.0.1", peer.port, protocol="5"), name="test")
-            broker.subscribe("a", lambda payload, _: heard.append(payload))
-            async with broker.opened():
-                for number in range(1000):
-                    peer.deliver(chance.choice((0, 1, 2)), mutated())
-                    if number % 50 == 0:
-                        peer.deliver(0, text("a") + b"\0good %d" % number)
-                        await until(lambda: f"good {number}".encode() in heard)  # noqa: B023
-                assert len(peer.connects) == 1
-
-    asyncio.run(main())
+    async with LyingBroker() as peer:
+        broker = Broker(Address("127.0.0.1", peer.port, protocol="5"), name="test")
+        broker.subscribe("a", lambda payload, _: heard.append(payload))
+        async with broker.opened():
+            for number in range(1000):
+                peer.deliver(chance.choice((0, 1, 2)), mutated())
+                if number % 50 == 0:
+                    peer.deliver(0, text("a") + b"\0good %d" % number)
+                    await until(lambda: f"good {number}".encode() in heard)  # noqa: B023
+            assert len(peer.connects) == 1
 
 
-def test_dynamic_security_refuses(tmp_path: Path) -> None:
-    """A real broker that may refuse a subscription: mosquitto's plugin."""
+def dynamic_security() -> Path:
+    """Mosquitto's plugin, where it comes with one."""
     plugin = next(Path("/usr/lib").rglob("mosquitto_dynamic_security.so"), None)
-    if plugin is None:
-        pytest.skip("this mosquitto has no dynamic security")
+    return plugin or pytest.skip("this mosquitto has no dynamic security")
+
+
+async def test_dynamic_security_refuses(tmp_path: Path) -> None:
+    """A real broker that may refuse a subscription: mosquitto's plugin."""
     state = tmp_path / "security.json"
     state.write_text(
         '{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true, '
@@ -294,10 +261,9 @@ def test_dynamic_security_refuses(tmp_path: Path) -> None:
         '"topic": "closed/#", "allow": false}]}]}'
     )
     state.chmod(0o666)
-    peer = Mosquitto(tmp_path, f"plugin {plugin}", f"plugin_opt_config_file {state}")
+    peer = Mosquitto(tmp_path, f"plugin {dynamic_security()}", f"plugin_opt_config_file {state}")
     told: Told = []
-
-    async def main() -> None:
+    try:
         for protocol in ("5", "3.1.1"):
             broker = Broker(
                 Address("127.0.0.1", peer.port, protocol=protocol),
@@ -308,9 +274,6 @@ def test_dynamic_security_refuses(tmp_path: Path) -> None:
             broker.subscribe("closed/a", lambda *_: None)
             async with broker.opened():
                 pass
-
-    try:
-        asyncio.run(main())
     finally:
         peer.kill()
     assert [topic for topic, _ in told] == ["closed/a", "closed/a"]

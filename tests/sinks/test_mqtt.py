@@ -38,7 +38,7 @@ def make(
     return sink, ends
 
 
-def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> None:
+async def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> None:
     """It keeps its place in the window until it has arrived."""
 
     class Losing(FakeBroker):
@@ -50,22 +50,19 @@ def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> Non
         async def insist(self, message: Outgoing) -> None:
             await self.publish(message)
 
-    async def main() -> None:
-        broker = Losing()
-        broker.flowing.clear()
-        sink, ends = make(broker)
-        for number in range(3):
-            await sink.put(event(str(number)))
-        await until(lambda: ends == [("0", None), ("2", None)])
-        broker.flowing.set()
-        await sink.drain()
-        assert ends[-1] == ("1", None)
-        assert [message.topic for message in broker.published] == ["1"]
-
-    asyncio.run(main())
+    broker = Losing()
+    broker.flowing.clear()
+    sink, ends = make(broker)
+    for number in range(3):
+        await sink.put(event(str(number)))
+    await until(lambda: ends == [("0", None), ("2", None)])
+    broker.flowing.set()
+    await sink.drain()
+    assert ends[-1] == ("1", None)
+    assert [message.topic for message in broker.published] == ["1"]
 
 
-def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
+async def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
     """The end of the connection and of the stream may come together."""
 
     class Losing(FakeBroker):
@@ -78,16 +75,13 @@ def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
         async def insist(self, message: Outgoing) -> None:
             raise AssertionError(message)
 
-    async def main() -> None:
-        broker = Losing()
-        sink, ends = make(broker)
-        await sink.put(event("lost"))
-        broker.lost.set_result(False)
-        async with asyncio.timeout(5):
-            await sink.abort()
-        assert ends == [("lost", Reason.NOT_ACKNOWLEDGED)]
-
-    asyncio.run(main())
+    broker = Losing()
+    sink, ends = make(broker)
+    await sink.put(event("lost"))
+    broker.lost.set_result(False)
+    async with asyncio.timeout(5):
+        await sink.abort()
+    assert ends == [("lost", Reason.NOT_ACKNOWLEDGED)]
 
 
 @pytest.mark.parametrize(
@@ -95,37 +89,35 @@ def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
     [([1] * 5, 3), ([60, 60], 1), ([30, 60, 30], 2), ([500, 1], 1)],
     ids=["items", "bytes", "bytes of several", "one that is larger than the window goes alone"],
 )
-def test_the_window_is_bounded(monkeypatch: pytest.MonkeyPatch, sizes: list[int], fit: int) -> None:
+async def test_the_window_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int], fit: int
+) -> None:
     """`put` waits while so many items or bytes are on their way; all arrive, in their order."""
     monkeypatch.setattr(mqtt, "MAX_INFLIGHT_BYTES", 100)
+    broker = FakeBroker()
+    broker.flowing.clear()
+    sink, ends = make(broker)
+    put = 0
 
-    async def main() -> None:
-        broker = FakeBroker()
-        broker.flowing.clear()
-        sink, ends = make(broker)
-        put = 0
+    async def put_all() -> None:
+        nonlocal put
+        for number, size in enumerate(sizes):
+            await sink.put(event(str(number), size))
+            put += 1
 
-        async def put_all() -> None:
-            nonlocal put
-            for number, size in enumerate(sizes):
-                await sink.put(event(str(number), size))
-                put += 1
-
-        putting = asyncio.create_task(put_all())
-        await until(lambda: put == fit)
-        await asyncio.sleep(0.05)
-        assert (put, ends) == (fit, [])
-        broker.flowing.set()
-        await putting
-        await sink.drain()
-        topics = [str(number) for number in range(len(sizes))]
-        assert [message.topic for message in broker.published] == topics
-        assert ends == [(topic, None) for topic in topics]
-
-    asyncio.run(main())
+    putting = asyncio.create_task(put_all())
+    await until(lambda: put == fit)
+    await asyncio.sleep(0.05)
+    assert (put, ends) == (fit, [])
+    broker.flowing.set()
+    await putting
+    await sink.drain()
+    topics = [str(number) for number in range(len(sizes))]
+    assert [message.topic for message in broker.published] == topics
+    assert ends == [(topic, None) for topic in topics]
 
 
-def test_how_each_event_ends() -> None:
+async def test_how_each_event_ends() -> None:
     """Published, too large, refused, or given up: each event is told of once."""
 
     class Refusing(FakeBroker):
@@ -136,25 +128,22 @@ def test_how_each_event_ends() -> None:
                 self.flowing.clear()
             await super().publish(message)
 
-    async def main() -> None:
-        broker = Refusing()
-        broker.max_packet = 1000
-        sink, ends = make(broker)
-        await sink.put(event("fine"))
-        await sink.put(event("large", 2000))
-        await sink.put(event("refused"))
-        await sink.drain()
-        await sink.put(event("hanging"))
-        await until(lambda: not broker.flowing.is_set())
-        await sink.abort()
-        assert ends == [
-            ("fine", None),
-            ("large", Reason.TOO_LARGE),
-            ("refused", Reason.NOT_ACKNOWLEDGED),
-            ("hanging", Reason.NOT_ACKNOWLEDGED),
-        ]
-
-    asyncio.run(main())
+    broker = Refusing()
+    broker.max_packet = 1000
+    sink, ends = make(broker)
+    await sink.put(event("fine"))
+    await sink.put(event("large", 2000))
+    await sink.put(event("refused"))
+    await sink.drain()
+    await sink.put(event("hanging"))
+    await until(lambda: not broker.flowing.is_set())
+    await sink.abort()
+    assert ends == [
+        ("fine", None),
+        ("large", Reason.TOO_LARGE),
+        ("refused", Reason.NOT_ACKNOWLEDGED),
+        ("hanging", Reason.NOT_ACKNOWLEDGED),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,19 +156,17 @@ def test_how_each_event_ends() -> None:
         ("5", "auto", b" " * (MAX_PROPERTY_BYTES + 1), STRUCTURED),
     ],
 )
-def test_how_events_travel(version: str, envelope: str, metadata: bytes, content_type: str) -> None:
+async def test_how_events_travel(
+    version: str, envelope: str, metadata: bytes, content_type: str
+) -> None:
     """Binary where user properties exist and hold the metadata, else in one JSON object."""
-
-    async def main() -> None:
-        broker = FakeBroker()
-        broker.version = version
-        sink, ends = make(broker, envelope)
-        await sink.put(event(metadata=metadata))
-        await sink.drain()
-        assert [message.content_type for message in broker.published] == [content_type]
-        assert ends == [("t", None)]
-
-    asyncio.run(main())
+    broker = FakeBroker()
+    broker.version = version
+    sink, ends = make(broker, envelope)
+    await sink.put(event(metadata=metadata))
+    await sink.drain()
+    assert [message.content_type for message in broker.published] == [content_type]
+    assert ends == [("t", None)]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +185,7 @@ def test_how_events_travel(version: str, envelope: str, metadata: bytes, content
         (ValueError("nobody thought of it"), Reason.FAILED, []),
     ],
 )
-def test_why_an_event_was_not_taken_is_said(
+async def test_why_an_event_was_not_taken_is_said(
     error: Exception, reason: Reason, notes: list[tuple[str, str]]
 ) -> None:
     """In the broker's words; the window has room again."""
@@ -209,22 +196,19 @@ def test_why_an_event_was_not_taken_is_said(
             refused.set_exception(error)
             return refused
 
-    async def main() -> None:
-        said: list[tuple[str, str]] = []
-        ends: list[Reason | None] = []
-        sink = MqttSink(
-            Unwilling(),
-            envelope="auto",
-            qos=1,
-            max_inflight=1,
-            on_end=lambda _, reason: ends.append(reason),
-            say=lambda *note: said.append(note),
-        )
-        crop = replace(event(), is_crop=True)
-        await sink.put(crop)
-        await sink.put(crop)
-        await sink.drain()
-        assert ends == [reason] * 2
-        assert said == notes * 2
-
-    asyncio.run(main())
+    said: list[tuple[str, str]] = []
+    ends: list[Reason | None] = []
+    sink = MqttSink(
+        Unwilling(),
+        envelope="auto",
+        qos=1,
+        max_inflight=1,
+        on_end=lambda _, reason: ends.append(reason),
+        say=lambda *note: said.append(note),
+    )
+    crop = replace(event(), is_crop=True)
+    await sink.put(crop)
+    await sink.put(crop)
+    await sink.drain()
+    assert ends == [reason] * 2
+    assert said == notes * 2

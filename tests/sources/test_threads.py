@@ -30,23 +30,19 @@ class Hanging:
         self.stopped = True
 
 
-def test_all_items_in_order_then_the_end() -> None:
+async def test_all_items_in_order_then_the_end() -> None:
     """Everything is handed over in order; the end and an error come behind it."""
-
-    async def main() -> None:
-        frames = [item async for item in Threaded(ListSource(map(frame, range(50)))).frames()]
-        assert [item.frame_id for item in frames if isinstance(item, Frame)] == [
-            str(n) for n in range(50)
-        ]
-        broken = Threaded(ListSource([frame(0)], SourceError("breaks off"))).frames()
+    frames = [item async for item in Threaded(ListSource(map(frame, range(50)))).frames()]
+    assert [item.frame_id for item in frames if isinstance(item, Frame)] == [
+        str(n) for n in range(50)
+    ]
+    broken = Threaded(ListSource([frame(0)], SourceError("breaks off"))).frames()
+    await anext(broken)
+    with pytest.raises(SourceError, match="breaks off"):
         await anext(broken)
-        with pytest.raises(SourceError, match="breaks off"):
-            await anext(broken)
-
-    asyncio.run(main())
 
 
-def test_a_consumer_that_waits_holds_the_source() -> None:
+async def test_a_consumer_that_waits_holds_the_source() -> None:
     """No more than a few frames are read ahead of the consumer."""
     read = []
 
@@ -56,51 +52,40 @@ def test_a_consumer_that_waits_holds_the_source() -> None:
                 read.append(number)
                 yield frame(number)
 
-    async def main() -> None:
-        source = Threaded(Counting([]))
-        frames = source.frames()
-        await anext(frames)
-        await asyncio.sleep(0.2)
-        assert len(read) < 6
-        await frames.aclose()
-
-    asyncio.run(main())
+    source = Threaded(Counting([]))
+    frames = source.frames()
+    await anext(frames)
+    await asyncio.sleep(0.2)
+    assert len(read) < 6
+    await frames.aclose()
 
 
-def test_a_hanging_source_holds_up_nobody() -> None:
+async def test_a_hanging_source_holds_up_nobody() -> None:
     """`stop` ends the frames although the thread still hangs, and the process could end."""
     hanging = Hanging()
+    source = Threaded(hanging)
 
-    async def main() -> None:
-        source = Threaded(hanging)
+    async def read() -> int:
+        return len([item async for item in source.frames()])
 
-        async def read() -> int:
-            return len([item async for item in source.frames()])
-
-        task = asyncio.create_task(read())
-        await asyncio.sleep(0.1)
-        since = time.monotonic()
-        source.stop()
-        assert await task == 1
-        assert time.monotonic() - since < 5
-        assert hanging.stopped
-        [thread] = [thread for thread in threading.enumerate() if thread.name == "source"]
-        assert thread.daemon
-        hanging.released.set()
-        await until(lambda: not thread.is_alive())
-
-    asyncio.run(main())
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.1)
+    since = time.monotonic()
+    source.stop()
+    assert await task == 1
+    assert time.monotonic() - since < 5
+    assert hanging.stopped
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "source"]
+    assert thread.daemon
+    hanging.released.set()
+    await until(lambda: not thread.is_alive())
 
 
-def test_stopped_before_it_began() -> None:
+async def test_stopped_before_it_began() -> None:
     """A source that is stopped first hands out nothing."""
-
-    async def main() -> None:
-        source = Threaded(ListSource([frame(0)]))
-        source.stop()
-        assert [item async for item in source.frames()] == []
-
-    asyncio.run(main())
+    source = Threaded(ListSource([frame(0)]))
+    source.stop()
+    assert [item async for item in source.frames()] == []
 
 
 class _Decoder:
@@ -115,7 +100,7 @@ def undecoded(number: int, decoder: _Decoder) -> Frame:
     return replace(frame(number), pixels=pixels)
 
 
-def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
+async def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
     """While a stream is idle the loop is not woken for each; once it is not, it is."""
     decoder, come = _Decoder(), threading.Semaphore(0)
 
@@ -125,40 +110,37 @@ def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
                 assert come.acquire(timeout=30)
                 yield undecoded(number, decoder)
 
-    async def main() -> None:
-        source = Threaded(Camera([]))
-        frames = source.frames()
-        wakes = 0
-        turns = source._more.set
+    source = Threaded(Camera([]))
+    frames = source.frames()
+    wakes = 0
+    turns = source._more.set
 
-        def woken() -> None:
-            nonlocal wakes
-            wakes += 1
-            turns()
+    def woken() -> None:
+        nonlocal wakes
+        wakes += 1
+        turns()
 
-        source._more.set = woken
-        come.release()
+    source._more.set = woken
+    come.release()
+    await anext(frames)
+    waiting = asyncio.ensure_future(anext(frames))
+    await asyncio.sleep(0.05)
+    before = wakes
+    come.release(5)
+    await waiting
+    for _ in range(4):
         await anext(frames)
-        waiting = asyncio.ensure_future(anext(frames))
-        await asyncio.sleep(0.05)
-        before = wakes
-        come.release(5)
-        await waiting
-        for _ in range(4):
-            await anext(frames)
-        assert wakes == before
-        decoder.is_idle = False
-        come.release(5)
-        for _ in range(5):
-            await anext(frames)
-        assert wakes > before
-        await frames.aclose()
-        come.release(40)
-
-    asyncio.run(main())
+    assert wakes == before
+    decoder.is_idle = False
+    come.release(5)
+    for _ in range(5):
+        await anext(frames)
+    assert wakes > before
+    await frames.aclose()
+    come.release(40)
 
 
-def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
+async def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
     """A consumer that is busy holds a camera's packets up later than pictures in memory."""
     decoder, read = _Decoder(), []
 
@@ -168,29 +150,26 @@ def test_many_undecoded_pictures_wait_where_few_decoded_ones_do() -> None:
                 read.append(number)
                 yield undecoded(number, decoder)
 
-    async def main() -> None:
-        frames = Threaded(Camera([])).frames()
-        await anext(frames)
-        await asyncio.sleep(0.2)
-        assert 20 < len(read) < 40
-        await frames.aclose()
-
-    asyncio.run(main())
+    frames = Threaded(Camera([])).frames()
+    await anext(frames)
+    await asyncio.sleep(0.2)
+    assert 20 < len(read) < 40
+    await frames.aclose()
 
 
-def test_an_idle_stream_that_is_fast_is_not_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_stream_that_is_fast_is_not_slowed_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """When there is no more room for pictures that nobody looks at, they are fetched at once."""
     monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
     source = Threaded(ListSource(undecoded(number, _Decoder()) for number in range(400)))
-
-    async def main() -> None:
-        async with asyncio.timeout(20):
-            assert len([item async for item in source.frames()]) == 400
-
-    asyncio.run(main())
+    async with asyncio.timeout(20):
+        assert len([item async for item in source.frames()]) == 400
 
 
-def test_somebody_speaks_of_a_picture_that_was_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_somebody_speaks_of_a_picture_that_was_not_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Then what waits is fetched at once, and each picture behind it as it comes."""
     monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
     come = threading.Semaphore(0)
@@ -201,28 +180,25 @@ def test_somebody_speaks_of_a_picture_that_was_not_fetched(monkeypatch: pytest.M
                 assert come.acquire(timeout=30)
                 yield undecoded(number, _Decoder())
 
-    async def main() -> None:
-        source = Threaded(Camera([]))
-        frames = source.frames()
-        come.release()
-        await anext(frames)
-        waiting = asyncio.ensure_future(anext(frames))
-        # Before that it is told of each.
-        await until(lambda: source._polls)
-        come.release(3)
-        await until(lambda: len(source._items) == 3)
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
-        source.attend()
-        async with asyncio.timeout(20):
+    source = Threaded(Camera([]))
+    frames = source.frames()
+    come.release()
+    await anext(frames)
+    waiting = asyncio.ensure_future(anext(frames))
+    # Before that it is told of each.
+    await until(lambda: source._polls)
+    come.release(3)
+    await until(lambda: len(source._items) == 3)
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    source.attend()
+    async with asyncio.timeout(20):
+        await waiting
+        for _ in range(2):
+            await anext(frames)
+        for _ in range(5):
+            waiting = asyncio.ensure_future(anext(frames))
+            await asyncio.sleep(0.01)
+            come.release()
             await waiting
-            for _ in range(2):
-                await anext(frames)
-            for _ in range(5):
-                waiting = asyncio.ensure_future(anext(frames))
-                await asyncio.sleep(0.01)
-                come.release()
-                await waiting
-        await frames.aclose()
-
-    asyncio.run(main())
+    await frames.aclose()

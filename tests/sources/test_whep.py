@@ -78,7 +78,7 @@ async def asked(client: WhepClient) -> Exception | str:
         client.leave()
 
 
-def test_credentials() -> None:
+async def test_credentials() -> None:
     """A token goes as bearer, a name and a password in the URL as basic; the token wins."""
     seen = []
 
@@ -86,23 +86,20 @@ def test_credentials() -> None:
         seen.append((request.method, request.path, request.headers.get("Authorization")))
         return web.Response(status=201, text=ANSWER, headers={"Location": "../session/1"})
 
-    async def main() -> None:
-        async with server(handler) as address:
-            for user, token in (("", "s3cret"), ("me:pass@", None), ("me:pass@", "s3cret")):
-                client = WhepClient(f"http://{user}{address}/a/b/whep", token, 5)
-                assert await client.ask(OFFER) == ANSWER
-                client.leave()
-                client.leave()
-                await client.close()
-                await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        for user, token in (("", "s3cret"), ("me:pass@", None), ("me:pass@", "s3cret")):
+            client = WhepClient(f"http://{user}{address}/a/b/whep", token, 5)
+            assert await client.ask(OFFER) == ANSWER
+            client.leave()
+            client.leave()
+            await client.close()
+            await client.close()
     bearer, basic = "Bearer s3cret", "Basic bWU6cGFzcw=="
     paths = [("POST", "/a/b/whep"), ("DELETE", "/a/session/1")]
     assert seen == [(*path, auth) for auth in (bearer, basic, bearer) for path in paths]
 
 
-def test_a_server_with_a_certificate() -> None:
+async def test_a_server_with_a_certificate() -> None:
     """It is believed by what we were told to believe; else it is not told the token."""
     authority = trustme.CA()
     theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -110,26 +107,22 @@ def test_a_server_with_a_certificate() -> None:
     ours = ssl.create_default_context()
     authority.configure_trust(ours)
     sessions = Sessions()
-
-    async def main() -> None:
-        async with server(sessions, theirs) as address:
-            for tls in (ours, False):
-                client = WhepClient(f"https://{address}/whep", "s3cret", 5, tls=tls)
-                assert await client.ask(OFFER) == ANSWER
-                await client.close()
-            host = address.replace("127.0.0.1", "localhost")
-            for there, tls in ((address, True), (host, ours)):
-                client = WhepClient(f"https://{there}/whep", "s3cret", 5, tls=tls)
-                with pytest.raises(SourceError, match=r"certificate is not trusted.*source\.ca"):
-                    await client.ask(OFFER)
-                await client.close()
-
-    asyncio.run(main())
+    async with server(sessions, theirs) as address:
+        for tls in (ours, False):
+            client = WhepClient(f"https://{address}/whep", "s3cret", 5, tls=tls)
+            assert await client.ask(OFFER) == ANSWER
+            await client.close()
+        host = address.replace("127.0.0.1", "localhost")
+        for there, tls in ((address, True), (host, ours)):
+            client = WhepClient(f"https://{there}/whep", "s3cret", 5, tls=tls)
+            with pytest.raises(SourceError, match=r"certificate is not trusted.*source\.ca"):
+                await client.ask(OFFER)
+            await client.close()
     assert (sessions.opened, sessions.open) == (2, set())
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects(status: int) -> None:
+async def test_redirects(status: int) -> None:
     """They are followed with the offer; another origin gets neither token nor password."""
     seen = []
 
@@ -137,22 +130,19 @@ def test_redirects(status: int) -> None:
         seen.append((request.method, await request.text(), request.headers.get("Authorization")))
         return web.Response(status=201, text=ANSWER, headers={"Location": "/session"})
 
-    async def main() -> None:
-        async with server(target) as there:
+    async with server(target) as there:
 
-            async def handler(request: web.Request) -> web.Response:
-                places = {"/far": f"http://you:other@{there}/whep", "/near": "here"}
-                if place := places.get(request.path):
-                    return web.Response(status=status, headers={"Location": place})
-                return await target(request)
+        async def handler(request: web.Request) -> web.Response:
+            places = {"/far": f"http://you:other@{there}/whep", "/near": "here"}
+            if place := places.get(request.path):
+                return web.Response(status=status, headers={"Location": place})
+            return await target(request)
 
-            async with server(handler) as address:
-                for path, token in (("near", "s3cret"), ("far", "s3cret"), ("far", None)):
-                    client = WhepClient(f"http://me:pass@{address}/{path}", token, 5)
-                    assert await client.ask(OFFER) == ANSWER
-                    await client.close()
-
-    asyncio.run(main())
+        async with server(handler) as address:
+            for path, token in (("near", "s3cret"), ("far", "s3cret"), ("far", None)):
+                client = WhepClient(f"http://me:pass@{address}/{path}", token, 5)
+                assert await client.ask(OFFER) == ANSWER
+                await client.close()
     assert seen == [
         ("POST", OFFER, "Bearer s3cret"),
         ("DELETE", "", "Bearer s3cret"),
@@ -172,40 +162,33 @@ def test_redirects(status: int) -> None:
         (None, "does not answer the offer: 307"),
     ],
 )
-def test_redirects_that_lead_nowhere(location: str | None, expected: str) -> None:
+async def test_redirects_that_lead_nowhere(location: str | None, expected: str) -> None:
     """They end in an error that says so."""
 
     async def handler(_: web.Request) -> web.Response:
         return web.Response(status=307, headers={} if location is None else {"Location": location})
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            assert expected in str(await asked(client))
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        assert expected in str(await asked(client))
+        await client.close()
 
 
-def test_no_redirect_from_https_to_http() -> None:
+async def test_no_redirect_from_https_to_http() -> None:
     """The offer would be readable on its way."""
     authority = trustme.CA()
     theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(theirs)
     sessions = Sessions()
+    async with server(sessions) as plain:
 
-    async def main() -> None:
-        async with server(sessions) as plain:
+        async def handler(_: web.Request) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"http://{plain}/whep"})
 
-            async def handler(_: web.Request) -> web.Response:
-                return web.Response(status=307, headers={"Location": f"http://{plain}/whep"})
-
-            async with server(handler, theirs) as address:
-                client = WhepClient(f"https://{address}/whep", None, 5, tls=False)
-                assert "redirects from https to http" in str(await asked(client))
-                await client.close()
-
-    asyncio.run(main())
+        async with server(handler, theirs) as address:
+            client = WhepClient(f"https://{address}/whep", None, 5, tls=False)
+            assert "redirects from https to http" in str(await asked(client))
+            await client.close()
     assert not sessions.opened
 
 
@@ -235,57 +218,46 @@ def test_no_redirect_from_https_to_http() -> None:
         ({"status": 409}, SourceError, "nobody sends to the server yet: 409 Conflict"),
     ],
 )
-def test_refusals(reply: dict[str, Any], error: type[SourceError], text: str) -> None:
+async def test_refusals(reply: dict[str, Any], error: type[SourceError], text: str) -> None:
     """What the server says is told, without the URL; what it opened is closed, nothing else."""
     sessions = Sessions(**{"text": "", **reply})
     opened = reply["status"] in {200, 201, 204, 406}
-
-    async def main() -> None:
-        async with server(sessions) as address:
-            client = WhepClient(f"http://me:s3cret@{address}/whep?key=s3cret", None, 5)
-            found = await asked(client)
-            assert type(found) is error
-            assert text in str(found)
-            assert "s3cret" not in str(found)
-            await client.close()
-
-    asyncio.run(main())
+    async with server(sessions) as address:
+        client = WhepClient(f"http://me:s3cret@{address}/whep?key=s3cret", None, 5)
+        found = await asked(client)
+        assert type(found) is error
+        assert text in str(found)
+        assert "s3cret" not in str(found)
+        await client.close()
     assert (sessions.opened, sessions.open) == (1, set() if opened else {"/session/1"})
 
 
 @pytest.mark.parametrize(
     ("user", "token"), [("me:s3cret@", None), ("", "s3cret"), ("a:b@", "s3cret")]
 )
-def test_a_server_that_repeats_what_it_was_shown(user: str, token: str | None) -> None:
+async def test_a_server_that_repeats_what_it_was_shown(user: str, token: str | None) -> None:
     """Its words are told, without the token and the password."""
 
     async def handler(request: web.Request) -> web.Response:
         said = f"s3cret? {request.headers['Authorization']} is wrong"
         return web.Response(status=400, reason="s3cret", text=said)
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{user}{address}/whep", token, 5)
-            found = str(await asked(client))
-            assert "is wrong" in found
-            assert "s3cret" not in found
-            assert "bWU6czNjcmV0" not in found
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{user}{address}/whep", token, 5)
+        found = str(await asked(client))
+        assert "is wrong" in found
+        assert "s3cret" not in found
+        assert "bWU6czNjcmV0" not in found
+        await client.close()
 
 
-def test_an_answer_with_200() -> None:
+async def test_an_answer_with_200() -> None:
     """Older servers say OK."""
-
-    async def main() -> None:
-        async with server(sessions := Sessions(status=200)) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            assert await client.ask(OFFER) == ANSWER
-            await client.close()
-            assert sessions.open == set()
-
-    asyncio.run(main())
+    async with server(sessions := Sessions(status=200)) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        assert await client.ask(OFFER) == ANSWER
+        await client.close()
+        assert sessions.open == set()
 
 
 IN_A_MINUTE = "in a minute"
@@ -304,7 +276,9 @@ LONG_AGO = "Fri, 31 Dec 1999 23:59:59 GMT"
         ("99999999999999999999", 300, 300),
     ],
 )
-def test_a_server_that_names_a_time(status: int, header: str, least: float, most: float) -> None:
+async def test_a_server_that_names_a_time(
+    status: int, header: str, least: float, most: float
+) -> None:
     """``Retry-After`` in seconds or as a date, within bounds."""
 
     async def handler(_: web.Request) -> web.Response:
@@ -313,36 +287,30 @@ def test_a_server_that_names_a_time(status: int, header: str, least: float, most
         said = soon if header == IN_A_MINUTE else header
         return web.Response(status=status, headers={"Retry-After": said})
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            found = await asked(client)
-            assert isinstance(found, LaterError)
-            assert least <= found.seconds <= most
-            assert f"it wants to be asked again in {found.seconds:g} s" in str(found)
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        found = await asked(client)
+        assert isinstance(found, LaterError)
+        assert least <= found.seconds <= most
+        assert f"it wants to be asked again in {found.seconds:g} s" in str(found)
+        await client.close()
 
 
 @pytest.mark.parametrize("header", ["", "soon", "-1", "1.5", "31 Dec"])
-def test_a_time_that_is_none(header: str) -> None:
+async def test_a_time_that_is_none(header: str) -> None:
     """It is as if there were none."""
 
     async def handler(_: web.Request) -> web.Response:
         return web.Response(status=503, headers={"Retry-After": header})
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            assert type(await asked(client)) is SourceError
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        assert type(await asked(client)) is SourceError
+        await client.close()
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "http://host:99999/", "mailto:me", ""])
-def test_a_session_without_an_address(location: str) -> None:
+async def test_a_session_without_an_address(location: str) -> None:
     """An answer is taken, though nobody can say goodbye to its session."""
 
     async def handler(_: web.Request) -> web.Response:
@@ -350,13 +318,10 @@ def test_a_session_without_an_address(location: str) -> None:
             status=201, headers={"Location": location}, text=ANSWER, content_type="application/sdp"
         )
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            assert await client.ask(OFFER) == ANSWER
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        assert await client.ask(OFFER) == ANSWER
+        await client.close()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +332,7 @@ def test_a_session_without_an_address(location: str) -> None:
         (b"", "no connection to the server"),
     ],
 )
-def test_what_answers_in_its_place(said: bytes, text: str) -> None:
+async def test_what_answers_in_its_place(said: bytes, text: str) -> None:
     """Another service at the port, or an answer that ends too early, is told as such."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -375,16 +340,13 @@ def test_what_answers_in_its_place(said: bytes, text: str) -> None:
         writer.write(said)
         writer.close()
 
-    async def main() -> None:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as peer:
-            port = peer.sockets[0].getsockname()[1]
-            client = WhepClient(f"http://me:s3cret@127.0.0.1:{port}/whep", None, 5)
-            found = str(await asked(client))
-            assert text in found
-            assert "s3cret" not in found
-            await client.close()
-
-    asyncio.run(main())
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as peer:
+        port = peer.sockets[0].getsockname()[1]
+        client = WhepClient(f"http://me:s3cret@127.0.0.1:{port}/whep", None, 5)
+        found = str(await asked(client))
+        assert text in found
+        assert "s3cret" not in found
+        await client.close()
 
 
 async def _silent(_: web.Request) -> web.Response:
@@ -400,92 +362,72 @@ async def _silent(_: web.Request) -> web.Response:
         (Sessions(text="v=" + "x" * (1 << 20)), "it does not end"),
     ],
 )
-def test_servers_that_misbehave(
+async def test_servers_that_misbehave(
     handler: Handler | None, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody there, no answer, too long an answer: an error in time, without the URL."""
     monkeypatch.setattr(whep, "_GOODBYE", 0.1)
-
-    async def main() -> None:
-        async with server(handler or _silent) as address:
-            where = address if handler else "127.0.0.1:1"
-            client = WhepClient(f"http://me:s3cret@{where}/whep?s3cret", None, 0.5)
-            found = str(await asked(client))
-            assert text in found
-            assert "s3cret" not in found
-            await client.close()
-
-    asyncio.run(main())
+    async with server(handler or _silent) as address:
+        where = address if handler else "127.0.0.1:1"
+        client = WhepClient(f"http://me:s3cret@{where}/whep?s3cret", None, 0.5)
+        found = str(await asked(client))
+        assert text in found
+        assert "s3cret" not in found
+        await client.close()
     assert not getattr(handler, "open", None)
 
 
-def test_an_answer_that_comes_too_late() -> None:
+async def test_an_answer_that_comes_too_late() -> None:
     """Its session is ended all the same, while the next attempt is made already."""
     sessions = Sessions(delay=0.6)
-
-    async def main() -> None:
-        async with server(sessions) as address:
-            client = WhepClient(f"http://{address}/whep", None, 0.2)
-            for _ in range(4):
-                assert "does not answer in time" in str(await asked(client))
-            assert len(sessions.open) >= 2
-            await client.close()
-            assert (sessions.opened, sessions.open) == (4, set())
-
-    asyncio.run(main())
+    async with server(sessions) as address:
+        client = WhepClient(f"http://{address}/whep", None, 0.2)
+        for _ in range(4):
+            assert "does not answer in time" in str(await asked(client))
+        assert len(sessions.open) >= 2
+        await client.close()
+        assert (sessions.opened, sessions.open) == (4, set())
 
 
-def test_an_attempt_that_is_cancelled() -> None:
+async def test_an_attempt_that_is_cancelled() -> None:
     """The server opens its session all the same, and is told."""
     sessions = Sessions(delay=0.3)
-
-    async def main() -> None:
-        async with server(sessions) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            task = asyncio.create_task(client.ask(OFFER))
-            await asyncio.sleep(0.1)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await client.close()
-            assert (sessions.opened, sessions.open) == (1, set())
-
-    asyncio.run(main())
+    async with server(sessions) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        task = asyncio.create_task(client.ask(OFFER))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.close()
+        assert (sessions.opened, sessions.open) == (1, set())
 
 
-def test_attempts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attempts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where many goodbyes are under way, the next attempt waits for one of them."""
     monkeypatch.setattr(whep, "_MAX_ENDING", 2)
     sessions = Sessions(delay=0.4)
-
-    async def main() -> None:
-        async with server(sessions) as address:
-            client = WhepClient(f"http://{address}/whep", None, 0.05)
-            for _ in range(5):
-                await asked(client)
-                assert len(sessions.open) <= 3
-            await client.close()
-            assert (sessions.opened, sessions.open) == (5, set())
-
-    asyncio.run(main())
+    async with server(sessions) as address:
+        client = WhepClient(f"http://{address}/whep", None, 0.05)
+        for _ in range(5):
+            await asked(client)
+            assert len(sessions.open) <= 3
+        await client.close()
+        assert (sessions.opened, sessions.open) == (5, set())
 
 
 @pytest.mark.parametrize(("goodbyes", "left"), [((), 0), ((500,), 0), ((503, 502), 1), ((404,), 1)])
-def test_a_goodbye_that_fails(goodbyes: tuple[int, ...], left: int) -> None:
+async def test_a_goodbye_that_fails(goodbyes: tuple[int, ...], left: int) -> None:
     """It is said once more where the server failed, and not where there is nothing to end."""
     sessions = Sessions(goodbyes=goodbyes)
-
-    async def main() -> None:
-        async with server(sessions) as address:
-            client = WhepClient(f"http://{address}/whep", None, 5)
-            await client.ask(OFFER)
-            await client.close()
-            assert len(sessions.open) == left
-
-    asyncio.run(main())
+    async with server(sessions) as address:
+        client = WhepClient(f"http://{address}/whep", None, 5)
+        await client.ask(OFFER)
+        await client.close()
+        assert len(sessions.open) == left
 
 
-def test_a_server_that_is_gone_does_not_hold_up_the_end() -> None:
+async def test_a_server_that_is_gone_does_not_hold_up_the_end() -> None:
     """The goodbye is tried and given up soon."""
 
     async def handler(request: web.Request) -> web.Response:
@@ -493,12 +435,9 @@ def test_a_server_that_is_gone_does_not_hold_up_the_end() -> None:
             return await _silent(request)
         return web.Response(status=201, text=ANSWER, headers={"Location": "/session"})
 
-    async def main() -> None:
-        async with server(handler) as address:
-            client = WhepClient(f"http://{address}/whep", None, 30)
-            await client.ask(OFFER)
-            async with asyncio.timeout(4):
-                await client.close()
-            assert not [task for task in asyncio.all_tasks() if "WhepClient" in repr(task)]
-
-    asyncio.run(main())
+    async with server(handler) as address:
+        client = WhepClient(f"http://{address}/whep", None, 30)
+        await client.ask(OFFER)
+        async with asyncio.timeout(4):
+            await client.close()
+        assert not [task for task in asyncio.all_tasks() if "WhepClient" in repr(task)]

@@ -132,7 +132,7 @@ def test_so_many_are_answered_in_a_second() -> None:
 
 
 @pytest.mark.e2e
-def test_a_running_node_is_asked(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_running_node_is_asked(broker: Mosquitto, tmp_path: Path) -> None:
     """`streamcrop explain` says why there is no crop: the node's own account, over the broker."""
     clip = numbered_clip(tmp_path / "clip.mp4", 12)
 
@@ -153,37 +153,34 @@ def test_a_running_node_is_asked(broker: Mosquitto, tmp_path: Path) -> None:
         said, error = await process.communicate()
         return process.returncode, (said + error).decode()
 
-    async def main() -> None:
-        chosen = settings(broker.url, clip, pairing={"max_wait": 60})
-        async with Client(broker.port) as client:
-            with Node(tmp_path, chosen) as node:
-                await client.until_running()
-                boxes = [box_of(NUMBER_BOX), box_of((900, 900, 950, 950))]
-                await client.publish({"frame_id": 3, "predictions": boxes})
-                await client.publish({"frame_id": 4, "predictions": []})
-                await client.publish({"frame_id": 3, "predictions": []})
-                await client.until(lambda: len(client.of("metadata")) == 2)
-                expected = {
-                    "3": "paired by frame_id, 2 predictions: 1 crops made, 1 outside_frame",
-                    "4": "paired by frame_id, 0 predictions: 0 crops made",
-                    "5": "gate/5: received, waits for its detections\n",
-                    "999": "never received",
-                }
-                for frame_id, story in expected.items():
-                    code, said = await explain(frame_id)
-                    assert code == 0, said
-                    assert story in said
-                assert "a message for it ended as duplicate" in (await explain("3"))[1]
-                assert "streams are gate" in (await explain("3", "yard"))[1]
-                # Nobody has the node publish wherever he likes.
-                question = {"stream": "gate", "frame_id": "3", "reply_to": "streamcrop/gate/crops"}
-                await client.publish(question, "streamcrop/node/test/explain")
-                await client.publish(b"rubbish", "streamcrop/node/test/explain")
-                node.stop()
-                await asyncio.to_thread(node.wait)
-                assert len(client.of("crops")) == 1
-        code, said = await explain("3")
-        assert code == 1
-        assert "no node 'test' answers" in said
-
-    asyncio.run(main())
+    chosen = settings(broker.url, clip, pairing={"max_wait": 60})
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running()
+            boxes = [box_of(NUMBER_BOX), box_of((900, 900, 950, 950))]
+            await client.publish({"frame_id": 3, "predictions": boxes})
+            await client.publish({"frame_id": 4, "predictions": []})
+            await client.publish({"frame_id": 3, "predictions": []})
+            await client.until(lambda: len(client.of("metadata")) == 2)
+            expected = {
+                "3": "paired by frame_id, 2 predictions: 1 crops made, 1 outside_frame",
+                "4": "paired by frame_id, 0 predictions: 0 crops made",
+                "5": "gate/5: received, waits for its detections\n",
+                "999": "never received",
+            }
+            for frame_id, story in expected.items():
+                code, said = await explain(frame_id)
+                assert code == 0, said
+                assert story in said
+            assert "a message for it ended as duplicate" in (await explain("3"))[1]
+            assert "streams are gate" in (await explain("3", "yard"))[1]
+            # Nobody has the node publish wherever he likes.
+            question = {"stream": "gate", "frame_id": "3", "reply_to": "streamcrop/gate/crops"}
+            await client.publish(question, "streamcrop/node/test/explain")
+            await client.publish(b"rubbish", "streamcrop/node/test/explain")
+            node.stop()
+            await asyncio.to_thread(node.wait)
+            assert len(client.of("crops")) == 1
+    code, said = await explain("3")
+    assert code == 1
+    assert "no node 'test' answers" in said

@@ -66,24 +66,20 @@ def test_the_story_of_an_expired_frame_says_how_long() -> None:
     assert outcomes.history.explain("1") == "expired after 2.5 s"
 
 
-def test_waiting_ends_with_the_stream() -> None:
+async def test_waiting_ends_with_the_stream() -> None:
     """What may never come is given up when the stream ends; its errors are not swallowed."""
+    outcomes = Outcomes("utc", 2.0)
+    never = asyncio.ensure_future(asyncio.Event().wait())
+    asyncio.get_running_loop().call_later(0.05, outcomes.ending.set)
+    await outcomes.unless_ending(never)
+    await asyncio.sleep(0)
+    assert never.cancelled()
 
-    async def main() -> None:
-        outcomes = Outcomes("utc", 2.0)
-        never = asyncio.ensure_future(asyncio.Event().wait())
-        asyncio.get_running_loop().call_later(0.05, outcomes.ending.set)
-        await outcomes.unless_ending(never)
-        await asyncio.sleep(0)
-        assert never.cancelled()
+    async def fail() -> None:
+        raise ZeroDivisionError
 
-        async def fail() -> None:
-            raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            await Outcomes("utc", 2.0).unless_ending(fail())
-
-    asyncio.run(main())
+    with pytest.raises(ZeroDivisionError):
+        await Outcomes("utc", 2.0).unless_ending(fail())
 
 
 def said(outcomes: Outcomes) -> list[tuple[str, str]]:

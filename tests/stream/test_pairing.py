@@ -59,193 +59,161 @@ def running(matching: Matching, outcomes: Outcomes) -> Iterator[None]:
     matching.abort()
 
 
-def test_times_that_repeat_never_pair_across_epochs() -> None:
+async def test_times_that_repeat_never_pair_across_epochs() -> None:
     """What waits by old times is let go when an epoch begins.
 
     And again at its first time: a message of the old epoch that came in between waits by an old
     time as well.
     """
-
-    async def main() -> None:
-        matching, outcomes = stage(max_wait=30)
-        with running(matching, outcomes):
-            await matching.frames.put(captured("old", 10))
-            matching.arrive(message(11))
-            await until(lambda: not matching.frames and not matching._messages)
-            await matching.frames.put(captured("unkeyed", None, "b"))
-            await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
-            await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 1)
-            matching.arrive(message(10.4))
-            await asyncio.sleep(0.1)
-            for name, time in (("new", 10.2), ("newer", 10.3), ("newest", 10.4)):
-                await matching.frames.put(captured(name, time, "b"))
-            await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 2)
-            matching.arrive(message(10.3))
-            matching.arrive(message(10.5))
-            await matching.frames.put(captured("last", 10.5, "b"))
-            await matching.frames.put(captured("beyond", 10.6, "b"))
-            pairs = [await anext(aiter(matching.pairs)) for _ in range(2)]
-            assert [pair.frame.value.frame_id for pair in pairs] == ["newer", "last"]
-            assert outcomes.ledger.frames.dropped == {"ambiguous": 1, "no_key": 1}
-
-    asyncio.run(main())
+    matching, outcomes = stage(max_wait=30)
+    with running(matching, outcomes):
+        await matching.frames.put(captured("old", 10))
+        matching.arrive(message(11))
+        await until(lambda: not matching.frames and not matching._messages)
+        await matching.frames.put(captured("unkeyed", None, "b"))
+        await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
+        await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 1)
+        matching.arrive(message(10.4))
+        await asyncio.sleep(0.1)
+        for name, time in (("new", 10.2), ("newer", 10.3), ("newest", 10.4)):
+            await matching.frames.put(captured(name, time, "b"))
+        await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 2)
+        matching.arrive(message(10.3))
+        matching.arrive(message(10.5))
+        await matching.frames.put(captured("last", 10.5, "b"))
+        await matching.frames.put(captured("beyond", 10.6, "b"))
+        pairs = [await anext(aiter(matching.pairs)) for _ in range(2)]
+        assert [pair.frame.value.frame_id for pair in pairs] == ["newer", "last"]
+        assert outcomes.ledger.frames.dropped == {"ambiguous": 1, "no_key": 1}
 
 
-def test_the_nearest_within_the_tolerance() -> None:
+async def test_the_nearest_within_the_tolerance() -> None:
     """A message pairs with the one frame near enough; a lost frame's neighbours are not."""
-
-    async def main() -> None:
-        matching, outcomes = stage(max_wait=0.5)
-        with running(matching, outcomes):
-            for number in range(5):
-                if number != 2:
-                    await matching.frames.put(captured(str(number), number / 30))
-            for number in range(4):
-                matching.arrive(message(number / 30 + 0.001))
-            pairs = [await anext(aiter(matching.pairs)) for _ in range(3)]
-            assert [pair.frame.value.frame_id for pair in pairs] == ["0", "1", "3"]
-            assert [pair.residual for pair in pairs] == pytest.approx([0.001] * 3, abs=2e-6)
-            await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
-
-    asyncio.run(main())
-
-
-def test_frames_of_one_time_are_ambiguous() -> None:
-    """A camera that gives two frames one time gets crops of neither."""
-
-    async def main() -> None:
-        matching, outcomes = stage()
-        with running(matching, outcomes):
-            await matching.frames.put(captured("1", 1))
-            await matching.frames.put(captured("2", 1))
-            matching.arrive(message(1))
-            await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 2)
-            assert not matching.pairs
-
-    asyncio.run(main())
-
-
-def test_an_offset_is_added_to_what_messages_name() -> None:
-    """A server that counts its own latency into the capture time is put right."""
-
-    async def main() -> None:
-        matching, outcomes = stage(max_wait=0.5, offset=-0.1)
-        with running(matching, outcomes):
-            for number in range(5):
+    matching, outcomes = stage(max_wait=0.5)
+    with running(matching, outcomes):
+        for number in range(5):
+            if number != 2:
                 await matching.frames.put(captured(str(number), number / 30))
-            matching.arrive(message(2 / 30 + 0.1))
-            pair = await anext(aiter(matching.pairs))
-            assert pair.frame.value.frame_id == "2"
-            assert pair.residual == pytest.approx(0, abs=2e-6)
+        for number in range(4):
+            matching.arrive(message(number / 30 + 0.001))
+        pairs = [await anext(aiter(matching.pairs)) for _ in range(3)]
+        assert [pair.frame.value.frame_id for pair in pairs] == ["0", "1", "3"]
+        assert [pair.residual for pair in pairs] == pytest.approx([0.001] * 3, abs=2e-6)
+        await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
 
-    asyncio.run(main())
+
+async def test_frames_of_one_time_are_ambiguous() -> None:
+    """A camera that gives two frames one time gets crops of neither."""
+    matching, outcomes = stage()
+    with running(matching, outcomes):
+        await matching.frames.put(captured("1", 1))
+        await matching.frames.put(captured("2", 1))
+        matching.arrive(message(1))
+        await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 2)
+        assert not matching.pairs
 
 
-def test_messages_of_another_day_are_spoken_of() -> None:
+async def test_an_offset_is_added_to_what_messages_name() -> None:
+    """A server that counts its own latency into the capture time is put right."""
+    matching, outcomes = stage(max_wait=0.5, offset=-0.1)
+    with running(matching, outcomes):
+        for number in range(5):
+            await matching.frames.put(captured(str(number), number / 30))
+        matching.arrive(message(2 / 30 + 0.1))
+        pair = await anext(aiter(matching.pairs))
+        assert pair.frame.value.frame_id == "2"
+        assert pair.residual == pytest.approx(0, abs=2e-6)
+
+
+async def test_messages_of_another_day_are_spoken_of() -> None:
     """Their clock, or the offset, is off by far; nothing is guessed."""
-
-    async def main() -> None:
-        matching, outcomes = stage(max_wait=0.1)
-        with running(matching, outcomes):
-            await matching.frames.put(captured("1", 86_400))
-            matching.arrive(message(0))
-            await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
-            [note] = outcomes.notes.as_json()
-            assert note["kind"] == "times"
-            assert "name times 86400 s before those of frames" in note["text"]
-
-    asyncio.run(main())
+    matching, outcomes = stage(max_wait=0.1)
+    with running(matching, outcomes):
+        await matching.frames.put(captured("1", 86_400))
+        matching.arrive(message(0))
+        await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
+        [note] = outcomes.notes.as_json()
+        assert note["kind"] == "times"
+        assert "name times 86400 s before those of frames" in note["text"]
 
 
-def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
+async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
     """Eight seconds of pairs become sure at once; frames and messages are taken meanwhile."""
+    matching, outcomes = stage(confirm=False, max_wait=30)
+    clock = time.monotonic
+    names: list[str] = []
 
-    async def main() -> None:
-        matching, outcomes = stage(confirm=False, max_wait=30)
-        clock = time.monotonic
-        names: list[str] = []
+    async def take() -> None:
+        while len(names) < 90:
+            names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
+            await asyncio.sleep(0.01)
 
-        async def take() -> None:
-            while len(names) < 90:
-                names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
-                await asyncio.sleep(0.01)
-
-        taking = asyncio.create_task(take())
-        with running(matching, outcomes), pytest.MonkeyPatch.context() as patch:
-            for number in range(90):
-                now = number / 10
-                patch.setattr(matching, "_clock", lambda now=now: clock() + now)
-                known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
-                await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
-                said = json.dumps(
-                    {
-                        "captured_at": START / SECOND + now,
-                        "pts": number * 100 + 7,
-                        "time_base": "1/1000",
-                        "predictions": [],
-                    }
-                )
-                matching.arrive(said.encode())
-                await until(lambda: not matching.frames and not matching._messages)
-            await taking
-            assert sorted(names, key=int) == [str(number) for number in range(90)]
-            # A pair that nobody doubted passed those that had waited.
-            assert names.index("80") < names.index("70")
-            assert not outcomes.ledger.frames.dropped
-
-    asyncio.run(main())
+    taking = asyncio.create_task(take())
+    with running(matching, outcomes), pytest.MonkeyPatch.context() as patch:
+        for number in range(90):
+            now = number / 10
+            patch.setattr(matching, "_clock", lambda now=now: clock() + now)
+            known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
+            await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
+            said = json.dumps(
+                {
+                    "captured_at": START / SECOND + now,
+                    "pts": number * 100 + 7,
+                    "time_base": "1/1000",
+                    "predictions": [],
+                }
+            )
+            matching.arrive(said.encode())
+            await until(lambda: not matching.frames and not matching._messages)
+        await taking
+        assert sorted(names, key=int) == [str(number) for number in range(90)]
+        # A pair that nobody doubted passed those that had waited.
+        assert names.index("80") < names.index("70")
+        assert not outcomes.ledger.frames.dropped
 
 
-def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two groups of pictures the decoder goes back and forth seldom; all leave."""
     monkeypatch.setattr("streamcrop.stream.pairing._IN_A_ROW", 6)
     names: list[str] = []
-
-    async def main() -> None:
-        matching, outcomes = stage(max_wait=30)
-        for name in [*(f"held {n}" for n in range(15)), "new 0", "new 1"]:
-            half = Waiting(0, 1, captured(name, 0))
-            matching._settle([Paired(half, half, 0.0, held=name.startswith("held"))])
-        with running(matching, outcomes):
-            async with asyncio.timeout(10):
-                while len(names) < 18:
-                    names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
-                    if names[-1] == "held 12":
-                        half = Waiting(0, 1, captured("new 2", 0))
-                        matching._settle([Paired(half, half, 0.0)])
-                        matching._work.set()
-
-    asyncio.run(main())
+    matching, outcomes = stage(max_wait=30)
+    for name in [*(f"held {n}" for n in range(15)), "new 0", "new 1"]:
+        half = Waiting(0, 1, captured(name, 0))
+        matching._settle([Paired(half, half, 0.0, held=name.startswith("held"))])
+    with running(matching, outcomes):
+        async with asyncio.timeout(10):
+            while len(names) < 18:
+                names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
+                if names[-1] == "held 12":
+                    half = Waiting(0, 1, captured("new 2", 0))
+                    matching._settle([Paired(half, half, 0.0)])
+                    matching._work.set()
     assert [names.index(f"new {n}") for n in range(2)] == [6, 7]
     assert [name for name in names if "held" in name] == [f"held {n}" for n in range(15)]
     assert "new 2" in names
 
 
-def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
+async def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
     """The stream goes on, and the ledger has it as `failed`."""
+    matching, outcomes = stage()
+    judge, odd = matching._pairer._guard.judge, [True]
 
-    async def main() -> None:
-        matching, outcomes = stage()
-        judge, odd = matching._pairer._guard.judge, [True]
+    def fail_once(*about: Any) -> Any:
+        if odd.pop() if odd else False:
+            raise ValueError("odd")
+        return judge(*about)
 
-        def fail_once(*about: Any) -> Any:
-            if odd.pop() if odd else False:
-                raise ValueError("odd")
-            return judge(*about)
-
-        matching._pairer._guard.judge = fail_once  # type: ignore[method-assign]
-        with running(matching, outcomes):
-            for number in (1, 2):
-                await matching.frames.put(captured(str(number), number))
-                matching.arrive(message(number))
-            await matching.frames.put(captured("3", 3))
-            pair = await anext(aiter(matching.pairs))
-            assert pair.frame.value.frame_id == "2"
-            assert outcomes.ledger.messages.dropped == {"failed": 1}
-            [note] = outcomes.notes.as_json()
-            assert note["kind"] == "failed"
-
-    asyncio.run(main())
+    matching._pairer._guard.judge = fail_once  # type: ignore[method-assign]
+    with running(matching, outcomes):
+        for number in (1, 2):
+            await matching.frames.put(captured(str(number), number))
+            matching.arrive(message(number))
+        await matching.frames.put(captured("3", 3))
+        pair = await anext(aiter(matching.pairs))
+        assert pair.frame.value.frame_id == "2"
+        assert outcomes.ledger.messages.dropped == {"failed": 1}
+        [note] = outcomes.notes.as_json()
+        assert note["kind"] == "failed"
 
 
 def test_held_pairs_that_nobody_takes_make_room() -> None:

@@ -85,278 +85,228 @@ async def running(source: ListSource, settings: config.Stream) -> AsyncIterator[
         assert run.pipeline.outcomes.ledger.errors() == []
 
 
-def test_a_file_pairs_everything_and_ends() -> None:
+async def test_a_file_pairs_everything_and_ends() -> None:
     """Frames and messages of a file pair in any order, and the stream ends by itself."""
-
-    async def main() -> None:
-        async with running(ListSource(frame(n) for n in range(20)), stream()) as run:
-            for n in reversed(range(20)):
-                run.broker.send(message(n, BOX))
-            rows = await run.end()
-            assert rows["frames"] == {"received": 20, "paired": 20, "dropped": {}}
-            assert rows["crops"] == {"made": 20, "published": 20, "dropped": {}}
-
-    asyncio.run(main())
+    async with running(ListSource(frame(n) for n in range(20)), stream()) as run:
+        for n in reversed(range(20)):
+            run.broker.send(message(n, BOX))
+        rows = await run.end()
+        assert rows["frames"] == {"received": 20, "paired": 20, "dropped": {}}
+        assert rows["crops"] == {"made": 20, "published": 20, "dropped": {}}
 
 
-def test_message_reasons() -> None:
+async def test_message_reasons() -> None:
     """`too_large`, `malformed`, `no_key`, `duplicate`, `late` and `closed` each have their case."""
-
-    async def main() -> None:
-        source = ListSource(frame(n) for n in range(3))
-        settings = stream(
-            detections={"max_message_bytes": 500}, pairing={"max_wait": 0.4, "max_items": 10}
-        )
-        source.gate = threading.Semaphore(1)
-        async with running(source, settings) as run:
-            run.broker.send(b"x" * 501)
-            run.broker.send(b"{")
-            run.broker.send(message(True))
-            run.broker.send(b'{"predictions": []}')
-            await until(lambda: run.rows["frames"]["received"] == 1)
-            await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1}, 5)
-            run.broker.send(message(0))
-            await until(lambda: "late" in run.rows["messages"]["dropped"])
-            source.gate.release(1)
-            run.broker.send(message(1, BOX))
-            await until(lambda: run.rows["frames"]["paired"] == 1)
-            run.broker.send(message(1, BOX))
-            await until(lambda: "duplicate" in run.rows["messages"]["dropped"])
-            run.broker.send(message("never"))
-            source.gate.release(1)
-            run.broker.send(message(2))
-            rows = await run.end()
-            assert rows["messages"]["dropped"] == {
-                "closed": 1,
-                "duplicate": 1,
-                "late": 1,
-                "malformed": 2,
-                "no_key": 1,
-                "too_large": 1,
-            }
-
-    asyncio.run(main())
+    source = ListSource(frame(n) for n in range(3))
+    settings = stream(
+        detections={"max_message_bytes": 500}, pairing={"max_wait": 0.4, "max_items": 10}
+    )
+    source.gate = threading.Semaphore(1)
+    async with running(source, settings) as run:
+        run.broker.send(b"x" * 501)
+        run.broker.send(b"{")
+        run.broker.send(message(True))
+        run.broker.send(b'{"predictions": []}')
+        await until(lambda: run.rows["frames"]["received"] == 1)
+        await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1}, 5)
+        run.broker.send(message(0))
+        await until(lambda: "late" in run.rows["messages"]["dropped"])
+        source.gate.release(1)
+        run.broker.send(message(1, BOX))
+        await until(lambda: run.rows["frames"]["paired"] == 1)
+        run.broker.send(message(1, BOX))
+        await until(lambda: "duplicate" in run.rows["messages"]["dropped"])
+        run.broker.send(message("never"))
+        source.gate.release(1)
+        run.broker.send(message(2))
+        rows = await run.end()
+        assert rows["messages"]["dropped"] == {
+            "closed": 1,
+            "duplicate": 1,
+            "late": 1,
+            "malformed": 2,
+            "no_key": 1,
+            "too_large": 1,
+        }
 
 
-def test_messages_from_before_and_those_that_cannot_be_taken(
+async def test_messages_from_before_and_those_that_cannot_be_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the broker had kept is stale; what fails while it is taken has failed. One note each."""
-
-    async def main() -> None:
-        source = ListSource([frame(0)])
-        async with running(source, stream(pairing={"max_wait": 0.1})) as run:
-            others = run.broker.others["detections"]
-            others["retained"](message(0), {})
-            others["retained"](message(0), {})
-            with monkeypatch.context() as patched:
-                messages = run.pipeline._matching._messages
-                patched.setattr(messages, "put_nowait", lambda _: 1 // 0)
-                with pytest.raises(ZeroDivisionError) as caught:
-                    run.broker.send(message(0))
-            others["failed"](caught.value)
-            rows = await run.end()
-        assert rows["messages"] == {
-            "received": 3,
-            "paired": 0,
-            "dropped": {"stale": 2, "failed": 1},
-        }
-        notes = {note["kind"]: note for note in run.pipeline.outcomes.notes.as_json()}
-        assert notes["stale"]["count"] == 2
-        assert "detections: the broker had kept a message" in notes["stale"]["text"]
-        assert "reading a message failed: ZeroDivisionError" in notes["failed"]["text"]
-
-    asyncio.run(main())
+    source = ListSource([frame(0)])
+    async with running(source, stream(pairing={"max_wait": 0.1})) as run:
+        others = run.broker.others["detections"]
+        others["retained"](message(0), {})
+        others["retained"](message(0), {})
+        with monkeypatch.context() as patched:
+            messages = run.pipeline._matching._messages
+            patched.setattr(messages, "put_nowait", lambda _: 1 // 0)
+            with pytest.raises(ZeroDivisionError) as caught:
+                run.broker.send(message(0))
+        others["failed"](caught.value)
+        rows = await run.end()
+    assert rows["messages"] == {"received": 3, "paired": 0, "dropped": {"stale": 2, "failed": 1}}
+    notes = {note["kind"]: note for note in run.pipeline.outcomes.notes.as_json()}
+    assert notes["stale"]["count"] == 2
+    assert "detections: the broker had kept a message" in notes["stale"]["text"]
+    assert "reading a message failed: ZeroDivisionError" in notes["failed"]["text"]
 
 
-def test_a_message_nobody_waits_for_expires() -> None:
+async def test_a_message_nobody_waits_for_expires() -> None:
     """A message whose frame never comes ends as `expired` after `max_wait`."""
-
-    async def main() -> None:
-        source = ListSource([frame(0)])
-        source.gate = threading.Semaphore(0)
-        async with running(source, stream(live=True, pairing={"max_wait": 0.2})) as run:
-            run.broker.send(message("never"))
-            await until(lambda: run.rows["messages"]["dropped"] == {"expired": 1})
-            source.gate.release()
-            await run.end()
-
-    asyncio.run(main())
+    source = ListSource([frame(0)])
+    source.gate = threading.Semaphore(0)
+    async with running(source, stream(live=True, pairing={"max_wait": 0.2})) as run:
+        run.broker.send(message("never"))
+        await until(lambda: run.rows["messages"]["dropped"] == {"expired": 1})
+        source.gate.release()
+        await run.end()
 
 
-def test_live_inputs_drop_the_oldest_while_everything_behind_them_waits() -> None:
+async def test_live_inputs_drop_the_oldest_while_everything_behind_them_waits() -> None:
     """With a broker that hangs, a live stream loses frames and messages at its inputs, counted."""
-
-    async def main() -> None:
-        settings = stream(
-            live=True, output={"max_inflight": 1}, pairing={"max_items": 50, "max_wait": 30}
-        )
-        source = ListSource(frame(n) for n in range(300))
-        source.gate = threading.Semaphore(0)
-        async with running(source, settings) as run:
-            run.broker.flowing.clear()
-            for n in range(300):
-                run.broker.send(message(n, BOX))
-                source.gate.release()
-                await until(lambda n=n: run.rows["frames"]["received"] == n + 1)
-            assert run.rows["frames"]["dropped"]["queue_full"] > 100
-            assert run.rows["messages"]["dropped"]["queue_full"] > 100
-            run.broker.flowing.set()
-            rows = await run.end()
-            assert rows["crops"]["published"] == rows["frames"]["paired"] > 0
-
-    asyncio.run(main())
+    settings = stream(
+        live=True, output={"max_inflight": 1}, pairing={"max_items": 50, "max_wait": 30}
+    )
+    source = ListSource(frame(n) for n in range(300))
+    source.gate = threading.Semaphore(0)
+    async with running(source, settings) as run:
+        run.broker.flowing.clear()
+        for n in range(300):
+            run.broker.send(message(n, BOX))
+            source.gate.release()
+            await until(lambda n=n: run.rows["frames"]["received"] == n + 1)
+        assert run.rows["frames"]["dropped"]["queue_full"] > 100
+        assert run.rows["messages"]["dropped"]["queue_full"] > 100
+        run.broker.flowing.set()
+        rows = await run.end()
+        assert rows["crops"]["published"] == rows["frames"]["paired"] > 0
 
 
-def test_a_file_waits_for_a_broker_that_hangs() -> None:
+async def test_a_file_waits_for_a_broker_that_hangs() -> None:
     """With a broker that hangs, a file waits: nothing expires and nothing is lost afterwards."""
-
-    async def main() -> None:
-        settings = stream(output={"max_inflight": 1}, pairing={"max_wait": 0.3})
-        async with running(ListSource(frame(n) for n in range(50)), settings) as run:
-            run.broker.flowing.clear()
-            for n in range(50):
-                run.broker.send(message(n, BOX))
-            await asyncio.sleep(1)
-            run.broker.flowing.set()
-            rows = await run.end()
-            assert rows["frames"] == {"received": 50, "paired": 50, "dropped": {}}
-
-    asyncio.run(main())
+    settings = stream(output={"max_inflight": 1}, pairing={"max_wait": 0.3})
+    async with running(ListSource(frame(n) for n in range(50)), settings) as run:
+        run.broker.flowing.clear()
+        for n in range(50):
+            run.broker.send(message(n, BOX))
+        await asyncio.sleep(1)
+        run.broker.flowing.set()
+        rows = await run.end()
+        assert rows["frames"] == {"received": 50, "paired": 50, "dropped": {}}
 
 
-def test_a_file_waits_while_the_broker_is_away() -> None:
+async def test_a_file_waits_while_the_broker_is_away() -> None:
     """While there is no connection nobody can answer, so a file's frames do not expire."""
-
-    async def main() -> None:
-        async with running(
-            ListSource(frame(n) for n in range(3)), stream(pairing={"max_wait": 0.3})
-        ) as run:
-            run.broker.connected = False
-            await asyncio.sleep(1)
-            run.broker.connected = True
-            for n in range(3):
-                run.broker.send(message(n, BOX))
-            assert (await run.end())["frames"]["paired"] == 3
-
-    asyncio.run(main())
+    async with running(
+        ListSource(frame(n) for n in range(3)), stream(pairing={"max_wait": 0.3})
+    ) as run:
+        run.broker.connected = False
+        await asyncio.sleep(1)
+        run.broker.connected = True
+        for n in range(3):
+            run.broker.send(message(n, BOX))
+        assert (await run.end())["frames"]["paired"] == 3
 
 
-def test_pairing_full() -> None:
+async def test_pairing_full() -> None:
     """Live frames and messages beyond `max_items` end as `pairing_full`, the oldest first."""
-
-    async def main() -> None:
-        source = ListSource(frame(n) for n in range(8))
-        source.gate = threading.Semaphore(0)
-        async with running(
-            source, stream(live=True, pairing={"max_items": 3, "max_wait": 30})
-        ) as run:
-            for n in range(5):
-                run.broker.send(message(f"never {n}"))
-                await asyncio.sleep(0.01)
-            source.gate.release(8)
-            await until(lambda: run.rows["frames"]["received"] == 8)
-            await until(lambda: run.rows["frames"]["dropped"] == {"pairing_full": 5})
-            assert run.rows["messages"]["dropped"] == {"pairing_full": 2}
-            run.pipeline.stop()
-            rows = await run.end()
-            assert rows["frames"]["dropped"] == {"pairing_full": 5, "closed": 3}
-
-    asyncio.run(main())
+    source = ListSource(frame(n) for n in range(8))
+    source.gate = threading.Semaphore(0)
+    async with running(source, stream(live=True, pairing={"max_items": 3, "max_wait": 30})) as run:
+        for n in range(5):
+            run.broker.send(message(f"never {n}"))
+            await asyncio.sleep(0.01)
+        source.gate.release(8)
+        await until(lambda: run.rows["frames"]["received"] == 8)
+        await until(lambda: run.rows["frames"]["dropped"] == {"pairing_full": 5})
+        assert run.rows["messages"]["dropped"] == {"pairing_full": 2}
+        run.pipeline.stop()
+        rows = await run.end()
+        assert rows["frames"]["dropped"] == {"pairing_full": 5, "closed": 3}
 
 
-def test_frame_reasons() -> None:
+async def test_frame_reasons() -> None:
     """`corrupt`, `no_key` and `ambiguous` frames are counted, and an ambiguous key refuses."""
-
-    async def main() -> None:
-        base = Fraction(1, 25)
-        frames = [
-            Reason.CORRUPT,
-            frame(0),
-            frame(1, pts=7, time_base=base),
-            frame(2, pts=7, time_base=base),
-            frame(3, pts=8, time_base=base),
-        ]
-        settings = stream(pairing={"key": "pts", "max_wait": 5})
-        async with running(ListSource(frames), settings) as run:
-            await until(lambda: run.rows["frames"]["received"] == 5)
-            await until(lambda: run.rows["frames"]["dropped"].get("ambiguous") == 2)
-            run.broker.send(message(1, pts=7, time_base="1/25"))
-            run.broker.send(message(3, pts=16, time_base="1/50"))
-            rows = await run.end()
-            assert rows["frames"] == {
-                "received": 5,
-                "paired": 1,
-                "dropped": {"ambiguous": 2, "corrupt": 1, "no_key": 1},
-            }
-            assert rows["messages"]["dropped"] == {"ambiguous": 1}
-
-    asyncio.run(main())
+    base = Fraction(1, 25)
+    frames = [
+        Reason.CORRUPT,
+        frame(0),
+        frame(1, pts=7, time_base=base),
+        frame(2, pts=7, time_base=base),
+        frame(3, pts=8, time_base=base),
+    ]
+    settings = stream(pairing={"key": "pts", "max_wait": 5})
+    async with running(ListSource(frames), settings) as run:
+        await until(lambda: run.rows["frames"]["received"] == 5)
+        await until(lambda: run.rows["frames"]["dropped"].get("ambiguous") == 2)
+        run.broker.send(message(1, pts=7, time_base="1/25"))
+        run.broker.send(message(3, pts=16, time_base="1/50"))
+        rows = await run.end()
+        assert rows["frames"] == {
+            "received": 5,
+            "paired": 1,
+            "dropped": {"ambiguous": 2, "corrupt": 1, "no_key": 1},
+        }
+        assert rows["messages"]["dropped"] == {"ambiguous": 1}
 
 
-def test_prediction_reasons_and_survivors() -> None:
+async def test_prediction_reasons_and_survivors() -> None:
     """Each bad prediction is refused with its reason, and its neighbours are cut."""
-
-    async def main() -> None:
-        settings = stream(detections={"max_predictions": 6}, crop={"mask_opacity": 1})
-        bad = [
-            BOX,
-            {**BOX, "x": "left"},
-            {**BOX, "x": float("nan")},
-            {**BOX, "x": 500},
-            {**BOX, "rle": {"size": [40000, 25000], "counts": [10**9]}},
-            BOX,
-            BOX,
-            BOX,
+    settings = stream(detections={"max_predictions": 6}, crop={"mask_opacity": 1})
+    bad = [
+        BOX,
+        {**BOX, "x": "left"},
+        {**BOX, "x": float("nan")},
+        {**BOX, "x": 500},
+        {**BOX, "rle": {"size": [40000, 25000], "counts": [10**9]}},
+        BOX,
+        BOX,
+        BOX,
+    ]
+    async with running(ListSource([frame(0)]), settings) as run:
+        run.broker.send(message(0, *bad))
+        rows = await run.end()
+        assert rows["predictions"] == {
+            "received": 8,
+            "cropped": 2,
+            "dropped": {
+                "bad_mask": 1,
+                "malformed": 1,
+                "not_finite": 1,
+                "outside_frame": 1,
+                "over_limit": 2,
+            },
+        }
+        [metadata] = [m for m in run.broker.published if m.topic.endswith("/metadata")]
+        refused = json.loads(metadata.payload)["refused"]
+        assert [(entry["index"], entry["reason"]) for entry in refused] == [
+            (1, "malformed"),
+            (2, "not_finite"),
+            (3, "outside_frame"),
+            (4, "bad_mask"),
+            (6, "over_limit"),
+            (7, "over_limit"),
         ]
-        async with running(ListSource([frame(0)]), settings) as run:
-            run.broker.send(message(0, *bad))
-            rows = await run.end()
-            assert rows["predictions"] == {
-                "received": 8,
-                "cropped": 2,
-                "dropped": {
-                    "bad_mask": 1,
-                    "malformed": 1,
-                    "not_finite": 1,
-                    "outside_frame": 1,
-                    "over_limit": 2,
-                },
-            }
-            [metadata] = [m for m in run.broker.published if m.topic.endswith("/metadata")]
-            refused = json.loads(metadata.payload)["refused"]
-            assert [(entry["index"], entry["reason"]) for entry in refused] == [
-                (1, "malformed"),
-                (2, "not_finite"),
-                (3, "outside_frame"),
-                (4, "bad_mask"),
-                (6, "over_limit"),
-                (7, "over_limit"),
-            ]
-
-    asyncio.run(main())
 
 
-def test_crops_that_cannot_be_encoded_or_sent() -> None:
+async def test_crops_that_cannot_be_encoded_or_sent() -> None:
     """`encoding_failed` where the encoder refuses, `too_large` where the broker does."""
-
-    async def main() -> None:
-        wide = frame(0)
-        wide = type(wide)("0", type(wide.pixels)(wide.pixels.array.repeat(300, axis=1)))
-        settings = stream(output={"encoding": "webp"})
-        async with running(ListSource([wide]), settings) as run:
-            run.broker.max_packet = 4000
-            whole = {"x": 9600, "y": 32, "width": 19200, "height": 64}
-            half = {"x": 8000, "y": 32, "width": 16000, "height": 64, "class": "x" * 4000}
-            run.broker.send(message(0, whole, half, BOX))
-            rows = await run.end()
-            assert rows["crops"] == {
-                "made": 3,
-                "published": 1,
-                "dropped": {"encoding_failed": 1, "too_large": 1},
-            }
-
-    asyncio.run(main())
+    wide = frame(0)
+    wide = type(wide)("0", type(wide.pixels)(wide.pixels.array.repeat(300, axis=1)))
+    settings = stream(output={"encoding": "webp"})
+    async with running(ListSource([wide]), settings) as run:
+        run.broker.max_packet = 4000
+        whole = {"x": 9600, "y": 32, "width": 19200, "height": 64}
+        half = {"x": 8000, "y": 32, "width": 16000, "height": 64, "class": "x" * 4000}
+        run.broker.send(message(0, whole, half, BOX))
+        rows = await run.end()
+        assert rows["crops"] == {
+            "made": 3,
+            "published": 1,
+            "dropped": {"encoding_failed": 1, "too_large": 1},
+        }
 
 
 class Damaged(ArrayPixels):
@@ -373,146 +323,114 @@ def damaged(frame_id: object) -> Frame:
     return Frame(str(frame_id), Damaged(np.zeros((64, 64, 3), np.uint8)))
 
 
-def test_a_frame_that_turns_out_to_be_damaged() -> None:
+async def test_a_frame_that_turns_out_to_be_damaged() -> None:
     """It ends as `corrupt` and its message as `failed`; one that nobody crops is no matter."""
-
-    async def main() -> None:
-        source = ListSource([frame(0), damaged(1), damaged(2), frame(3)])
-        async with running(source, stream()) as run:
-            for n in (0, 1, 3):
-                run.broker.send(message(n, BOX))
-            run.broker.send(message(2))
-            rows = await run.end()
-            assert rows["frames"] == {"received": 4, "paired": 3, "dropped": {"corrupt": 1}}
-            assert rows["messages"] == {"received": 4, "paired": 3, "dropped": {"failed": 1}}
-            assert rows["crops"] == {"made": 2, "published": 2, "dropped": {}}
-            assert run.pipeline.outcomes.history.explain("1").endswith("corrupt")
-
-    asyncio.run(main())
+    source = ListSource([frame(0), damaged(1), damaged(2), frame(3)])
+    async with running(source, stream()) as run:
+        for n in (0, 1, 3):
+            run.broker.send(message(n, BOX))
+        run.broker.send(message(2))
+        rows = await run.end()
+        assert rows["frames"] == {"received": 4, "paired": 3, "dropped": {"corrupt": 1}}
+        assert rows["messages"] == {"received": 4, "paired": 3, "dropped": {"failed": 1}}
+        assert rows["crops"] == {"made": 2, "published": 2, "dropped": {}}
+        assert run.pipeline.outcomes.history.explain("1").endswith("corrupt")
 
 
 @pytest.mark.parametrize("key", ["frame_id", "pts"])
-def test_a_damaged_frame_is_not_shown(key: str) -> None:
+async def test_a_damaged_frame_is_not_shown(key: str) -> None:
     """The tap leaves it out; with the key `frame_id` that is its end, as `corrupt`."""
-
-    async def main() -> None:
-        settings = stream(tap={}, pairing={"key": key, "max_wait": 0.5})
-        times = {"pts": 1, "time_base": Fraction(1, 25)} if key == "pts" else {}
-        source = ListSource([replace(damaged(0), **times), frame(1)])
-        async with running(source, settings) as run:
-            await until(lambda: run.pipeline.tap.counts["published"] == 1)
-            run.broker.send(message(1, BOX))
-            rows = await run.end()
-            lost = "corrupt" if key == "frame_id" else "expired"
-            assert rows["frames"]["dropped"][lost] == 1
-            assert run.pipeline.tap.counts["dropped"] == (key == "pts")
-
-    asyncio.run(main())
+    settings = stream(tap={}, pairing={"key": key, "max_wait": 0.5})
+    times = {"pts": 1, "time_base": Fraction(1, 25)} if key == "pts" else {}
+    source = ListSource([replace(damaged(0), **times), frame(1)])
+    async with running(source, settings) as run:
+        await until(lambda: run.pipeline.tap.counts["published"] == 1)
+        run.broker.send(message(1, BOX))
+        rows = await run.end()
+        lost = "corrupt" if key == "frame_id" else "expired"
+        assert rows["frames"]["dropped"][lost] == 1
+        assert run.pipeline.tap.counts["dropped"] == (key == "pts")
 
 
-def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
+async def test_giving_up_leaves_a_ledger_that_adds_up() -> None:
     """Cancelled with pairs everywhere, each of them still ends once."""
-
-    async def main() -> None:
-        settings = stream(output={"max_inflight": 2}, pairing={"max_wait": 30})
-        async with running(ListSource(frame(n) for n in range(40)), settings) as run:
-            run.broker.flowing.clear()
-            for n in range(40):
-                run.broker.send(message(n, BOX, BOX, BOX))
-            await until(lambda: run.rows["frames"]["paired"] == 1)
-            await asyncio.sleep(0.2)
-            run.pipeline.stop()
-            await asyncio.sleep(0.1)
-            run.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await run.task
-            assert run.pipeline.outcomes.ledger.errors() == []
-            assert run.rows["crops"]["dropped"] == {"not_acknowledged": 2, "closed": 1}
-            assert set(run.rows["messages"]["dropped"]) == {"closed"}
-
-    asyncio.run(main())
+    settings = stream(output={"max_inflight": 2}, pairing={"max_wait": 30})
+    async with running(ListSource(frame(n) for n in range(40)), settings) as run:
+        run.broker.flowing.clear()
+        for n in range(40):
+            run.broker.send(message(n, BOX, BOX, BOX))
+        await until(lambda: run.rows["frames"]["paired"] == 1)
+        await asyncio.sleep(0.2)
+        run.pipeline.stop()
+        await asyncio.sleep(0.1)
+        run.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await run.task
+        assert run.pipeline.outcomes.ledger.errors() == []
+        assert run.rows["crops"]["dropped"] == {"not_acknowledged": 2, "closed": 1}
+        assert set(run.rows["messages"]["dropped"]) == {"closed"}
 
 
 @pytest.mark.parametrize("key", ["frame_id", "pts"])
 @pytest.mark.parametrize("live", [False, True])
-def test_giving_up_while_frames_are_shown(key: str, *, live: bool) -> None:
+async def test_giving_up_while_frames_are_shown(key: str, *, live: bool) -> None:
     """A frame in the tap's hand, or in front of it, ends once, too."""
-
-    async def main() -> None:
-        settings = stream(live=live, tap={}, pairing={"key": key, "max_wait": 30})
-        frames = [frame(n, pts=n, time_base=Fraction(1, 30)) for n in range(40)]
-        async with running(ListSource(frames), settings) as run:
-            run.broker.flowing.clear()
-            await until(lambda: run.rows["frames"]["received"] > 3)
-            await asyncio.sleep(0.1)
-            run.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await run.task
-            assert run.pipeline.outcomes.ledger.errors() == []
-            assert "closed" in run.rows["frames"]["dropped"]
-
-    asyncio.run(main())
+    settings = stream(live=live, tap={}, pairing={"key": key, "max_wait": 30})
+    frames = [frame(n, pts=n, time_base=Fraction(1, 30)) for n in range(40)]
+    async with running(ListSource(frames), settings) as run:
+        run.broker.flowing.clear()
+        await until(lambda: run.rows["frames"]["received"] > 3)
+        await asyncio.sleep(0.1)
+        run.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await run.task
+        assert run.pipeline.outcomes.ledger.errors() == []
+        assert "closed" in run.rows["frames"]["dropped"]
 
 
-def test_an_error_that_nobody_expected_elsewhere_ends_the_stream_alone() -> None:
+async def test_an_error_that_nobody_expected_elsewhere_ends_the_stream_alone() -> None:
     """Whoever runs the other streams sees no exception; the reason is kept and said."""
-
-    async def main() -> None:
-        async with running(ListSource([frame(0)], ValueError("odd")), stream()) as run:
-            await run.end()
-            assert run.task.exception() is None
-            assert "nobody expected" in str(run.pipeline.outcomes.failure)
-            [note] = run.pipeline.outcomes.notes.as_json()
-            assert note["kind"] == "failed"
-
-    asyncio.run(main())
+    async with running(ListSource([frame(0)], ValueError("odd")), stream()) as run:
+        await run.end()
+        assert run.task.exception() is None
+        assert "nobody expected" in str(run.pipeline.outcomes.failure)
+        [note] = run.pipeline.outcomes.notes.as_json()
+        assert note["kind"] == "failed"
 
 
-def test_a_folder_that_cannot_be_written_fails_the_stream(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_fails_the_stream(tmp_path: Path) -> None:
     """A sink that refuses ends the stream with its reason; what it had ends as `failed`."""
     blocked = tmp_path / "file"
     blocked.touch()
-
-    async def main() -> None:
-        settings = stream(output={"files": str(blocked)}, pairing={"max_wait": 30})
-        async with running(ListSource(frame(n) for n in range(9)), settings) as run:
-            for n in range(9):
-                run.broker.send(message(n, BOX))
-            rows = await run.end()
-            assert "cannot be made" in str(run.pipeline.outcomes.failure)
-            assert set(rows["frames"]["dropped"]) <= {"failed"}
-            assert set(rows["messages"]["dropped"]) == {"failed"}
-
-    asyncio.run(main())
+    settings = stream(output={"files": str(blocked)}, pairing={"max_wait": 30})
+    async with running(ListSource(frame(n) for n in range(9)), settings) as run:
+        for n in range(9):
+            run.broker.send(message(n, BOX))
+        rows = await run.end()
+        assert "cannot be made" in str(run.pipeline.outcomes.failure)
+        assert set(rows["frames"]["dropped"]) <= {"failed"}
+        assert set(rows["messages"]["dropped"]) == {"failed"}
 
 
-def test_a_source_that_breaks_off_still_gets_its_answers() -> None:
+async def test_a_source_that_breaks_off_still_gets_its_answers() -> None:
     """What was read before a source failed is paired and published; the failure is kept."""
-
-    async def main() -> None:
-        source = ListSource([frame(0)], SourceError("x.mp4: breaks off"))
-        async with running(source, stream()) as run:
-            await asyncio.sleep(0.1)
-            run.broker.send(message(0, BOX))
-            rows = await run.end()
-            assert rows["crops"]["published"] == 1
-            assert "breaks off" in str(run.pipeline.outcomes.failure)
-
-    asyncio.run(main())
+    source = ListSource([frame(0)], SourceError("x.mp4: breaks off"))
+    async with running(source, stream()) as run:
+        await asyncio.sleep(0.1)
+        run.broker.send(message(0, BOX))
+        rows = await run.end()
+        assert rows["crops"]["published"] == 1
+        assert "breaks off" in str(run.pipeline.outcomes.failure)
 
 
-def test_a_large_message_is_read_in_a_thread() -> None:
+async def test_a_large_message_is_read_in_a_thread() -> None:
     """A message above 64 KiB pairs like any other, and a broken one is counted."""
-
-    async def main() -> None:
-        async with running(ListSource([frame(0)]), stream()) as run:
-            run.broker.send(b"[" * 70_000)
-            run.broker.send(message(0, *[BOX] * 900, padding="x" * 70_000))
-            rows = await run.end()
-            assert rows["messages"]["dropped"] == {"malformed": 1}
-            assert rows["crops"]["published"] == 900
-
-    asyncio.run(main())
+    async with running(ListSource([frame(0)]), stream()) as run:
+        run.broker.send(b"[" * 70_000)
+        run.broker.send(message(0, *[BOX] * 900, padding="x" * 70_000))
+        rows = await run.end()
+        assert rows["messages"]["dropped"] == {"malformed": 1}
+        assert rows["crops"]["published"] == 900
 
 
 def failing(times: int, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -638,7 +556,7 @@ BUGS: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, int]]]] = {
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_an_error_that_nobody_expected_costs_what_was_in_hand(
+async def test_an_error_that_nobody_expected_costs_what_was_in_hand(
     bug: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """It is counted as `failed`, said, logged with its traceback; the stream goes on."""
@@ -646,71 +564,59 @@ def test_an_error_that_nobody_expected_costs_what_was_in_hand(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("streamcrop.notes._logged_places", set())
     breaks(monkeypatch)
-
-    async def main() -> None:
-        source = ListSource(frame(n) for n in range(2))
-        source.gate = threading.Semaphore(1)
-        settings = stream(**sections, pairing={"max_wait": 0.5})
-        async with running(source, settings) as run:
-            if bug == "a message's story":
-                run.broker.send(message(0, BOX))
+    source = ListSource(frame(n) for n in range(2))
+    source.gate = threading.Semaphore(1)
+    settings = stream(**sections, pairing={"max_wait": 0.5})
+    async with running(source, settings) as run:
+        if bug == "a message's story":
             run.broker.send(message(0, BOX))
-            await until(lambda: run.rows["frames"]["received"] == 1)
-            await asyncio.sleep(0.2)
-            run.broker.send(message(1, BOX))
-            source.gate.release()
-            rows = await run.end()
-            assert rows["frames"]["received"] == 2
-            assert rows["frames"]["dropped"] == dropped.get("frames", {})
-            assert rows["crops"]["dropped"] == dropped.get("crops", {})
-            # A message whose frame is lost so ends as one without a frame does.
-            lost = {"failed", "expired", "closed", "duplicate"} & set(rows["messages"]["dropped"])
-            assert ("failed" in lost) == ("messages" in dropped)
-            assert rows["messages"]["received"] - rows["messages"]["paired"] == len(lost)
-            assert rows["crops"]["published"] >= 1
-            assert "failed" in [note["kind"] for note in run.pipeline.outcomes.notes.as_json()] or (
-                bug == "the broker, later"
-            )
-
-    asyncio.run(main())
+        run.broker.send(message(0, BOX))
+        await until(lambda: run.rows["frames"]["received"] == 1)
+        await asyncio.sleep(0.2)
+        run.broker.send(message(1, BOX))
+        source.gate.release()
+        rows = await run.end()
+        assert rows["frames"]["received"] == 2
+        assert rows["frames"]["dropped"] == dropped.get("frames", {})
+        assert rows["crops"]["dropped"] == dropped.get("crops", {})
+        # A message whose frame is lost so ends as one without a frame does.
+        lost = {"failed", "expired", "closed", "duplicate"} & set(rows["messages"]["dropped"])
+        assert ("failed" in lost) == ("messages" in dropped)
+        assert rows["messages"]["received"] - rows["messages"]["paired"] == len(lost)
+        assert rows["crops"]["published"] >= 1
+        assert "failed" in [note["kind"] for note in run.pipeline.outcomes.notes.as_json()] or (
+            bug == "the broker, later"
+        )
     assert caplog.text.count("Traceback") == 1
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
+async def test_a_tap_beside_another_key_never_holds_up_frames() -> None:
     """With another key than frame_id, frames are paired whether or not the tap keeps up."""
-
-    async def main() -> None:
-        frames = [frame(n, pts=n, time_base=Fraction(1, 25)) for n in range(40)]
-        settings = stream(live=True, tap={"longest_side": 32}, pairing={"key": "pts"})
-        async with running(ListSource(frames), settings) as run:
-            run.broker.flowing.clear()
-            for n in range(40):
-                run.broker.send(message(n, pts=n, time_base="1/25"))
-            await until(lambda: run.rows["frames"]["received"] == 40)
-            assert run.pipeline.tap.counts["dropped"] > 0
-            run.broker.flowing.set()
-            rows = await run.end()
-            assert rows["frames"]["paired"] + rows["frames"]["dropped"].get("queue_full", 0) == 40
-
-    asyncio.run(main())
+    frames = [frame(n, pts=n, time_base=Fraction(1, 25)) for n in range(40)]
+    settings = stream(live=True, tap={"longest_side": 32}, pairing={"key": "pts"})
+    async with running(ListSource(frames), settings) as run:
+        run.broker.flowing.clear()
+        for n in range(40):
+            run.broker.send(message(n, pts=n, time_base="1/25"))
+        await until(lambda: run.rows["frames"]["received"] == 40)
+        assert run.pipeline.tap.counts["dropped"] > 0
+        run.broker.flowing.set()
+        rows = await run.end()
+        assert rows["frames"]["paired"] + rows["frames"]["dropped"].get("queue_full", 0) == 40
 
 
-def test_a_frame_that_the_broker_does_not_show_is_not_tapped() -> None:
+async def test_a_frame_that_the_broker_does_not_show_is_not_tapped() -> None:
     """No detector can answer it, so it does not wait for an answer."""
-
-    async def main() -> None:
-        settings = stream(live=True, tap={}, pairing={"max_wait": 30})
-        async with running(ListSource([frame(0)]), settings) as run:
-            run.broker.max_packet = 10
-            rows = await run.end()
-            assert rows["frames"] == {"received": 1, "paired": 0, "dropped": {"not_tapped": 1}}
-            assert run.pipeline.tap.counts == {"too_large": 1}
-
-    asyncio.run(main())
+    settings = stream(live=True, tap={}, pairing={"max_wait": 30})
+    async with running(ListSource([frame(0)]), settings) as run:
+        run.broker.max_packet = 10
+        rows = await run.end()
+        assert rows["frames"] == {"received": 1, "paired": 0, "dropped": {"not_tapped": 1}}
+        assert run.pipeline.tap.counts == {"too_large": 1}
 
 
-def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
+async def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Streams that share a thread to encode in decode each in their own."""
@@ -728,25 +634,23 @@ def test_a_picture_that_takes_long_to_decode_holds_up_no_other_stream(
             return ArrayPixels(self.array).region(box)
 
     slow = replace(frame(0), pixels=Undecoded(np.zeros((64, 64, 3), np.uint8)))
-
-    async def main() -> None:
-        async with running(ListSource([slow]), stream()) as waiting:
-            waiting.broker.send(message(0, BOX))
-            await until(looked.is_set)
-            try:
-                async with running(ListSource(map(frame, range(5))), stream()) as run:
-                    for n in range(5):
-                        run.broker.send(message(n, BOX))
-                    assert (await run.end())["crops"]["published"] == 5
-                assert waiting.rows["crops"]["published"] == 0
-            finally:
-                let.set()
-            assert (await waiting.end())["crops"]["published"] == 1
-
-    asyncio.run(main())
+    async with running(ListSource([slow]), stream()) as waiting:
+        waiting.broker.send(message(0, BOX))
+        await until(looked.is_set)
+        try:
+            async with running(ListSource(map(frame, range(5))), stream()) as run:
+                for n in range(5):
+                    run.broker.send(message(n, BOX))
+                assert (await run.end())["crops"]["published"] == 5
+            assert waiting.rows["crops"]["published"] == 0
+        finally:
+            let.set()
+        assert (await waiting.end())["crops"]["published"] == 1
 
 
-def test_a_message_fetches_the_picture_that_it_speaks_of(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_fetches_the_picture_that_it_speaks_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One that was read while nobody looked, and would be fetched by and by, is at once."""
     monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
     monkeypatch.setattr("streamcrop.sources.threads._AHEAD_UNDECODED", 10_000)
@@ -754,15 +658,11 @@ def test_a_message_fetches_the_picture_that_it_speaks_of(monkeypatch: pytest.Mon
     path = resources.files("streamcrop.demo") / "clip.mp4"
     decoding = Decoding(mode="lazy")
     source = FileSource(str(path), realtime=True, loop=True, decoding=decoding)
-
-    async def main() -> None:
-        async with running(source, stream(live=True, pairing={"max_wait": 60})) as run:
-            await until(lambda: run.rows["frames"]["received"])
-            # What came behind it waits in the reader's hand.
-            await asyncio.sleep(0.3)
-            run.broker.send(message(3, {**BOX, "x": 300, "y": 300}))
-            await until(lambda: run.rows["crops"]["published"] == 1)
-            run.pipeline.stop()
-            await run.end()
-
-    asyncio.run(main())
+    async with running(source, stream(live=True, pairing={"max_wait": 60})) as run:
+        await until(lambda: run.rows["frames"]["received"])
+        # What came behind it waits in the reader's hand.
+        await asyncio.sleep(0.3)
+        run.broker.send(message(3, {**BOX, "x": 300, "y": 300}))
+        await until(lambda: run.rows["crops"]["published"] == 1)
+        run.pipeline.stop()
+        await run.end()

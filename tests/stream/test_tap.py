@@ -1,6 +1,5 @@
 """Which frames a detector is shown, and what becomes of them."""
 
-import asyncio
 import itertools
 from dataclasses import replace
 from fractions import Fraction
@@ -62,20 +61,16 @@ def test_no_tap_shows_nothing() -> None:
     assert not tap(None).is_due(frame(0))
 
 
-def test_what_is_shown() -> None:
+async def test_what_is_shown() -> None:
     """The event holds the shrunk picture, its size and the frame's ID; the count says so."""
     broker = FakeBroker()
     notes: list[tuple[str, str]] = []
     shown = tap(config.Tap(longest_side=16), broker, notes)
-
-    async def main() -> None:
-        assert await shown.publish(shown.render(replace(frame("a-1"), epoch="a")))
-        broker.max_packet = 10
-        assert not await shown.publish(shown.render(frame("a-2")))
-        broker.refusal = "Not authorized"
-        assert not await shown.publish(shown.render(frame("a-3")))
-
-    asyncio.run(main())
+    assert await shown.publish(shown.render(replace(frame("a-1"), epoch="a")))
+    broker.max_packet = 10
+    assert not await shown.publish(shown.render(frame("a-2")))
+    broker.refusal = "Not authorized"
+    assert not await shown.publish(shown.render(frame("a-3")))
     [message] = broker.published
     assert (message.topic, message.qos) == ("streamcrop/gate/frames", 0)
     event = read(message.payload, dict(message.user_properties))

@@ -58,21 +58,17 @@ async def asking(endpoint: Fake) -> AsyncIterator[Ask]:
         yield ask
 
 
-def test_an_offer_is_answered_and_its_session_ended() -> None:
+async def test_an_offer_is_answered_and_its_session_ended() -> None:
     """POST gives 201, the answer and a Location that DELETE ends once (RFC 9725, 4.2)."""
-
-    async def main() -> None:
-        endpoint = Fake()
-        async with asking(endpoint) as ask:
-            status, headers, text = await ask("POST", data=OFFER, headers=SDP)
-            assert (status, text, endpoint.offers) == (201, "v=0\r\nthe answer", [OFFER])
-            assert headers["Content-Type"].startswith("application/sdp")
-            assert headers["Location"] == "/whip/gate/s1"
-            assert (await ask("DELETE", headers["Location"]))[0] == 200
-            assert (await ask("DELETE", "/whip/gate/unknown"))[0] == 404
-            assert (await ask("PATCH", headers["Location"]))[0] == 405
-
-    asyncio.run(main())
+    endpoint = Fake()
+    async with asking(endpoint) as ask:
+        status, headers, text = await ask("POST", data=OFFER, headers=SDP)
+        assert (status, text, endpoint.offers) == (201, "v=0\r\nthe answer", [OFFER])
+        assert headers["Content-Type"].startswith("application/sdp")
+        assert headers["Location"] == "/whip/gate/s1"
+        assert (await ask("DELETE", headers["Location"]))[0] == 200
+        assert (await ask("DELETE", "/whip/gate/unknown"))[0] == 404
+        assert (await ask("PATCH", headers["Location"]))[0] == 405
 
 
 @pytest.mark.parametrize(
@@ -93,16 +89,12 @@ def test_an_offer_is_answered_and_its_session_ended() -> None:
         ("GET", "/", {}, 404),
     ],
 )
-def test_what_is_wrong_gets_its_status(
+async def test_what_is_wrong_gets_its_status(
     method: str, path: str, how: dict[str, Any], status: int
 ) -> None:
     """Each wrong request gets the status that says what is wrong with it."""
-
-    async def main() -> None:
-        async with asking(Fake()) as ask:
-            assert (await ask(method, path, **how))[0] == status
-
-    asyncio.run(main())
+    async with asking(Fake()) as ask:
+        assert (await ask(method, path, **how))[0] == status
 
 
 @pytest.mark.parametrize(
@@ -113,20 +105,16 @@ def test_what_is_wrong_gets_its_status(
         (SourceError("another took its place"), "DELETE", "/whip/gate/s0", 410),
     ],
 )
-def test_what_the_endpoint_refuses(
+async def test_what_the_endpoint_refuses(
     error: StreamcropError, method: str, path: str, status: int
 ) -> None:
     """Its text reaches the client; 503 says when to come again."""
-
-    async def main() -> None:
-        endpoint = Fake()
-        endpoint.error = error
-        async with asking(endpoint) as ask:
-            got, headers, text = await ask(method, path, data=OFFER, headers=SDP)
-            assert (got, text) == (status, str(error))
-            assert (headers.get("Retry-After") == "1") == (status == 503)
-
-    asyncio.run(main())
+    endpoint = Fake()
+    endpoint.error = error
+    async with asking(endpoint) as ask:
+        got, headers, text = await ask(method, path, data=OFFER, headers=SDP)
+        assert (got, text) == (status, str(error))
+        assert (headers.get("Retry-After") == "1") == (status == 503)
 
 
 @pytest.mark.parametrize(
@@ -143,100 +131,74 @@ def test_what_the_endpoint_refuses(
         ("Bearer s3crêt", False),
     ],
 )
-def test_a_token_is_wanted(given: str | None, right: bool) -> None:
+async def test_a_token_is_wanted(given: str | None, right: bool) -> None:
     """Without the right bearer token nothing is opened or closed, and 401 says what is wanted."""
-
-    async def main() -> None:
-        endpoint = Fake("s3cret")
-        headers = {**SDP, **({"Authorization": given} if given else {})}
-        async with asking(endpoint) as ask:
-            status, answer, text = await ask("POST", data=OFFER, headers=headers)
-            assert status == (201 if right else 401)
-            assert (answer.get("WWW-Authenticate") == "Bearer") == (not right)
-            assert len(endpoint.offers) == right
-            assert "s3cret" not in text
-            status, _, _ = await ask("DELETE", "/whip/gate/s1", headers=headers)
-            assert status == (200 if right else 401)
-
-    asyncio.run(main())
+    endpoint = Fake("s3cret")
+    headers = {**SDP, **({"Authorization": given} if given else {})}
+    async with asking(endpoint) as ask:
+        status, answer, text = await ask("POST", data=OFFER, headers=headers)
+        assert status == (201 if right else 401)
+        assert (answer.get("WWW-Authenticate") == "Bearer") == (not right)
+        assert len(endpoint.offers) == right
+        assert "s3cret" not in text
+        status, _, _ = await ask("DELETE", "/whip/gate/s1", headers=headers)
+        assert status == (200 if right else 401)
 
 
-def test_browsers_of_other_origins_may_publish() -> None:
+async def test_browsers_of_other_origins_may_publish() -> None:
     """A preflight allows what WHIP needs, and every answer can be read, errors too."""
-
-    async def main() -> None:
-        async with asking(Fake("s3cret")) as ask:
-            for path in ("/whip/gate", "/whip/gate/s1"):
-                status, headers, _ = await ask("OPTIONS", path)
-                assert status == 204
-                assert headers["Access-Control-Allow-Origin"] == "*"
-                assert {"POST", "DELETE"} <= set(
-                    headers["Access-Control-Allow-Methods"].split(", ")
-                )
-                assert "Authorization" in headers["Access-Control-Allow-Headers"]
-                assert headers["Accept-Post"] == "application/sdp"
-            _, headers, _ = await ask("POST", data=OFFER, headers=SDP)
+    async with asking(Fake("s3cret")) as ask:
+        for path in ("/whip/gate", "/whip/gate/s1"):
+            status, headers, _ = await ask("OPTIONS", path)
+            assert status == 204
             assert headers["Access-Control-Allow-Origin"] == "*"
-            assert headers["Access-Control-Expose-Headers"] == "Location"
+            assert {"POST", "DELETE"} <= set(headers["Access-Control-Allow-Methods"].split(", "))
+            assert "Authorization" in headers["Access-Control-Allow-Headers"]
+            assert headers["Accept-Post"] == "application/sdp"
+        _, headers, _ = await ask("POST", data=OFFER, headers=SDP)
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Access-Control-Expose-Headers"] == "Location"
 
-    asyncio.run(main())
 
-
-def test_the_page_needs_nothing_else() -> None:
+async def test_the_page_needs_nothing_else() -> None:
     """It is one file: it names no other to load, and may not be put into a frame."""
-
-    async def main() -> None:
-        async with asking(Fake("s3cret")) as ask:
-            status, headers, text = await ask("GET", "/whip/gate")
-            assert status == 200
-            assert headers["Content-Type"].startswith("text/html")
-            assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-            assert "http://" not in text
-            assert "s3cret" not in text
-
-    asyncio.run(main())
+    async with asking(Fake("s3cret")) as ask:
+        status, headers, text = await ask("GET", "/whip/gate")
+        assert status == 200
+        assert headers["Content-Type"].startswith("text/html")
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "http://" not in text
+        assert "s3cret" not in text
 
 
-def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends half an offer gets 408."""
     monkeypatch.setattr("streamcrop.web.server._BODY_TIMEOUT", 0.2)
-
-    async def main() -> None:
-        async with serve({"gate": Fake()}, host="127.0.0.1", port=0) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            head = "POST /whip/gate HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\n"
-            writer.write(f"{head}Content-Length: 100\r\n\r\nv=0".encode())
-            assert (await reader.readline()).split()[1] == b"408"
-            writer.close()
-
-    asyncio.run(main())
+    async with serve({"gate": Fake()}, host="127.0.0.1", port=0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "POST /whip/gate HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\nv=0".encode())
+        assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+async def test_a_port_that_is_taken_is_named() -> None:
     """The error names the setting, the port and the cure."""
-
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
-            with pytest.raises(StreamcropError, match=rf"^http\.port: .*{port}.*choose another"):
-                async with serve({"gate": Fake()}, host="127.0.0.1", port=port):
-                    pass
-
-    asyncio.run(main())
-
-
-def test_an_address_that_is_not_ours_is_named() -> None:
-    """The error names the setting."""
-
-    async def main() -> None:
-        with pytest.raises(StreamcropError, match=r"^http\.host: .*203\.0\.113\.7"):
-            async with serve({"gate": Fake()}, host="203.0.113.7", port=0):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(StreamcropError, match=rf"^http\.port: .*{port}.*choose another"):
+            async with serve({"gate": Fake()}, host="127.0.0.1", port=port):
                 pass
 
-    asyncio.run(main())
+
+async def test_an_address_that_is_not_ours_is_named() -> None:
+    """The error names the setting."""
+    with pytest.raises(StreamcropError, match=r"^http\.host: .*203\.0\.113\.7"):
+        async with serve({"gate": Fake()}, host="203.0.113.7", port=0):
+            pass
 
 
-def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a certificate it speaks HTTPS and says so; one that cannot be read is named."""
     caplog.set_level(logging.INFO)
     authority = trustme.CA()
@@ -244,21 +206,17 @@ def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     issued.private_key_pem.write_to_path(key)
     issued.cert_chain_pems[0].write_to_path(cert)
-
-    async def main() -> None:
-        tls = {"cert": str(cert), "key": str(key)}
-        async with serve({"gate": Fake()}, host="127.0.0.1", port=0, **tls) as port:
-            context = ssl.create_default_context()
-            authority.configure_trust(context)
-            async with (
-                aiohttp.ClientSession() as client,
-                client.get(f"https://127.0.0.1:{port}/whip/gate", ssl=context) as reply,
-            ):
-                assert reply.status == 200
-            assert f"https://127.0.0.1:{port}/whip/gate" in caplog.text
-        for wrong in ({**tls, "cert": str(tmp_path / "none")}, {**tls, "key": str(cert)}):
-            with pytest.raises(ConfigError, match=r"^http\.cert, http\.key: "):
-                async with serve({"gate": Fake()}, host="127.0.0.1", port=0, **wrong):
-                    pass
-
-    asyncio.run(main())
+    tls = {"cert": str(cert), "key": str(key)}
+    async with serve({"gate": Fake()}, host="127.0.0.1", port=0, **tls) as port:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"https://127.0.0.1:{port}/whip/gate", ssl=context) as reply,
+        ):
+            assert reply.status == 200
+        assert f"https://127.0.0.1:{port}/whip/gate" in caplog.text
+    for wrong in ({**tls, "cert": str(tmp_path / "none")}, {**tls, "key": str(cert)}):
+        with pytest.raises(ConfigError, match=r"^http\.cert, http\.key: "):
+            async with serve({"gate": Fake()}, host="127.0.0.1", port=0, **wrong):
+                pass
