@@ -31,6 +31,7 @@ class Reason(StrEnum):
     LATE = "late"
     MALFORMED = "malformed"
     NO_KEY = "no_key"
+    NO_SHAPE = "no_shape"
     NOT_ACKNOWLEDGED = "not_acknowledged"
     NOT_FINITE = "not_finite"
     NOT_TAPPED = "not_tapped"
