@@ -4,6 +4,7 @@ Where a broker refuses, less is asked for, or the other version is tried, or it 
 later, or that is the end: `streamcrop.mqtt.connack` has the table. What it cannot do is said once.
 """
 
+import asyncio
 import logging
 import secrets
 import socket
@@ -11,8 +12,7 @@ import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import tenacity
-
+from streamcrop.backoff import Backoff
 from streamcrop.errors import BrokerRefusedError, ConfigError
 from streamcrop.mqtt.answers import EndedError, MqttError
 from streamcrop.mqtt.client import CERTIFICATE, PROTOCOLS, Client
@@ -108,18 +108,13 @@ class Connector:
             BrokerRefusedError: If asking again would not help.
         """
         self._terms = self._known
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(MqttError),
-            wait=tenacity.wait_exponential(FIRST_DELAY, LONGEST_DELAY)
-            + tenacity.wait_random(0, FIRST_DELAY),
-        )
-        client: Client = await attempts(self._attempt)
+        client = await self._insist()
         if self._guessed and self.version == "3.1.1":
             await client.leave()
             if newer := await self._ask_twice():
                 client = newer
             else:
-                client = await attempts(self._attempt)
+                client = await self._insist()
         self._unknown_versions.clear()
         if not self._terms.retain:
             # Nor will it take other messages that are retained, whatever it announces.
@@ -159,6 +154,14 @@ class Connector:
             return None
         finally:
             self._guessed = False
+
+    async def _insist(self) -> Client:
+        backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
+        while True:
+            try:
+                return await self._attempt()
+            except MqttError:
+                await asyncio.sleep(backoff.delay())
 
     async def _attempt(self) -> Client:
         client = self._new_client()

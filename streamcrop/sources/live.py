@@ -3,7 +3,6 @@
 import errno
 import gc
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ import av
 import av.container
 import av.logging
 
+from streamcrop.backoff import Backoff
 from streamcrop.core.capture import CaptureClock
 from streamcrop.core.damage import Damage
 from streamcrop.core.values import Change, Frame, Pixels, Reason
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _READ_TIMEOUT = 0.4
 # Between two attempts to connect, in seconds: a camera that comes back is seen at once, and one
 # that refuses the password, which may lock us out, is asked seldom.
-FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY = 0.1, 0.5, 30.0
+DELAYS, REFUSED_DELAY = (0.1, 0.5), 30.0
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 # More packets than are held back while the stream is probed.
 _PROBED = 30
@@ -119,27 +119,26 @@ class LiveSource:
     def __iter__(self) -> Iterator[Item]:
         heed_log()
         self._device = hardware.device_of(self._decoding.hwaccel)
-        delay = FIRST_DELAY
+        backoff = Backoff(*DELAYS)
         while not self._stopped.is_set():
-            reason, connected = "the camera ended the stream", False
+            reason, connected, least = "the camera ended the stream", False, 0.0
             try:
                 with av.logging.Capture() as log:
                     for item in self._connection(log):
                         connected = True
                         if isinstance(item, Frame):
-                            delay = FIRST_DELAY
+                            backoff.reset()
                         yield item
             except SourceError as error:
                 reason = str(error)
                 if isinstance(error, _RefusedError):
-                    delay = REFUSED_DELAY
+                    least = REFUSED_DELAY
             if connected:
                 # PyAV's container and streams hold each other: 1.4 MB a connection until then.
                 gc.collect()
             if not self._stopped.is_set():
                 yield Change("reconnecting", reason)
-                self._stopped.wait(delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
-                delay = min(2 * delay, LONGEST_DELAY)
+                self._stopped.wait(backoff.delay(least))
 
     def _connection(self, log: list[Any]) -> Iterator[Item]:
         """All that comes by one connection."""

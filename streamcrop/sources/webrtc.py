@@ -5,12 +5,11 @@ aiortc does ICE, DTLS and SRTP; what it does with pictures, `streamcrop.sources.
 
 import asyncio
 import queue
-import random
 import secrets
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -23,12 +22,13 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.sdp import SessionDescription
 
+from streamcrop.backoff import Backoff, unless
 from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.queues import BoundedQueue
 from streamcrop.sources import Item
 from streamcrop.sources.bitrate import Estimate
-from streamcrop.sources.live import FIRST_DELAY, LONGEST_DELAY, REFUSED_DELAY
+from streamcrop.sources.live import DELAYS, REFUSED_DELAY
 from streamcrop.sources.rtp import Decoder, Encoded, Reassembly, Repairs
 from streamcrop.sources.whep import LaterError, RefusedError, WhepClient
 
@@ -373,48 +373,35 @@ class WhepSource(_Sessions):
 
     async def frames(self) -> AsyncGenerator[Item]:
         """See `FrameSource.frames`."""
-        delay = FIRST_DELAY
+        backoff = Backoff(*DELAYS)
         try:
             while not self._stopped.is_set():
                 self._session = session = self._new()
-                asked_later = 0.0
+                least = 0.0
                 try:
-                    await self._unless_stopped(self._connect(session))
+                    await unless(self._stopped, self._connect(session))
                     async with aclosing(session.items()) as items:
                         async for item in items:
                             if isinstance(item, Frame):
-                                delay = FIRST_DELAY
+                                backoff.reset()
                             yield item
                 except SourceError as error:
                     session.end(str(error))
                     if isinstance(error, RefusedError):
-                        delay = REFUSED_DELAY
+                        least = REFUSED_DELAY
                     elif isinstance(error, LaterError):
-                        asked_later = error.seconds
+                        least = error.seconds
                 finally:
                     self._client.leave()
                     await session.close("the stream ends")
                 if not self._stopped.is_set():
                     yield Change("reconnecting", session.reason)
-                    pause = max(asked_later, delay * random.uniform(0.5, 1))  # noqa: S311  # no secret
-                    await self._unless_stopped(asyncio.sleep(pause))
-                    delay = min(2 * delay, LONGEST_DELAY)
+                    await unless(self._stopped, asyncio.sleep(backoff.delay(least)))
         finally:
             await self._client.close()
 
     async def _connect(self, session: _Session) -> None:
         await session.accept(await self._client.ask(await session.offer()))
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        tasks = {asyncio.ensure_future(work), asyncio.ensure_future(self._stopped.wait())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _video_in(offer: str) -> str:

@@ -1,7 +1,7 @@
 """What became of everything in one stream: the ledger, the last frames' stories, its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
@@ -52,16 +52,6 @@ class Outcomes:
         self._epoch: str | None = None
         self._epoch_began = 0
         self._expired = f"expired after {max_wait:g} s"
-
-    async def unless_ending(self, work: Awaitable[T]) -> T | None:
-        """Wait for something that may never come, as long as the stream is not to end."""
-        task, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
-        try:
-            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            return await task if task.done() else None
-        finally:
-            task.cancel()
-            ending.cancel()
 
     def received(self, item: Frame | Reason) -> None:
         """A source handed out a frame, or one that is lost already."""

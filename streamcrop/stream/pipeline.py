@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from streamcrop import config
+from streamcrop.backoff import unless
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
 from streamcrop.formats.images import ENCODINGS
@@ -127,7 +128,7 @@ class Pipeline:
             ready: Is awaited before the first frame is read: detectors must not miss it.
         """
         try:
-            await self.outcomes.unless_ending(ready)
+            await unless(self.outcomes.ending, ready)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(), name=f"{self.name} read")
                 tasks.create_task(self._show(), name=f"{self.name} tap")
@@ -206,7 +207,7 @@ class Pipeline:
         async for frame in self._taps:
             try:
                 event = await self._in_thread(self.tap.render, frame)
-                shown = await self.outcomes.unless_ending(self.tap.publish(event))
+                shown = await unless(self.outcomes.ending, self.tap.publish(event))
             except asyncio.CancelledError:
                 self._not_shown(frame, Reason.CLOSED)
                 raise

@@ -1,6 +1,5 @@
 """Each thing ends once, for the reason that counts."""
 
-import asyncio
 from collections import Counter
 from types import SimpleNamespace
 
@@ -64,22 +63,6 @@ def test_the_story_of_an_expired_frame_says_how_long() -> None:
     outcomes = Outcomes("utc", 2.5)
     outcomes.frame_lost(frame("1"), Reason.EXPIRED)
     assert outcomes.history.explain("1") == "expired after 2.5 s"
-
-
-async def test_waiting_ends_with_the_stream() -> None:
-    """What may never come is given up when the stream ends; its errors are not swallowed."""
-    outcomes = Outcomes("utc", 2.0)
-    never = asyncio.ensure_future(asyncio.Event().wait())
-    asyncio.get_running_loop().call_later(0.05, outcomes.ending.set)
-    await outcomes.unless_ending(never)
-    await asyncio.sleep(0)
-    assert never.cancelled()
-
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await Outcomes("utc", 2.0).unless_ending(fail())
 
 
 def said(outcomes: Outcomes) -> list[tuple[str, str]]:
