@@ -39,6 +39,8 @@ class Reason(StrEnum):
     OVER_LIMIT = "over_limit"
     PAIRING_FULL = "pairing_full"
     QUEUE_FULL = "queue_full"
+    SPOOL_EXPIRED = "spool_expired"
+    SPOOL_FULL = "spool_full"
     STALE = "stale"
     TOO_LARGE = "too_large"
 
