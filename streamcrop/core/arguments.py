@@ -152,6 +152,8 @@ def ids_of(detections: "sv.Detections") -> list[str]:
     if not isinstance(ids, list) or len(ids) != len(detections):
         raise ValueError("detections.data['detection_id'] has not one ID for each detection")
     for row, each in enumerate(ids):
+        if type(each) is str and each:
+            continue  # as nearly all are
         if isinstance(each, (bytes, list, tuple, dict, np.ndarray)):
             msg = f"detections.data['detection_id'] has a {type(each).__name__} in row {row}"
             raise ValueError(f"{msg}: an ID is a text or a number")  # noqa: TRY004  # of a value

@@ -52,6 +52,7 @@ class Original:
     Attributes:
         pixels: The image.
         xyxy: ``(n, 4)``, the boxes of the detections in it.
+        boxes: The ``n`` half-open integer boxes that were cut; of a refused one, any.
         lineage: The chain of images that ends with this one.
         describe: Builds `Crop.detections`.
         first: The index of the first of the ``n``: a copied crop has its own row alone.
@@ -59,6 +60,7 @@ class Original:
 
     pixels: Pixels
     xyxy: npt.NDArray[Any]
+    boxes: list[Corners]
     lineage: Lineage
     options: CropOptions
     describe: Describe | None = None
@@ -79,7 +81,7 @@ class _lazy(Generic[T]):  # noqa: N801  # reads as the decorator that it is
         return value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Crop:
     """One object, cut out of one image, with its coordinates moved along.
 
@@ -96,6 +98,19 @@ class Crop:
     original: Original = field(repr=False)
     _mask: Mask | None = field(default=None, repr=False)  # a Patch is already cut to the box
 
+    def __init__(
+        self,
+        detection_id: str,
+        index: int,
+        box: Corners,
+        original: Original,
+        _mask: Mask | None = None,
+    ) -> None:
+        # A third of what a frozen dataclass's own takes, which sets each by a call.
+        vars(self).update(
+            detection_id=detection_id, index=index, box=box, original=original, _mask=_mask
+        )
+
     @property
     def origin(self) -> tuple[int, int]:
         """The crop's top-left pixel ``(x, y)`` in the image it was cut from."""
@@ -110,12 +125,13 @@ class Crop:
     @property
     def transform(self) -> npt.NDArray[np.float64]:
         """The ``(2, 3)`` affine map image → crop; its inverse brings a result on the crop back."""
-        return translation(self.origin)
+        return translation(self.box[:2])
 
     @property
     def lineage(self) -> Lineage:
         """All images from the root to this crop, root first; the crop's entry has its ID."""
-        entry = LineageEntry(self.detection_id, self.origin, *self.resolution_wh)
+        x_min, y_min, x_max, y_max = self.box
+        entry = LineageEntry(self.detection_id, (x_min, y_min), x_max - x_min, y_max - y_min)
         return Lineage((*self.original.lineage, entry))
 
     @_lazy
@@ -179,7 +195,8 @@ class Crop:
     def detections(self) -> "sv.Detections":
         """The detection in crop coordinates, a `supervision.Detections` of length 1.
 
-        Built on first use; its arrays are copies.
+        Built on first use, with those of all crops of the image: each has its rows of arrays that
+        are copies.
 
         Raises:
             TypeError: If the crop was not made from `supervision.Detections`.
@@ -197,6 +214,7 @@ class Crop:
             self.original,
             pixels=pixels,
             xyxy=self.original.xyxy[row : row + 1].copy(),
+            boxes=[self.box],
             describe=describe and describe.only(row),
             first=self.index,
         )
@@ -250,7 +268,7 @@ def cut(
     boxes, refused = slices(instances.xyxy, resolution_wh)
     refused |= instances.refused
     masks = instances.masks or [None] * len(boxes)
-    original = Original(pixels, instances.xyxy.copy(), lineage, options, describe)
+    original = Original(pixels, instances.xyxy.copy(), boxes, lineage, options, describe)
     crops = [
         Crop(
             instances.detection_id[index],

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 
-def move_xy(points: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[Any]:
-    """Move points into a crop.
+def move_xy(points: npt.NDArray[Any], origin: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Move points into a crop, or each row of them into a crop of its own.
 
     Args:
         points: Shape ``(..., 2)``, ``(x, y)`` in pixels; also an object array of such arrays. Not
             modified. float16 and float32 become float64, integers stay integers, None becomes NaN.
-        origin: The crop's top-left pixel ``(x, y)``.
+        origin: The crop's top-left pixel ``(x, y)``; or ``(n, 2)``, that of each of ``n`` rows.
 
     Returns:
         A new array in crop coordinates.
@@ -24,13 +24,17 @@ def move_xy(points: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[An
     Example:
         >>> move_xy(np.array([[10.25, 20.0]], np.float32), (8, 20)).tolist()
         [[2.25, 0.0]]
+        >>> move_xy(np.array([[[3, 4], [5, 6]], [[3, 4], [5, 6]]]), [[0, 0], [3, 3]]).tolist()
+        [[[3, 4], [5, 6]], [[0, 1], [2, 3]]]
     """
+    origins = np.asarray(origin)
     if points.ndim == 1 and points.dtype == object:
         # Rows of unequal length; plain subtraction would broadcast over the rows.
         rows = np.empty_like(points)
-        rows[:] = [_numbers(row).reshape(-1, 2) - np.array(origin) for row in points]
+        pairs = zip(points, np.broadcast_to(origins, (len(points), 2)), strict=True)
+        rows[:] = [_numbers(row).reshape(-1, 2) - origin for row, origin in pairs]
         return rows
-    moved: npt.NDArray[Any] = _numbers(points) - np.array(origin)
+    moved: npt.NDArray[Any] = _numbers(points) - per_row(origins, points)
     return moved
 
 
@@ -39,14 +43,22 @@ def _numbers(points: npt.ArrayLike) -> npt.NDArray[Any]:
     return array.astype(np.float64) if array.dtype == object else array
 
 
-def move_xyxy(xyxy: npt.NDArray[Any], origin: tuple[int, int]) -> npt.NDArray[Any]:
-    """Move a box, shape ``(4,)``, into a crop that begins at ``origin``; as `move_xy` else.
+def per_row(origins: npt.NDArray[Any], points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One origin for all points, or of each row one, shaped so that it can be added to them."""
+    return origins.reshape(-1, *[1] * (points.ndim - 2), 2) if origins.ndim > 1 else origins
+
+
+def move_xyxy(xyxy: npt.NDArray[Any], origin: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Move a box, shape ``(4,)``, or ``(n, 4)`` boxes each into its crop; as `move_xy` else.
 
     Example:
         >>> move_xyxy(np.array([3, 4, 9, 8]), (3, 5)).tolist()
         [0, -1, 6, 3]
+        >>> move_xyxy(np.array([[3, 4, 9, 8], [3, 4, 9, 8]]), [[3, 5], [0, 0]]).tolist()
+        [[0, -1, 6, 3], [3, 4, 9, 8]]
     """
-    moved: npt.NDArray[Any] = xyxy - np.array(origin * 2)
+    origins = np.asarray(origin)
+    moved: npt.NDArray[Any] = xyxy - np.concatenate((origins, origins), axis=-1)
     return moved
 
 

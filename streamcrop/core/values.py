@@ -262,6 +262,12 @@ class Lineage(tuple[LineageEntry, ...]):
         return translation(self.origin)
 
 
+_STAY: npt.NDArray[np.float64] = np.eye(2, 3)
+
+
 def translation(origin: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The ``(2, 3)`` affine map from an image to a crop of it that begins at ``origin``."""
-    return np.array([[1, 0, -origin[0]], [0, 1, -origin[1]]], np.float64)
+    # Half of what a matrix from nested lists takes.
+    moved = _STAY.copy()
+    moved[0, 2], moved[1, 2] = -origin[0], -origin[1]
+    return moved

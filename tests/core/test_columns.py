@@ -91,6 +91,7 @@ def test_none_stays_none(key: str, listed: bool) -> None:
 def test_what_cannot_be_read_becomes_none(key: str, value: Any) -> None:
     """Left as it is it would be taken for the crop's."""
     assert [*described(**{key: column(value)})[1].data[key]] == [None]
+    assert [*described(**{key: [value]})[1].data[key]] == [None]
 
 
 def test_a_point_without_coordinates() -> None:
@@ -144,12 +145,32 @@ def test_one_row() -> None:
     data = {"keypoints_xy": np.array([POINTS, POINTS + 1]), "tag": ["a", "b"]}
     crop, expected = described(1, **data)
     columns = Columns.of(sv.Detections(xyxy=np.zeros((2, 4)), data=data, metadata={"x": [1]}))
-    only = columns.only(1)
+    only, alone = columns.only(1), crop.copy()
     data["keypoints_xy"][:] = 0
-    for made in (only(crop, 0), pickle.loads(pickle.dumps(only))(crop, 0)):  # noqa: S301  # our own
+    for made in (only(alone, 0), pickle.loads(pickle.dumps(only))(alone, 0)):  # noqa: S301  # our own
         assert made.data["tag"] == ["b"]
         np.testing.assert_array_equal(made.data["keypoints_xy"], expected.data["keypoints_xy"])
         assert (len(made), made.metadata, made.confidence) == (1, {"x": [1]}, None)
+
+
+def test_crops_do_not_write_to_each_other() -> None:
+    """Crops have rows of one copy: none is another's, and none is the input's."""
+    data = {
+        "keypoints_xy": np.array([POINTS, POINTS]),
+        "polygon": column(POINTS, POINTS),
+        "score": np.array([0.5, 0.5]),
+        "tag": ["a", "a"],
+    }
+    before = {key: repr(value) for key, value in data.items()}
+    first, second = (described(row, **data)[0] for row in (0, 1))
+    second = Crop(second.detection_id, 1, second.box, first.original)
+    expected = repr(second.copy().detections)
+    for name in data:
+        first.detections.data[name][0] = 7
+    first.detections.xyxy[:] = 7
+    assert repr(second.detections) == expected
+    assert repr(first.copy().detections) == expected
+    assert {key: repr(value) for key, value in data.items()} == before
 
 
 def test_a_column_that_is_none_is_left_alone() -> None:

@@ -85,6 +85,29 @@ def test_a_box_that_is_moved_stays_what_it_was() -> None:
     assert box.tolist() == [3, 4, 9, 8]
 
 
+@given(points, st.data())
+def test_each_row_moves_into_its_own_crop(xy: npt.NDArray[np.float64], data: st.DataObject) -> None:
+    """All rows at once are each by itself, whatever their shape; of unequal length, too."""
+    rows = xy.reshape(-1, *xy.shape[-2:]) if xy.ndim > 2 else xy
+    origin = np.array([data.draw(origins) for _ in rows])
+    alone = [move_xy(row, at) for row, at in zip(rows, origin, strict=True)]
+    np.testing.assert_array_equal(move_xy(rows, origin), alone)
+    ragged = np.empty(len(rows), object)
+    ragged[:] = [[*row.reshape(-1, 2)[at % 2 :]] for at, row in enumerate(rows)]
+    for row, part, at in zip(move_xy(ragged, origin), ragged, origin, strict=True):
+        np.testing.assert_array_equal(row, move_xy(np.array(part).reshape(-1, 2), at))
+
+
+@given(arrays(np.float64, (3, 4), elements=st.floats(-1e5, 1e5)), st.data())
+def test_boxes_move_each_into_its_own_crop(
+    xyxy: npt.NDArray[np.float64], data: st.DataObject
+) -> None:
+    """As one by one."""
+    origin = [data.draw(origins) for _ in xyxy]
+    alone = [move_xyxy(box, at) for box, at in zip(xyxy, origin, strict=True)]
+    np.testing.assert_array_equal(move_xyxy(xyxy, origin), alone)
+
+
 @pytest.mark.parametrize(
     ("source", "target", "chosen"),
     [
