@@ -69,6 +69,7 @@ class Node:
                 stream,
                 self._sources[name],
                 self._broker,
+                limits=config.limits.of_message(),
                 on_change=partial(self._connection_of, name),
             )
             for name, stream in config.streams.items()

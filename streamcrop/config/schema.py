@@ -14,6 +14,7 @@ from streamcrop.config.types import (
     Count,
     Credential,
     Name,
+    Nesting,
     NotNegative,
     Offset,
     Port,
@@ -23,7 +24,10 @@ from streamcrop.config.types import (
     Section,
     Text,
 )
+from streamcrop.core import limits
 from streamcrop.core.background import CropOptions
+
+_LIMITS = limits.Limits()
 
 
 class Broker(Section):
@@ -107,6 +111,24 @@ class Output(Section):
     files: str | None = None
 
 
+class Limits(Section):
+    """What one message or picture may ask for; see `streamcrop.core.limits`."""
+
+    picture_bytes: Bytes = Bytes(_LIMITS.picture_bytes)
+    picture_pixels: Count = _LIMITS.picture_pixels
+    scans: Count = _LIMITS.scans
+    chunks: Count = _LIMITS.chunks
+    values: Count = _LIMITS.values
+    nesting: Nesting = _LIMITS.nesting
+    vertices: Count = _LIMITS.vertices
+    runs: Count = _LIMITS.runs
+    crop_pixels: Count = _LIMITS.crop_pixels
+
+    def of_message(self) -> limits.Limits:
+        """The same for the core."""
+        return limits.Limits(*msgspec.structs.astuple(self))
+
+
 class Http(Section):
     """Where WHIP publishers find the node."""
 
@@ -178,4 +200,5 @@ class Config(Section):
     streams: dict[str, Stream]
     node: Name = msgspec.field(default_factory=socket.gethostname)
     http: Http = msgspec.field(default_factory=Http)
+    limits: Limits = msgspec.field(default_factory=Limits)
     shutdown_timeout: NotNegative = 10.0

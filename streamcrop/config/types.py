@@ -17,6 +17,8 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 # Seconds; a clock that is off by more than a day is to be set.
 Offset = Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+# Readers of JSON descend into it on a stack that has room for a few hundred levels.
+Nesting = Annotated[int, msgspec.Meta(ge=8, le=200)]
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Protocol = Literal["auto", "5", "3.1.1"]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.counts import decode_counts, encode_counts
 from streamcrop.core.translate import nearest
 from streamcrop.core.values import Corners, MaskPixels
 
@@ -123,13 +124,8 @@ class Rle:
             raise ValueError(msg)
         if isinstance(counts, str | bytes | np.bytes_):
             runs = decode_counts(counts.encode() if isinstance(counts, str) else bytes(counts))
-        elif isinstance(counts, list | tuple | np.ndarray):
-            runs = np.asarray(counts)
-            if runs.ndim != 1 or runs.dtype.kind not in "iu":
-                raise ValueError("an RLE's counts are integers or a text")
-            runs = runs.astype(np.int64)
         else:
-            raise ValueError("an RLE's counts are integers or a text")  # noqa: TRY004  # bad data is one kind of error here
+            runs = _integers(counts)
         # Each run is bounded before they are added up, so that the sum cannot wrap around.
         area = height * width
         if (
@@ -180,6 +176,17 @@ class Rle:
         """As COCO writes it: counts as text, or as a list where ``compressed`` is false."""
         counts = encode_counts(self.counts) if compressed else self.counts.tolist()
         return {"size": list(self.size), "counts": counts}
+
+
+def _integers(counts: Any) -> npt.NDArray[np.int64]:
+    # Of numbers beside a text NumPy would make as many texts of that length.
+    if isinstance(counts, np.ndarray) or (
+        isinstance(counts, list | tuple) and {str, bytes}.isdisjoint(map(type, counts))
+    ):
+        runs = np.asarray(counts)
+        if runs.ndim == 1 and runs.dtype.kind in "iu":
+            return runs.astype(np.int64)
+    raise ValueError("an RLE's counts are integers or a text")
 
 
 def _cut(toggles: npt.NDArray[np.int64], height: int, box: Corners) -> npt.NDArray[np.int64]:
@@ -233,57 +240,6 @@ def _odd(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     times = np.diff(ends, prepend=-1)
     odd: npt.NDArray[np.int64] = positions[ends[(times & 1).astype(bool)]]
     return odd
-
-
-def decode_counts(text: bytes) -> npt.NDArray[np.int64]:
-    """Unpack COCO's compressed counts.
-
-    Five bits a character, lowest first, 0x20 for "more follows", the sign in the last one's 0x10;
-    from the fourth number on the difference to the one two before (pycocotools, ``rleFrString``).
-
-    Raises:
-        ValueError: If a character is none of the alphabet's, or the text ends within a number.
-    """
-    codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    if codes.size == 0 or codes.min() < 0 or codes.max() >= 64:  # six bits
-        raise ValueError("an RLE's counts have a character that is none of the alphabet's")
-    last = (codes & 0x20) == 0
-    ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lengths = ends - starts + 1
-    # 7 x 5 bits hold any run of an image that `parse` accepts.
-    if not last[-1] or lengths.max() > 7:
-        raise ValueError("an RLE's counts end within a number or hold one beyond any image")
-    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
-    numbers = np.add.reduceat((codes & 0x1F) << shifts, starts)
-    negative = (codes[ends] & 0x10).astype(bool)
-    numbers[negative] -= 1 << (5 * lengths[negative])
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
-
-
-def encode_counts(counts: npt.NDArray[np.int64]) -> str:
-    """Pack counts as COCO does; the inverse of `decode_counts`.
-
-    Example:
-        >>> encode_counts(np.array([5, 100, 3, 20]))
-        '5T33`M'
-    """
-    numbers = counts.astype(np.int64)
-    numbers[3:] -= counts[1:-2]
-    magnitude = np.where(numbers < 0, ~numbers, numbers)
-    lengths = np.ones(numbers.size, np.int64)
-    for bits in range(4, 64, 5):
-        longer = magnitude >> bits > 0
-        if not longer.any():
-            break
-        lengths += longer
-    starts = np.cumsum(lengths) - lengths
-    place = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-    codes = (np.repeat(numbers, lengths) >> (5 * place)) & 0x1F
-    codes[place < np.repeat(lengths, lengths) - 1] |= 0x20
-    return bytes((codes + 48).astype(np.uint8)).decode()
 
 
 def dense_masks(masks: npt.NDArray[Any], resolution_wh: tuple[int, int]) -> Sequence[Patch]:

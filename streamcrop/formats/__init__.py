@@ -1,18 +1,32 @@
 """Bytes to values and back: pure functions, in tables."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Message, Predictions
 from streamcrop.formats import axis, inference, onvif
+
+
+class Decode(Protocol):
+    """Finds out which frame a message speaks of; see `streamcrop.formats.heads.decode`."""
+
+    def __call__(self, payload: bytes, limits: Limits = ...) -> Message:
+        """Read it."""
+        ...
 
 
 class ReadPredictions(Protocol):
     """Reads the rows of a message; see `streamcrop.formats.inference.predictions`."""
 
     def __call__(
-        self, message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+        self,
+        message: Message,
+        resolution_wh: tuple[int, int],
+        *,
+        name: str,
+        limit: int,
+        limits: Limits = ...,
     ) -> Predictions:
         """Read them."""
         ...
@@ -29,7 +43,7 @@ class DetectionFormat:
             that of capture, by the camera's clock: it says nothing of arrival.
     """
 
-    decode: Callable[[bytes], Message]
+    decode: Decode
     predictions: ReadPredictions
     keys: frozenset[str]
 

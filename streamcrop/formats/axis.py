@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Message, Predictions
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import Finite, convert, document, known, lax
+from streamcrop.formats.documents import DEFAULT, Finite, convert, document, known, lax
 from streamcrop.formats.inference import between, translated
 from streamcrop.formats.times import microseconds
 
@@ -60,21 +61,21 @@ class _Object(msgspec.Struct):
     kind: Any = msgspec.field(name="class", default=None)
 
 
-def decode(payload: bytes) -> Message:
+def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
     """Read which frame a message speaks of.
 
     Raises:
-        FormatError: `malformed`, if it is no frame.
+        FormatError: `malformed`, if it is no frame; `too_large`, if it asks for too much.
 
     Example:
         >>> decode(b'{"channel_id": 1, "timestamp": "2026-11-22T10:00:00.5Z"}').captured_at
         1795341600500000
     """
     try:
-        timestamp, _ = _frame(document(payload))
+        timestamp, _ = _frame(document(payload, limits))
     except FormatError as error:
         msg = f"no frame of Axis scene metadata: {error}"
-        raise FormatError(msg, kind=error.kind) from None
+        raise FormatError(msg, reason=error.reason, kind=error.kind) from None
     return Message(payload, captured_at=microseconds(timestamp))
 
 
@@ -93,7 +94,12 @@ def _frame(found: Any) -> tuple[Any, list[Any]]:
 
 
 def predictions(
-    message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+    message: Message,
+    resolution_wh: tuple[int, int],
+    *,
+    name: str,
+    limit: int,
+    limits: Limits = DEFAULT,
 ) -> Predictions:
     """Read the objects of a frame; what is known of them beside their place stands under ``axis``.
 
@@ -101,7 +107,7 @@ def predictions(
     """
     _, objects = _frame(lax(message.payload))
     row_of = partial(_row, message.captured_at)
-    return translated(objects, row_of, resolution_wh, name=name, limit=limit)
+    return translated(objects, row_of, resolution_wh, name=name, limit=limit, limits=limits)
 
 
 def _row(time: int | None, value: Any) -> dict[str, Any]:

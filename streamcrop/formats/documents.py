@@ -12,16 +12,18 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from streamcrop.core.limits import Limits
 from streamcrop.errors import FormatError
 
-# A value of Python takes up to 30 times its text: what 8 MiB of honest numbers do not reach.
-MAX_VALUES = 1_000_000
+DEFAULT = Limits()
 # More digits than any number that a float tells apart from infinity.
 _MAX_DIGITS = 400
-# A message is read and written again in several places, under call stacks of any depth: what is
-# nested so deep that only some of them could is refused at the first.
-_HEADROOM = 250
-_OPENING, _CLOSING = b"[" * _HEADROOM, b"]" * _HEADROOM
+# What tells how many values there are, and how deep they lie: both kinds of brackets as one.
+_MARKS = bytes.maketrans(b"{}", b"[]")
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{},"'))
+_TEXT = re.compile(rb'"[^"]*"')
+# Text beyond ASCII takes up to four bytes for each of its own, several times over.
+_MAX_LAX_TEXT = 1 << 20
 # Written before the text by .NET and PowerShell, and behind it by programs in C.
 _BOM, _END = b"\xef\xbb\xbf", b"\0"
 UNREADABLE = "\ufffd"
@@ -29,7 +31,7 @@ UNREADABLE = "\ufffd"
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 # A coordinate beyond it would not stay finite when it is scaled.
 FARTHEST = 1e300
 # NaN is neither above nor below.
@@ -50,15 +52,45 @@ def shown(value: object) -> str:
     return f"{_repr.repr(value):.120}"
 
 
-def check_count(payload: bytes) -> None:
-    """Refuse what would take too much memory.
+def check_size(payload: bytes, limits: Limits) -> None:
+    """Refuse JSON that would take too much memory, or too deep a stack, without reading it.
+
+    Values are counted by what stands between them: a comma, or a bracket before the first.
+
+    Args:
+        payload: JSON; of anything else the count is right up to where it ceases to be JSON.
+        limits: How many `values` it may have, at how many levels of `nesting`.
 
     Raises:
-        FormatError: `malformed`, if it has too many values.
+        FormatError: `too_large`.
     """
-    if len(payload) > MAX_VALUES and payload.count(b",") >= MAX_VALUES:
-        msg = f"more than {MAX_VALUES:,} values"
-        raise FormatError(msg)
+    # Two bytes a value, but for the outermost.
+    few = len(payload) <= 2 * limits.values
+    if few and payload.count(b"[") + payload.count(b"{") <= limits.nesting:
+        return
+    if b"\\" in payload:
+        payload = payload.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if payload.count(b'"') > 4 * limits.values:
+        # Each value has a text at most, and one that is its name.
+        raise _excess(limits, "values", payload.count(b'"') // 4)
+    # Two quotes beside each other end and begin a text, or the other way round.
+    marks = payload.translate(_MARKS, _NO_MARKS).replace(b'""', b"")
+    marks = _TEXT.sub(b"", marks) if b'"' in marks else marks
+    values = marks.count(b",") + marks.count(b"[") + 1
+    if values > limits.values:
+        raise _excess(limits, "values", values)
+    marks = marks.replace(b",", b"")
+    depth = 0
+    while b"[]" in marks and depth < limits.nesting:
+        # The innermost level, of all that there are.
+        marks = marks.replace(b"[]", b"")
+        depth += 1
+    if b"[]" in marks or marks.count(b"[") > limits.nesting:
+        raise _excess(limits, "nesting", limits.nesting + 1)
+
+
+def _excess(limits: Limits, name: str, count: int) -> FormatError:
+    return FormatError(limits.excess(name, count), reason="too_large", kind=name)
 
 
 def trimmed(payload: bytes) -> bytes:
@@ -71,33 +103,30 @@ def trimmed(payload: bytes) -> bytes:
     return payload.removeprefix(_BOM).rstrip(_END)
 
 
-def padded(payload: bytes) -> bytes:
-    """A message deeper than it is: where this can be read, it can be read under any call stack."""
-    return _OPENING + payload + _CLOSING
-
-
-def document(payload: bytes) -> Any:
-    """Read a whole message as JSON, as lax as `lax`, if it can be read anywhere and again.
+def document(payload: bytes, limits: Limits = DEFAULT) -> Any:
+    """Read a whole message as JSON, as lax as `lax`.
 
     Raises:
-        FormatError: `malformed`, if it is none, has too many values or is nested too deep.
+        FormatError: `malformed`, if it is none, `too_large`, if it has too many values, is nested
+            too deep, or has more than a mebibyte and is not of ASCII alone.
 
     Example:
         >>> document(b'{"a": [1, NaN]}')
         {'a': [1, nan]}
     """
-    check_count(payload)
-    payload = trimmed(payload)
-    if not payload.strip():
+    check_size(payload, limits)
+    text = trimmed(payload)
+    if not text.strip():
         raise FormatError("no JSON: it is empty", kind=_NO_JSON)
-    if _END in payload[:4]:
+    if _END in text[:4]:
         raise FormatError("no JSON: it is UTF-16 or no text; JSON is UTF-8", kind=_NO_JSON)
+    if len(payload) > _MAX_LAX_TEXT and not (payload.isascii() and _HALF.search(payload) is None):
+        msg = f"more than {_MAX_LAX_TEXT:,} bytes, not all of ASCII, have to be strict JSON"
+        raise FormatError(msg, reason="too_large", kind="lax_text")
     try:
-        found = lax(padded(payload))
-        for _ in range(_HEADROOM):
-            [found] = found
+        found = lax(payload)
     except json.JSONDecodeError as error:
-        msg = f"no JSON: {error.msg}, at character {max(0, error.pos - _HEADROOM)}"
+        msg = f"no JSON: {error.msg}, at character {error.pos}"
         raise FormatError(msg, kind=_NO_JSON) from None
     except (RecursionError, ValueError) as error:
         msg = f"no JSON: {error!s:.200}"
@@ -157,6 +186,6 @@ def lax(text: bytes) -> Any:
         return int(digits) if len(digits) < _MAX_DIGITS else float("inf")
 
     characters = trimmed(text).decode(errors="replace")
-    if _HALF.search(characters):
+    if _HALF.search(text):
         characters = _ESCAPE.sub(lambda found: UNREADABLE if found[1] else found[0], characters)
     return json.loads(characters, parse_int=whole)

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.masks import MAX_SIDE
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import UNREADABLE, check_count, convert, document, padded, shown
+from streamcrop.formats.documents import DEFAULT, UNREADABLE, check_size, convert, document, shown
 from streamcrop.formats.times import microseconds
 
 MAX_FRAME_ID = 1024
@@ -47,17 +48,17 @@ class _RawHead(_Head):
 
 
 _head = msgspec.json.Decoder(_RawHead)
-_any = msgspec.json.Decoder(msgspec.Raw)
 
 
-def decode(payload: bytes) -> Message:
+def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
     """Read which frame a message speaks of.
 
     Args:
         payload: JSON; ``NaN`` and ``Infinity``, which JSON does not know, cost their row only.
+        limits: What it may ask for.
 
     Raises:
-        FormatError: `malformed`, if it is no such message, or its image has no size.
+        FormatError: `malformed`, if it is no such message, or its image has no size; `too_large`.
 
     Example:
         >>> text = b'{"frame_id": 7, "image": {"width": 8, "height": 6}, "predictions": []}'
@@ -67,19 +68,18 @@ def decode(payload: bytes) -> Message:
         >>> decode(b'{"pts": 0.5, "predictions": []}').faults
         {'pts': '$.pts: media time is an integer of 64 bits, not 0.5'}
     """
-    check_count(payload)
+    check_size(payload, limits)
     strict = True
     try:
-        _any.decode(padded(payload))
         head: _Head = _head.decode(payload)
         is_list = bytes(head.predictions)[:1] == b"["
     except (msgspec.DecodeError, RecursionError, ValueError):
         strict = False
         try:
-            head = convert(document(payload), _Head)
+            head = convert(document(payload, limits), _Head)
         except FormatError as error:
             msg = f"no inference response: {error}"
-            raise FormatError(msg, kind=error.kind) from None
+            raise FormatError(msg, reason=error.reason, kind=error.kind) from None
         is_list = isinstance(head.predictions, list)
     if not is_list:
         msg = "no inference response: $.predictions must be a list"

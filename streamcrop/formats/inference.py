@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Message, Predictions
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import lax
+from streamcrop.formats.documents import DEFAULT, lax
 from streamcrop.formats.heads import decode
 from streamcrop.formats.rows import Read, each, placed, read_row, strict_rows
 
@@ -27,7 +28,12 @@ _texts = msgspec.json.Decoder(_Texts)
 
 
 def predictions(
-    message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+    message: Message,
+    resolution_wh: tuple[int, int],
+    *,
+    name: str,
+    limit: int,
+    limits: Limits = DEFAULT,
 ) -> Predictions:
     """Read the rows of a message.
 
@@ -37,6 +43,7 @@ def predictions(
         name: Of the frame, ``{stream}/{frame_id}``; detection IDs that are missing are made from
             it, so that they are the same at a re-delivery.
         limit: How many rows are read.
+        limits: What their masks may ask for; what is beyond is refused as `over_limit`.
 
     Example:
         >>> text = b'{"frame_id": 1, "predictions": [{"x": 5, "y": 4, "width": 2, "height": 4}, 7]}'
@@ -50,8 +57,8 @@ def predictions(
     else:
         came = lax(message.payload)["predictions"]
         values, total = each(read_row, came[:limit]), len(came)
-    where = "$.predictions[{}]"
-    return placed(values, total, message.resolution_wh, resolution_wh, name, where)
+    came_wh, where = message.resolution_wh, "$.predictions[{}]"
+    return placed(values, total, came_wh, resolution_wh, name, where=where, limits=limits)
 
 
 def translated(
@@ -61,6 +68,7 @@ def translated(
     *,
     name: str,
     limit: int,
+    limits: Limits,
 ) -> Predictions:
     """Read the objects of a message of another format, whose coordinates are from 0 to 1.
 
@@ -70,13 +78,15 @@ def translated(
         resolution_wh: As for `predictions`.
         name: As for `predictions`.
         limit: As for `predictions`.
+        limits: As for `predictions`.
     """
 
     def row(value: Any) -> Read:
         found = row_of(value)
         return read_row({key: part for key, part in found.items() if part is not None})
 
-    return placed(each(row, objects[:limit]), len(objects), (1, 1), resolution_wh, name)
+    rows = each(row, objects[:limit])
+    return placed(rows, len(objects), (1, 1), resolution_wh, name, limits=limits)
 
 
 def between(left: float, top: float, right: float, bottom: float) -> dict[str, float]:

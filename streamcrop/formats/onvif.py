@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import Finite, convert, document, known, lax
+from streamcrop.formats.documents import DEFAULT, Finite, convert, document, known, lax
 from streamcrop.formats.inference import between, translated
 from streamcrop.formats.onvif_xml import read_xml
 from streamcrop.formats.times import microseconds
@@ -116,40 +117,47 @@ class _Coordinates(NamedTuple):
         return x * self.scale[0] + self.shift[0], y * self.scale[1] + self.shift[1]
 
 
-def decode(payload: bytes) -> Message:
+def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
     """Read which frame a message speaks of.
 
     Raises:
-        FormatError: `malformed`, if it does not hold one frame.
+        FormatError: `malformed`, if it does not hold one frame; `too_large`, if it asks for too
+            much.
 
     Example:
         >>> decode(b'{"Frame": [{"@UtcTime": "2026-11-22T10:00:00.5"}]}').captured_at
         1795341600500000
     """
     try:
-        frame = _frame(payload, document)
+        frame = _frame(payload, partial(document, limits=limits), limits)
     except FormatError as error:
         msg = f"no frame of an ONVIF scene description: {error}"
-        raise FormatError(msg, kind=error.kind) from None
+        raise FormatError(msg, reason=error.reason, kind=error.kind) from None
     return Message(payload, captured_at=microseconds(frame.utc_time))
 
 
 def predictions(
-    message: Message, resolution_wh: tuple[int, int], *, name: str, limit: int
+    message: Message,
+    resolution_wh: tuple[int, int],
+    *,
+    name: str,
+    limit: int,
+    limits: Limits = DEFAULT,
 ) -> Predictions:
     """Read the objects of a frame; what is known of them beside their shape is under ``onvif``.
 
     See `streamcrop.formats.inference.predictions`.
     """
-    frame = _frame(message.payload, lax)
+    frame = _frame(message.payload, lax, limits)
     row_of = partial(_row, _Coordinates().within(frame.transformation))
-    return translated(_list(frame.object), row_of, resolution_wh, name=name, limit=limit)
+    objects = _list(frame.object)
+    return translated(objects, row_of, resolution_wh, name=name, limit=limit, limits=limits)
 
 
-def _frame(payload: bytes, read_json: Callable[[bytes], Any]) -> _Frame:
+def _frame(payload: bytes, read_json: Callable[[bytes], Any], limits: Limits) -> _Frame:
     # Of UTF-16, too, which XML may be.
     is_xml = payload[:100].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<")
-    found = read_xml(payload) if is_xml else read_json(payload)
+    found = read_xml(payload, limits) if is_xml else read_json(payload)
     for name in ("MetadataStream", "VideoAnalytics"):
         if isinstance(found, dict):
             found = found.get(name, found)

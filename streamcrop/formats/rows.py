@@ -8,18 +8,18 @@ says one; anything else that is wrong with it is published as null, or left out.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
-from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 import numpy as np
 
-from streamcrop.core.masks import MIN_VERTICES, Polygon, Rle
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Instances, Mask, Predictions, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.coordinates import moved, relative, settled
-from streamcrop.formats.documents import Finite, convert, lax
+from streamcrop.formats.documents import DEFAULT, Finite, convert, lax
+from streamcrop.formats.masks import Masks
 
 MAX_DETECTION_ID = 256
 RLE_KEYS = ("rle", "rle_mask")
@@ -86,7 +86,6 @@ _FiniteRow: TypeAlias = _Needed[Finite]
 _AnyRow: TypeAlias = _Needed[float]
 # A row, what decides of it, and the keys that were left out.
 Read: TypeAlias = tuple[dict[str, Any], _Needed[float], Iterable[str]]
-_get_x, _get_y = attrgetter("x"), attrgetter("y")
 _value = msgspec.json.Decoder()
 _plain_rows = msgspec.json.Decoder(list[_Plain[Finite]])
 
@@ -183,7 +182,9 @@ def placed(
     came_wh: tuple[float, float] | None,
     resolution_wh: tuple[int, int],
     name: str,
+    *,
     where: str = "object {}",
+    limits: Limits = DEFAULT,
 ) -> Predictions:
     """Read rows, and bring them into the frame.
 
@@ -194,6 +195,7 @@ def placed(
         resolution_wh: ``(width, height)`` of the frame.
         name: Of the frame, ``{stream}/{frame_id}``.
         where: What a row is called, with its number.
+        limits: What the masks of all rows may ask for.
     """
     came_wh = came_wh or resolution_wh
     scale = resolution_wh[0] / came_wh[0], resolution_wh[1] / came_wh[1]
@@ -206,6 +208,7 @@ def placed(
     refused: dict[int, Reason] = {}
     said: dict[str, str] = {}
     tiny = 0
+    drawn = Masks(came_wh, resolution_wh, limits)
     for number, value in enumerate(values):
         row: dict[str, Any] = {}
         box, mask, detection_id = (0.0, 0.0, 0.0, 0.0), None, ""
@@ -214,7 +217,7 @@ def placed(
                 raise value
             row, read, left_out = value
             if read.points or read.rle is not None or read.rle_mask is not None:
-                mask = _mask(read, came_wh, scale)
+                mask = drawn.of(read.points or (), read.rle_mask, read.rle)
             detection_id, is_bad = _detection_id(read.detection_id, name, number)
             if left_out or is_bad:
                 _say_unread(said, where.format(number), left_out, is_bad=is_bad)
@@ -230,7 +233,7 @@ def placed(
                 box = (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1])
         except FormatError as error:
             refused[number] = Reason(error.reason)
-            said.setdefault(f"prediction_{error.reason}", _said(where.format(number), error))
+            said.setdefault(f"prediction_{error.kind}", _said(where.format(number), error))
             row, mask = {}, None
         ids.append(detection_id)
         seen.add(detection_id)
@@ -255,32 +258,6 @@ def _said(where: str, error: FormatError) -> str:
     """What is wrong with a row; msgspec says where in it."""
     text = str(error)
     return text.replace("`$", f"`{where}", 1) if "`$" in text else f"{where}: {text}"
-
-
-def _mask(read: _Needed[float], came_wh: tuple[float, float], scale: tuple[float, float]) -> Mask:
-    mask = None
-    for value in (read.rle_mask, read.rle):
-        if value is not None:
-            mask = _rle(value, came_wh)
-    if mask is not None:
-        return mask
-    points = read.points or ()
-    if len(points) < MIN_VERTICES:
-        msg = f"a polygon has {MIN_VERTICES} vertices or more"
-        raise FormatError(msg, reason=Reason.BAD_MASK)
-    x, y = [*map(_get_x, points)], [*map(_get_y, points)]
-    return Polygon(np.array([x, y]).T * scale)
-
-
-def _rle(value: object, came_wh: tuple[float, float]) -> Rle:
-    try:
-        rle = Rle.parse(value)
-    except ValueError as error:
-        raise FormatError(str(error), reason=Reason.BAD_MASK) from None
-    if rle.size[::-1] != came_wh:
-        msg = f"an RLE of {rle.size} does not fit the message's image"
-        raise FormatError(msg, reason=Reason.BAD_MASK)
-    return rle
 
 
 def _detection_id(value: object, name: str, number: int) -> tuple[str, bool]:

@@ -8,9 +8,11 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 from streamcrop import config
+from streamcrop.core.limits import Limits
 from streamcrop.core.pairing import Dropped, Paired, Pairer
 from streamcrop.core.values import Frame, Message, Reason
 from streamcrop.errors import FormatError
@@ -73,6 +75,7 @@ class Matching:
         broker: While it is away nobody can answer, and a file's time stands still.
         outcomes: Is told of each item that will not pair.
         threads: For large messages.
+        limits: What one message may ask for.
 
     Attributes:
         frames: The frames that may be paired; live, the oldest makes room.
@@ -80,12 +83,18 @@ class Matching:
     """
 
     def __init__(
-        self, settings: config.Stream, broker: Broker, outcomes: Outcomes, threads: Executor
+        self,
+        settings: config.Stream,
+        broker: Broker,
+        outcomes: Outcomes,
+        threads: Executor,
+        limits: Limits | None = None,
     ) -> None:
         pairing = settings.pairing
         self._lossless = settings.lossless
         self._max_message_bytes = settings.detections.max_message_bytes
-        self._decode = DETECTION_FORMATS[settings.detections.format].decode
+        read = DETECTION_FORMATS[settings.detections.format].decode
+        self._decode = partial(read, limits=limits or Limits())
         self._topic = settings.detections.topic
         self._key = KEYS[pairing.key]
         self._broker = broker
@@ -146,7 +155,10 @@ class Matching:
         """Take a detection message, with the topic by which it came."""
         self._outcomes.ledger.messages.enter()
         if len(payload) > self._max_message_bytes:
-            self._outcomes.message_lost(Reason.TOO_LARGE)
+            said = f"{len(payload):,} bytes are more than detections.max_message_bytes, "
+            said += f"{self._max_message_bytes:,}: send less, or raise it"
+            error = FormatError(said, reason=Reason.TOO_LARGE)
+            self._outcomes.message_refused(topic or self._topic, payload, error)
         else:
             came = _Came(payload, topic, time.time_ns() // 1000, time.monotonic())
             self._messages.put_nowait(came)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from streamcrop import config
 from streamcrop.backoff import unless
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
 from streamcrop.formats.images import ENCODINGS
@@ -51,6 +52,7 @@ class Pipeline:
         settings: The stream's part of the configuration.
         source: Where its frames come from.
         broker: The connection that all streams share.
+        limits: What one message may ask for.
         on_change: Is told what becomes of a live source's connection.
 
     Attributes:
@@ -66,6 +68,7 @@ class Pipeline:
         source: FrameSource,
         broker: Broker,
         *,
+        limits: Limits | None = None,
         on_change: Callable[[Change], None] = lambda _: None,
     ) -> None:
         output, lossless = settings.output, settings.lossless
@@ -84,6 +87,7 @@ class Pipeline:
             output.topic,
             output.encoding,
             output.quality,
+            limits or Limits(),
         )
         self._threads = ThreadPoolExecutor(3, thread_name_prefix=name)
         self._taps: BoundedQueue[Frame] = BoundedQueue(
@@ -91,7 +95,9 @@ class Pipeline:
             overflow="block" if lossless else "drop_oldest",
             on_drop=lambda frame: self._not_shown(frame, Reason.NOT_TAPPED),
         )
-        self._matching = Matching(settings, broker, self.outcomes, self._threads)
+        self._matching = Matching(
+            settings, broker, self.outcomes, self._threads, self._style.limits
+        )
         self._window = MqttSink(
             broker,
             envelope=output.envelope,

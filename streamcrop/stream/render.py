@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
+from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels, shrink
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Message, Reason
 from streamcrop.errors import FormatError
@@ -53,6 +54,7 @@ class Style:
     topic: str = "streamcrop/{stream}/crops"
     encoding: str = "jpeg"
     quality: int = 90
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(slots=True)
@@ -176,7 +178,7 @@ def _cut(
     name = f"{style.source[1]}/{frame.frame_id}"
     resolution_wh = frame.pixels.resolution_wh
     read = DETECTION_FORMATS[style.format].predictions(
-        message, resolution_wh, name=name, limit=style.max_predictions
+        message, resolution_wh, name=name, limit=style.max_predictions, limits=style.limits
     )
     lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
     pixels = frame.pixels

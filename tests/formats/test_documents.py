@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcrop.core.limits import Limits
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import (
-    MAX_VALUES,
     UNREADABLE,
     Finite,
-    check_count,
+    check_size,
     convert,
     document,
     known,
@@ -148,18 +148,80 @@ def test_numbers_as_text() -> None:
     assert convert({"a": "x", "n": "7"}, Named, strict=False).n == 7
 
 
-def test_more_values_than_any_message() -> None:
-    """A message whose values would take many times its bytes is refused before it is read."""
-    with pytest.raises(FormatError, match="more than 1,000,000 values"):
-        document(b"[%b]" % (b"0," * MAX_VALUES + b"0"))
-    check_count(b"0," * (MAX_VALUES - 1) + b"0")
+@pytest.mark.parametrize(
+    ("payload", "values"),
+    [
+        (b"7", 1),
+        (b"[1,2,3,4,5,6,7,8,9]", 10),
+        (b"[1,2,3,4,5,6,7,8,9,10]", 11),
+        (b'{"a":1,"b":[2,{"c":3}],"d":"x"}', 7),
+        (b"[[[]]" + b",[[]]" * 4 + b"]", 16),
+        # What stands in a text is none.
+        (rb'["[,,{,{,{[[[","\\","],[[[{\"[[[","a\"]]]],,,,,,,,,,"]', 5),
+        (b'[{"[[[[":",,,,,,,,"},"",{"]]]]":"x,"}]', 6),
+    ],
+)
+def test_values_are_counted_before_they_are_read(payload: bytes, values: int) -> None:
+    """The count is that of the values, and a message that has more than it may is refused."""
+    for most in (values, values + 1, 100):
+        check_size(payload, Limits(values=most, nesting=3))
+        assert document(payload, Limits(values=most, nesting=3)) == json.loads(payload)
+    if values > 1:
+        with pytest.raises(FormatError, match=f"^{values} values in one message") as info:
+            document(payload, Limits(values=values - 1, nesting=3))
+        assert info.value.reason == "too_large"
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(alphabet='[]{},:"\\\ud83d\ue000ab'),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='[{,"\\a'), inner),
+    ),
+    st.booleans(),
+)
+def test_size(value: object, ascii_only: bool) -> None:
+    """Values and levels are those that are there, whatever text is between them."""
+    payload = json.dumps(value, ensure_ascii=ascii_only).encode(errors="replace")
+
+    def size(part: object) -> tuple[int, int]:
+        inner = [*part.values()] if isinstance(part, dict) else part
+        if not isinstance(inner, list):
+            return 1, 0
+        sizes = [size(each) for each in inner]
+        # An empty list or object counts as if there were something in it.
+        counts = sum(count for count, _ in sizes) + 1 + (not inner)
+        return counts, 1 + max((depth for _, depth in sizes), default=0)
+
+    values, depth = size(value)
+    check_size(payload, Limits(values=values, nesting=max(1, depth)))
+    with pytest.raises(FormatError, match="levels of nesting" if depth else "values"):
+        check_size(payload, Limits(values=values if depth else 0, nesting=depth - 1))
+
+
+def test_texts_are_counted_before_they_are_looked_at() -> None:
+    """No value has more than one text and a name."""
+    with pytest.raises(FormatError, match="values in one message"):
+        check_size(b'"["' * 1000, Limits(values=100))
+
+
+def test_text_that_is_not_of_ascii_is_read_as_strict_json_alone() -> None:
+    """In Python it takes up to four bytes for each of its own, several times over."""
+    for text in ("\U0001f600", "\\ud83d\\ude00"):
+        payload = f'["{text}", NaN, "'.encode()
+        assert len(document(payload + b"x" * 1_000_000 + b'"]')) == 3
+        with pytest.raises(FormatError, match="have to be strict JSON") as info:
+            document(payload + b"x" * 2_000_000 + b'"]')
+        assert info.value.reason == "too_large"
+    assert len(document(b'["%b"]' % (b"x" * 2_000_000))) == 1
 
 
 @pytest.mark.parametrize("depth", [1_000, 300_000])
 def test_deep_nesting(depth: int) -> None:
     """Nesting that would exhaust a stack is refused."""
-    with pytest.raises(FormatError, match="no JSON"):
-        document(b"[" * depth + b"]" * depth)
+    for closing in (b"]" * depth, b""):
+        with pytest.raises(FormatError, match="levels of nesting") as info:
+            document(b"[" * depth + closing, Limits(values=2 * depth))
+        assert info.value.reason == "too_large"
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import MAX_VALUES
 from streamcrop.formats.heads import decode
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
@@ -140,17 +140,22 @@ def test_predictions_are_a_list(value: object) -> None:
 @pytest.mark.parametrize("depth", [20_000, 300_000])
 @pytest.mark.parametrize("nan", ["", "NaN,"])
 def test_deep_nesting(opening: str, depth: int, nan: str) -> None:
-    """Nesting that would exhaust the stack is `malformed`, in strict JSON and in other."""
+    """Nesting that would exhaust the stack is `too_large`, in strict JSON and in other."""
     closing = "".join("]" if sign == "[" else "}" for sign in reversed(opening) if sign in "[{")
     nested = opening * depth + "1" + closing * depth
     for payload in (nested, f'{{"frame_id": 1, "predictions": [{nan}{nested}]}}'):
-        assert refusal(payload.encode()) == "malformed"
+        assert refusal(payload.encode()) == "too_large"
 
 
 def test_more_values_than_any_message() -> None:
-    """A message whose values would take many times its bytes is `malformed` before it is read."""
-    assert refusal(b'{"predictions": [%b]}' % (b"0," * MAX_VALUES + b"0")) == "malformed"
-    assert decode(b'{"predictions": [%b]}' % (b"0," * (MAX_VALUES - 1) + b"0")).strict
+    """A message whose values would take many times its bytes is refused before it is read."""
+    most = Limits(values=1000)
+    # The message itself and its list are values, too.
+    payload = b'{"predictions": [%b0]}' % (b"0," * 996)
+    assert decode(payload, most).strict
+    with pytest.raises(FormatError, match=r"^1,002 values") as info:
+        decode(payload.replace(b"[", b"[0,[],"), most)
+    assert info.value.reason == "too_large"
 
 
 @pytest.mark.parametrize(

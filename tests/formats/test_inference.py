@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamcrop.core.limits import Limits
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import convert
 from streamcrop.formats.inference import between, decode, predictions, translated
@@ -55,7 +56,7 @@ def test_another_format() -> None:
         {"left": float("nan"), "right": 1},
         {"left": 2, "right": 3},
     ]
-    found = translated(objects, row_of, (20, 10), name="gate/1", limit=5)
+    found = translated(objects, row_of, (20, 10), name="gate/1", limit=5, limits=Limits())
     assert dict(found.instances.refused) == {1: "malformed", 3: "malformed", 4: "not_finite"}
     assert found.instances.xyxy[[0, 2]].tolist() == [[0, 5, 20, 10], [5, 5, 10, 10]]
     assert found.over_limit == 1

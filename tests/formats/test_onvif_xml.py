@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcrop.core.limits import Limits
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import MAX_VALUES
 from streamcrop.formats.onvif_xml import read_xml
 
 TT = 'xmlns:tt="http://www.onvif.org/ver10/schema"'
@@ -82,13 +82,13 @@ BROKEN += [
     b'<?xml version="1.0" encoding="none"?><a/>',
     b'<?xml version="1.0" encoding="hex"?><a/>',
 ]
-BROKEN += [b'<?xml version="1.0" encoding="utf-7"?><a/>', b"<a>" * 101 + b"</a>" * 101]
-BROKEN += [b"<a>" * 300_000, b"<a b='" + b"x" * 100_000]
+BROKEN += [b'<?xml version="1.0" encoding="utf-7"?><a/>', b"\xff\xfe<\0a", b"\0<\xd8"]
+BROKEN += [b"<a b='" + b"x" * 100_000, b"<a tt:b=''/>", b"<x:a xmlns:y='urn:y'/>"]
 
 
 @pytest.mark.parametrize("payload", BROKEN, ids=range(len(BROKEN)))
 def test_broken(payload: bytes) -> None:
-    """What is no XML, refers to anything or is nested too deep is `malformed`."""
+    """What is no XML or refers to anything is `malformed`."""
     with pytest.raises(FormatError) as info:
         read_xml(payload)
     assert info.value.reason == "malformed"
@@ -96,26 +96,41 @@ def test_broken(payload: bytes) -> None:
 
 
 def test_depth() -> None:
-    """A hundred levels are read."""
-    found = read_xml(b"<a>" * 100 + b"x" + b"</a>" * 100)
+    """As many levels are read as are allowed, and no more."""
+    limits = Limits(nesting=100)
+    found = read_xml(b"<a>" * 100 + b"x" + b"</a>" * 100, limits)
     for _ in range(100):
         found = found["a"]
     assert found == "x"
+    for depth in (101, 10_000):
+        with pytest.raises(FormatError, match="levels of nesting") as info:
+            read_xml(b"<a>" * depth + b"</a>" * depth, limits)
+        assert info.value.reason == "too_large"
 
 
 @pytest.mark.parametrize("part", [b"<a/>", b'<a b="1"/>', b"<!---->", b"a='1' "])
 def test_more_values_than_any_message(part: bytes) -> None:
     """A document whose values would take many times its bytes is refused before it is read."""
-    payload = b"<r>" + part * MAX_VALUES + b"</r>"
-    with pytest.raises(FormatError, match="more than 1,000,000 values"):
+    payload = b"<r>" + part * 130_000 + b"</r>"
+    with pytest.raises(FormatError, match=r"more than limits\.values, 250,000") as info:
         read_xml(payload)
+    assert info.value.reason == "too_large"
 
 
 @pytest.mark.parametrize("part", [b"x<a/>", b"<a>&amp;</a>"])
 def test_a_large_document(part: bytes) -> None:
     """What it takes grows with the size, not with its square: that would end in the timeout."""
-    count = 600_000 // part.count(b"<")
+    count = 60_000 // part.count(b"<")
     assert len(read_xml(b"<r>" + part * count + b"</r>")["r"]["a"]) == count
+
+
+def test_names_cost_nothing() -> None:
+    """Neither a long address nor many prefixes are copied for each element that they hold for."""
+    uri = b"<r xmlns:p='" + b"u" * 4_000_000 + b"'>" + b"<p:a/>" * 30_000 + b"</r>"
+    assert len(read_xml(uri)["r"]["p:a"]) == 30_000
+    prefixes = b" ".join(b"xmlns:n%d=''" % number for number in range(30_000))
+    inner = b"<a xmlns:q=''/>" * 25_000
+    assert len(read_xml(b"<r %b>%b</r>" % (prefixes, inner))["r"]["a"]) == 25_000
 
 
 @given(st.binary() | st.text(alphabet="<>/ab=\"'&;!?[]-:\n").map(str.encode))

@@ -53,11 +53,12 @@ def deeper(frames: int, call: Callable[[], Any]) -> Any:
 def test_nesting_that_is_read_can_be_read_again(nan: str) -> None:
     """Rows are read in a thread of another stack depth, and written: what passed must not fail."""
     passed = 0
-    for depth in range(600, 1000, 9):
+    for depth in (10, 61, 62, 63, 1000):
         row = f'{{{nan}"a": {"[" * depth}{"]" * depth}}}'
         try:
             message = decode(f'{{"predictions": [{row}, {json.dumps(BOX)}]}}'.encode())
         except FormatError:
+            assert depth > 61
             continue
         passed += 1
 
@@ -286,7 +287,7 @@ def test_long_integers_are_kept() -> None:
     assert (found.rows[0]["tracker_id"], found.rows[0]["n"]) == (2**70, 10**390)
 
 
-@pytest.mark.parametrize("count", [99_999, 100_001])
+@pytest.mark.parametrize("count", [9_999, 10_001])
 def test_limit(count: int) -> None:
     """The first rows are read, the rest is counted."""
     row = json.dumps(BOX)

@@ -426,7 +426,7 @@ async def test_a_source_that_breaks_off_still_gets_its_answers() -> None:
 async def test_a_large_message_is_read_in_a_thread() -> None:
     """A message above 64 KiB pairs like any other, and a broken one is counted."""
     async with running(ListSource([frame(0)]), stream()) as run:
-        run.broker.send(b"[" * 70_000)
+        run.broker.send(b"[" * 50 + b" " * 70_000)
         run.broker.send(message(0, *[BOX] * 900, padding="x" * 70_000))
         rows = await run.end()
         assert rows["messages"]["dropped"] == {"malformed": 1}
