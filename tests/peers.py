@@ -349,10 +349,10 @@ class Camera:
         self._first = 1
         self.start()
 
-    def start(self) -> None:
-        """Begin to serve; the numbers of a second start are others than those of the first."""
+    def start(self, *more: str) -> None:
+        """Begin to serve, with more options; the numbers of a second start are others."""
         tests = Path(__file__).parent
-        arguments = ["--port", str(self.port), "--first", str(self._first), *self._options]
+        arguments = ["--port", str(self.port), "--first", str(self._first), *self._options, *more]
         self._first += 1_000_000
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

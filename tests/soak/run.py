@@ -1,0 +1,115 @@
+"""Lets a node run for long, with more to do than it can, while camera and broker come and go.
+
+One stream has a real camera, one a clip whose tap is answered; beside them so many streams ask for
+more crops than the node can make. Every twenty seconds a camera or a broker is killed or hangs for
+some seconds. It ends with a verdict and a picture: memory within 5 % from the first third on,
+threads and descriptors as they were, a ledger that adds up, no crop of a wrong picture, crops again
+soon after each fault, exit status 0.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+from faults import brokers, cameras
+from faults.row import Promise, Row
+from faults.scene import Scene
+from faults.verdict import finish
+from soak.load import Load, settings
+from soak.plot import plot
+
+_EVERY = 20.0
+_PLAYS = [cameras.killed, brokers.killed, cameras.hung, brokers.hung]
+# The share by which memory may grow from the second third to the last.
+_FLAT = 0.05
+_PROMISE = Promise(recovers=10.0, gap=None, rss=(2000.0, 2000.0))
+
+
+class Soak:
+    """One long run.
+
+    Args:
+        scene: Its parts.
+        streams: How many ask for too much.
+    """
+
+    def __init__(self, scene: Scene, streams: int) -> None:
+        self.scene = scene
+        self.faults: list[tuple[float, float, str]] = []
+        self.done: list[tuple[float, int]] = []
+        self._names = [f"load{number}" for number in range(streams)]
+        self._load = Load(scene, streams)
+
+    def run(self, minutes: float) -> None:
+        """Let it all happen."""
+        end = time.monotonic() + 60 * minutes
+        plays = cycle(_PLAYS)
+        while (left := end - time.monotonic()) > 0 and self.scene.node.poll() is None:
+            due = time.monotonic() + min(left, _EVERY)
+            while time.monotonic() < due and self.scene.node.poll() is None:
+                self.scene.wait(1)
+                self.done.append((time.monotonic(), self._published()))
+            if end - time.monotonic() > _EVERY and self.scene.node.poll() is None:
+                play = next(plays)
+                play(self.scene)
+                name = f"{play.__module__} {play.__name__}"
+                self.faults.append((*self.scene.times[-1], name))
+        self._load.close()
+
+    def problems(self) -> Iterator[str]:
+        """What is not as it is to be, but for what a row of faults looks at."""
+        samples = self.scene.watch.samples
+        third = len(samples) // 3
+        first, last = (
+            statistics.median(s.rss for s in part)
+            for part in (samples[third : 2 * third], samples[2 * third :])
+        )
+        if last > first * (1 + _FLAT):
+            yield f"memory grew from {first:.0f} to {last:.0f} MiB"
+        ledger = self.scene.ledger()
+        made = sum(ledger[name]["crops"]["published"] for name in self._names if name in ledger)
+        times = self._load.asked / made if made else float("inf")
+        self.scene.counted.append(
+            f"{times:.1f} times what it could do; {first:.0f} to {last:.0f} MiB"
+        )
+
+    def _published(self) -> int:
+        ledgers = self.scene.witness.ledgers
+        return sum(ledgers[name]["crops"]["published"] for name in self._names if name in ledgers)
+
+
+def main() -> int:
+    """Soak; 1 if the verdict is bad."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="default: %(default)g")
+    parser.add_argument("--streams", type=int, default=2, help="that ask for too much; default: 2")
+    parser.add_argument("--memory", help="limits.memory, as in the configuration")
+    parser.add_argument("--plot", type=Path, default=Path("soak.png"), help="default: %(default)s")
+    parser.add_argument("--logs", type=Path, help="where logs and ledger are kept")
+    options = parser.parse_args()
+    logs = options.logs or Path(tempfile.mkdtemp(prefix="soak-"))
+    folder = logs / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def wanted(_: Scene) -> dict[str, object]:
+        limits = {"limits": {"memory": options.memory}} if options.memory else {}
+        return {"streams": settings(logs, options.streams), **limits}
+
+    row = Row("soak", "", lambda _: None, _PROMISE, settings=wanted)
+    with Scene(folder, row) as scene:
+        soak = Soak(scene, options.streams)
+        soak.run(options.minutes)
+        broken, counted = finish(scene)
+        broken += soak.problems()
+        verdict = "held" if not broken else "FELL SHORT: " + "; ".join(broken)
+        numbers = "; ".join((counted, scene.counted[-1], f"{len(soak.faults)} faults"))
+        said = f"{options.minutes:g} minutes: {verdict}"
+        plot(options.plot, scene.watch.samples, scene.witness, soak.done, soak.faults, said)
+    print(f"{said}\n{numbers}\nPicture: {options.plot}. Logs: {logs}")
+    return int(bool(broken))
