@@ -137,8 +137,9 @@ class Node:
             return contextlib.nullcontext()
         from streamcrop.web.server import serve  # noqa: PLC0415  # an extra
 
-        http = self._config.http
-        return serve(publishers, host=http.host, port=http.port, cert=http.cert, key=http.key)
+        http = self._config.web
+        assert http  # noqa: S101  # publishers without it are refused where the file is checked
+        return serve(http, publishers)
 
     async def _run(self) -> None:
         # Each stream has its threads; OpenCV's own would only fight them for the cores.

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from streamcrop.addresses import quoted
-from streamcrop.config.schema import Config, Stream
-from streamcrop.config.source import SCHEMES, Kind, PairingKey
+from streamcrop.config.schema import Config, Http, Stream
+from streamcrop.config.source import PUBLISHER, SCHEMES, Kind, PairingKey
 from streamcrop.config.topics import check_filter, check_topic
 from streamcrop.errors import ConfigError
 from streamcrop.formats import DETECTION_FORMATS
@@ -30,11 +30,14 @@ def check(config: Config) -> None:
     if not config.node.isprintable() or set("+#/") & set(config.node):
         raise ConfigError("$.node: expected printable characters without + # /")
     at("$.broker.url", config.broker.address)
-    for name, part in (("broker", config.broker), ("http", config.http)):
-        if (part.cert is None) != (part.key is None):
-            raise ConfigError(f"$.{name}: cert and key belong together")
+    for section, part in (("broker", config.broker), ("http", config.web)):
+        if part and (part.cert is None) != (part.key is None):
+            raise ConfigError(f"$.{section}: cert and key belong together")
+    if config.http is True:
+        raise ConfigError("$.http: true says no more than nothing: leave it out, or write false")
     for name, stream in config.streams.items():
         check_stream(stream, f"$.streams.{name}")
+        check_publishers(stream, config.web, f"$.streams.{name}.source")
         if (stream.output.envelope, config.broker.protocol) == ("binary", "3.1.1"):
             what = "binary needs MQTT 5, and broker.protocol is 3.1.1: use auto"
             raise ConfigError(f"$.streams.{name}.output.envelope: {what}")
@@ -57,6 +60,21 @@ def check_stream(stream: Stream, path: str) -> None:
     at(f"{path}.pairing.key", lambda: check_key(stream))
     at(f"{path}.pairing", lambda: check_times(stream))
     at(f"{path}.source.decode", lambda: check_decoding(stream))
+
+
+def check_publishers(stream: Stream, http: Http | None, path: str) -> None:
+    """Check that publishers can come, where the stream waits for one, and not just anybody.
+
+    Raises:
+        ConfigError: As `check`.
+    """
+    if stream.source.kind is not PUBLISHER:
+        return
+    if http is None:
+        raise ConfigError(f"{path}.url: whip: needs http, and http is false")
+    if stream.source.token is None and not http.is_guarded:
+        cure = f"set {path[2:]}.token, or http.token, or in so many words http.open: true"
+        raise ConfigError(f"{path}: at {http.host} anybody could publish: {cure}")
 
 
 def _no_setting(kind: Kind, setting: str) -> str:

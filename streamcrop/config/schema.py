@@ -1,6 +1,7 @@
 """The sections of the file, but for the source's: what can be said, and its defaults."""
 
 import socket
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote
 from uuid import UUID
@@ -13,6 +14,7 @@ from streamcrop.config.types import (
     Bytes,
     Count,
     Credential,
+    HostName,
     Name,
     Nesting,
     NotNegative,
@@ -130,12 +132,30 @@ class Limits(Section):
 
 
 class Http(Section):
-    """Where WHIP publishers find the node."""
+    """Where people, monitors and WHIP publishers find the node."""
 
     host: Text = "127.0.0.1"
-    port: Port = 8088
+    port: Port | None = None
     cert: str | None = None
     key: str | None = None
+    token: Text | None = None
+    open: bool = False
+    hosts: list[HostName] = msgspec.field(default_factory=list)
+
+    @property
+    def is_local(self) -> bool:
+        """True if nobody but this machine can reach it."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def is_guarded(self) -> bool:
+        """True if strangers cannot look: the machine's own network, a token, or as it was said."""
+        return self.is_local or self.token is not None or self.open
 
 
 class Stream(Section):
@@ -199,6 +219,11 @@ class Config(Section):
     broker: Broker
     streams: dict[str, Stream]
     node: Name = msgspec.field(default_factory=socket.gethostname)
-    http: Http = msgspec.field(default_factory=Http)
     limits: Limits = msgspec.field(default_factory=Limits)
+    http: Http | bool = msgspec.field(default_factory=Http)
     shutdown_timeout: NotNegative = 10.0
+
+    @property
+    def web(self) -> Http | None:
+        """Where HTTP is spoken; None: nowhere."""
+        return None if isinstance(self.http, bool) else self.http

@@ -25,6 +25,8 @@ Protocol = Literal["auto", "5", "3.1.1"]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 Credential = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+# As in a Host header, without its port.
+HostName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 # As in `ffmpeg -hwaccel`, perhaps with a device; what is there is seen where it is opened.
 Hardware = Annotated[
     str,

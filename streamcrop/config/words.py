@@ -16,7 +16,7 @@ _LEAST: dict[type[msgspec.Struct], str] = {
     Source: "{url: clip.mp4}",
     Detections: "{topic: detections/gate}",
 }
-_NO_SECTION = re.compile(r"Expected `object(?: \| null)?`, got `(\w+)`")
+_NO_SECTION = re.compile(r"Expected `(?:bool \| )?object(?: \| null)?`, got `(\w+)`")
 _QUOTED = re.compile("(enum value |unknown field ).*[:@].*", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 

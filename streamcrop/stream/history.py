@@ -1,6 +1,7 @@
 """Why there is no crop of a frame: what a node remembers of its last frames, asked over MQTT."""
 
 import asyncio
+import logging
 import re
 import secrets
 import time
@@ -17,12 +18,17 @@ from streamcrop.formats.times import rfc3339
 from streamcrop.mqtt.broker import Broker
 from streamcrop.mqtt.messages import Outgoing
 from streamcrop.notes import Notes
+from streamcrop.rates import Rate
+
+logger = logging.getLogger(__name__)
 
 _REMEMBERED = 10_000
 _MAX_NOTES = 8
 _ANSWERS_WITHIN = 5.0
 # A question is no longer than this, and so many of them are answered in a second.
 _LONGEST_QUESTION, _ANSWERS_A_SECOND = 16_384, 20
+# That there were more is logged so often, in seconds.
+_SAID_EVERY = 60.0
 _PAIRED = "paired "
 
 
@@ -108,9 +114,8 @@ class Answering:
         # Nobody has the node publish elsewhere.
         self._reply_to = re.compile(rf"{re.escape(topic_of(node))}/[A-Za-z0-9_]{{1,64}}")
         self._story = story
-        self._clock = clock
-        self._since = float("-inf")
-        self._count = 0
+        self._rate = Rate(_ANSWERS_A_SECOND, _ANSWERS_A_SECOND, clock)
+        self._said = Rate(1 / _SAID_EVERY, 1, clock)
 
     def answer(self, payload: bytes) -> Outgoing | None:
         """What is to be said to a question."""
@@ -128,11 +133,12 @@ class Answering:
         return Outgoing(question.reply_to, said.encode(errors="backslashreplace"), qos=0)
 
     def _has_time(self) -> bool:
-        now = self._clock()
-        if now - self._since >= 1:
-            self._since, self._count = now, 0
-        self._count += 1
-        return self._count <= _ANSWERS_A_SECOND
+        if self._rate.allows():
+            return True
+        if self._said.allows():
+            most = f"more than {_ANSWERS_A_SECOND} questions a second"
+            logger.warning("explain: %s are asked; the others get no answer", most)
+        return False
 
 
 def topic_of(node: str) -> str:

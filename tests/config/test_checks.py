@@ -67,6 +67,21 @@ def test_streams(made: Stream, expected: str) -> None:
         ({"broker": {"url": "mqtt://"}}, "$.broker.url: Expected mqtt://"),
         ({"broker": {"url": "mqtt://h", "cert": "c"}}, "$.broker: cert and key belong together"),
         ({"http": {"key": "k"}}, "$.http: cert and key belong together"),
+        ({"http": True}, "$.http: true says no more than nothing"),
+        (
+            {"http": False, "streams": {"a": stream("whip:", pairing={"key": "arrival"})}},
+            "$.streams.a.source.url: whip: needs http, and http is false",
+        ),
+        (
+            {
+                "http": {"host": "0.0.0.0"},  # noqa: S104  # what is to be refused
+                "streams": {"a": stream("whip:", pairing={"key": "arrival"})},
+            },
+            (
+                "$.streams.a.source: at 0.0.0.0 anybody could publish: set streams.a.source.token, "
+                "or http.token, or in so many words http.open: true"
+            ),
+        ),
         (
             {
                 "broker": {"url": "mqtt://h", "protocol": "3.1.1"},
@@ -83,3 +98,22 @@ def test_nodes(tree: dict[str, Any], expected: str) -> None:
     check(msgspec.convert(least, Config))
     with pytest.raises(ConfigError, match="^" + re.escape(expected)):
         check(msgspec.convert({**least, **tree}, Config))
+
+
+@pytest.mark.parametrize(
+    ("http", "source"),
+    [
+        (False, "a.mp4"),
+        ({"host": "::1"}, "whip:"),
+        ({"host": "localhost"}, "whip:"),
+        ({"host": "::", "token": "s3cret"}, "whip:"),
+        ({"host": "edge.local", "open": True}, "whip:"),
+        ({"host": "edge.local", "hosts": ["edge", "a-b.example"]}, "a.mp4"),
+    ],
+)
+def test_who_may_publish(http: Any, source: str) -> None:
+    """This machine alone, who has a token, or in so many words everybody."""
+    key = {"key": "frame_id" if source == "a.mp4" else "arrival"}
+    made = stream(source, pairing=key)
+    tree = {"broker": {"url": "mqtt://h"}, "streams": {"a": made}, "http": http}
+    check(msgspec.convert(tree, Config))

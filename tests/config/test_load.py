@@ -284,7 +284,7 @@ B = "$.streams.b"
         ),
         (
             "http:\nbroker: {url: 'mqtt://h'}\nstreams: {}",
-            f"$.http: {NONE}leave http out, or give it one of host, port, cert, key",
+            f"$.http: {NONE}leave http out, or give it one of host, port, cert, key, token, ",
         ),
         (gate("tap", value=5), "$.streams.gate.tap: Expected keys below it, got `int`: leave tap"),
     ],

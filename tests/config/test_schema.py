@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamcrop.config.schema import Broker, Crop, Detections, Pairing, Stream, Tap
+from streamcrop.config.schema import Broker, Crop, Detections, Http, Pairing, Stream, Tap
 from streamcrop.config.source import Source
 from streamcrop.core.background import CropOptions
 
@@ -65,3 +65,22 @@ def test_the_broker_and_the_crop() -> None:
     with pytest.raises(ValueError, match="Expected mqtt://"):
         Broker(url="mqtt://h/path").address()
     assert Crop(mask_opacity=1, background_color="#fff").options() == CropOptions(1, "#fff")
+
+
+@pytest.mark.parametrize(
+    ("http", "is_local", "is_guarded"),
+    [
+        (Http(), True, True),
+        (Http(host="127.0.0.5"), True, True),
+        (Http(host="::1"), True, True),
+        (Http(host="LOCALHOST"), True, True),
+        (Http(host="0.0.0.0"), False, False),  # noqa: S104  # it is looked at
+        (Http(host="192.0.2.7"), False, False),
+        (Http(host="localhost.example"), False, False),
+        (Http(host="::", token="t"), False, True),  # noqa: S106  # none of anybody
+        (Http(host="::", open=True), False, True),
+    ],
+)
+def test_who_can_look(http: Http, is_local: bool, is_guarded: bool) -> None:
+    """Beyond this machine it takes a token, or so many words."""
+    assert (http.is_local, http.is_guarded) == (is_local, is_guarded)

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from fakes import frame
 from hypothesis import given
@@ -121,14 +122,61 @@ def test_nobody_has_a_node_publish_elsewhere(reply_to: str) -> None:
     assert asked(json.dumps(QUESTION).encode()) == b"a \\ud800 story"
 
 
-def test_so_many_are_answered_in_a_second() -> None:
-    """The others are not, and the next second's are."""
+def test_so_many_are_answered_in_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are not, which is said once; and the next second's are."""
     now = 0.0
     answering = Answering("edge", lambda *_: "known", clock=lambda: now)
     question = json.dumps(QUESTION).encode()
     assert [answering.answer(question) is None for _ in range(100)].count(False) == 20
     now = 1.0
     assert answering.answer(question)
+    assert [answering.answer(question) is None for _ in range(100)].count(False) == 19
+    assert [record.getMessage() for record in caplog.records] == [
+        "explain: more than 20 questions a second are asked; the others get no answer"
+    ]
+    now = 100.0
+    for _ in range(100):
+        answering.answer(question)
+    assert len(caplog.records) == 2
+
+
+def published(topic: str, payload: bytes) -> bytes:
+    """A PUBLISH at QoS 0 of MQTT 3.1.1, as it goes over the wire."""
+    body = len(topic).to_bytes(2, "big") + topic.encode() + payload
+    assert 127 < len(body) < 16_384
+    return b"\x30" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
+
+
+@pytest.mark.e2e
+async def test_a_flood_of_questions_costs_no_memory(broker: Mosquitto, tmp_path: Path) -> None:
+    """10,000 as fast as the broker takes them: some answers, and nothing piles up."""
+    clip = numbered_clip(tmp_path / "clip.mp4", 12)
+    chosen = settings(broker.url, clip, pairing={"max_wait": 60})
+    reply_to = f"{topic_of('test')}/abc"
+    question = {"stream": "gate", "frame_id": "3", "reply_to": reply_to, "more": "x" * 1000}
+    flood = published(topic_of("test"), json.dumps(question).encode())
+    async with Client(broker.port) as client:
+        with Node(tmp_path, chosen) as node:
+            await client.until_running()
+            process = psutil.Process(node.process.pid)
+            before, most = process.memory_info().rss, 0
+            reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+            writer.write(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04evil")
+            assert len(await reader.readexactly(4)) == 4
+            for _ in range(20):
+                writer.write(flood * 500)
+                await writer.drain()
+            await client.publish({"frame_id": 3, "predictions": []})
+            while not client.of("metadata"):
+                most = max(most, process.memory_info().rss)
+                await asyncio.sleep(0.1)
+            writer.close()
+            node.stop()
+            _, said = await asyncio.to_thread(node.wait)
+    answers = [message for message in client.arrived if message.topic == reply_to]
+    assert 20 <= len(answers) < 2000
+    assert most - before < 32 << 20
+    assert said.count("explain: more than 20") == 1
 
 
 @pytest.mark.e2e
