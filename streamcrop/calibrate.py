@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.build import camera, capture_clock
+from streamcrop.build.sources import camera, capture_clock
 from streamcrop.config import Source, Stream, from_environment
 from streamcrop.config.source import CAMERA, TLS_CAMERA
 from streamcrop.core.calibration import Kind, Verdict, compare

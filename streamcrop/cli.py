@@ -1,7 +1,6 @@
-"""The command line: arguments, logging, exit codes. The only caller of `asyncio.run`."""
+"""The command line: arguments, logging, exit codes. The only one that runs a loop."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -88,7 +87,7 @@ def run(path: str, ledger: str | None, only: str | None) -> None:
             except OSError as error:
                 _say_wrong(f"--ledger {ledger}: cannot be written: {error}")
                 sys.exit(EXIT_CONFIG)
-        _report(_start(_until_signal(settings, part=only is not None)), ledger)
+        _report(_start(_until_signal(settings, part=only is not None, ledger=ledger)), ledger)
 
 
 @main.command()
@@ -132,8 +131,8 @@ def explain(path: str, stream: str, frame_id: str) -> None:
     Asks the running node over the broker that CONFIG names; a node remembers its last frames,
     about 10,000 names a stream.
     """
-    from streamcrop.mqtt.broker import Broker  # noqa: PLC0415  # only this command asks
-    from streamcrop.node import address_of  # noqa: PLC0415  # as above
+    from streamcrop.build import address_of  # noqa: PLC0415  # only this command asks
+    from streamcrop.mqtt.broker import Broker  # noqa: PLC0415  # as above
     from streamcrop.stream.history import ask  # noqa: PLC0415  # as above
 
     settings = _load(path)
@@ -203,7 +202,7 @@ def calibrate(*, path: str, stream: str, detector_url: str, seconds: float, sear
         sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
     for line in report.lines:
         click.echo(line)
-    if chosen.pairing.key != "utc":
+    if not chosen.pairing.row.of_camera:
         say(f"note: {stream} is paired by {chosen.pairing.key}: an offset counts with utc alone")
     sys.exit(EXIT_FAILED if report.verdict.offset is None else 0)
 
@@ -240,16 +239,23 @@ def demo(
 
 def _report(node: "Node", ledger: str | None = None) -> None:
     """Say what became of everything, and end with that status."""
-    for name, pipeline in node.pipelines.items():
+    from streamcrop.ledger_file import write  # noqa: PLC0415  # as config
+
+    for name, stream in node.streams.items():
         click.echo(f"ledger of {name}")
-        click.echo(pipeline.outcomes.ledger)
+        click.echo(stream.outcomes.ledger)
+    problems = node.problems
     if ledger:
-        Path(ledger).write_text(json.dumps(node.ledger, indent=2) + "\n", encoding="utf-8")
-    for problem in node.problems:
+        try:
+            write(Path(ledger), node.ledger)
+        except OSError as error:
+            problems.append(f"--ledger {ledger}: cannot be written: {error}")
+    for problem in problems:
         _say_wrong(problem)
-    code = EXIT_FAILED if node.problems else 0
-    if any(thread.daemon for thread in threading.enumerate()):
-        # A camera that hangs: its thread would come back to an interpreter that is gone.
+    code = EXIT_FAILED if problems else 0
+    if threading.active_count() > 1:
+        # A library that hangs, or work that is given up: nobody waits for these threads, and they
+        # would come back to an interpreter that is gone.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -278,8 +284,10 @@ def _check_known(settings: "Config", option: str, names: set[str]) -> None:
 
 
 def _start(main_task: Coroutine[Any, Any, T]) -> T:
+    # Not closed: that would wait for threads, which may hang.
+    runner = asyncio.Runner()
     try:
-        return asyncio.run(main_task)
+        return runner.run(main_task)
     except ConfigError as error:
         _say_wrong(str(error))
         sys.exit(EXIT_CONFIG)
@@ -298,10 +306,10 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-async def _until_signal(settings: "Config", *, part: bool) -> "Node":
+async def _until_signal(settings: "Config", *, part: bool, ledger: str | None) -> "Node":
     from streamcrop.node import Node  # noqa: PLC0415  # as config
 
-    node = Node(settings, part=part)
+    node = Node(settings, part=part, ledger_path=Path(ledger) if ledger else None)
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, node.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -2,38 +2,26 @@
 
 import asyncio
 import contextlib
-import gc
-import sys
+import logging
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import cv2
-
-from streamcrop.build import source_of
+from streamcrop import ledger_file, process, systemd
+from streamcrop.build import broker_of, encoders_of
+from streamcrop.build.streams import Shared, stream_of
 from streamcrop.config import Config
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError, ConfigError
-from streamcrop.mqtt.broker import Address, Broker
+from streamcrop.errors import BrokerRefusedError
 from streamcrop.presence import Presence
-from streamcrop.sources import FrameSource
 from streamcrop.status import Status
-from streamcrop.stream.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
 
 _CANCEL_AGAIN = 0.2
-_LOOP_WAITS = 0.001
-_COLLECT_AFTER = 10_000, 20, 50
-
-
-def address_of(config: Config) -> Address:
-    """The broker's address, from the URL and what stands beside it."""
-    host, port, tls, username, password = config.broker.address()
-    broker = config.broker
-    # Crops in user properties need MQTT 5: then there is nothing to fall back to.
-    binary = any(stream.output.envelope == "binary" for stream in config.streams.values())
-    protocol = "5" if binary and broker.protocol == "auto" else broker.protocol
-    return Address(
-        host, port, tls, username, password, protocol, broker.ca, broker.cert, broker.key
-    )
+_CONNECT_AGAIN = 1.0
+# So long may what was cancelled take to end, beyond `shutdown_timeout`.
+_GRACE = 2.0
 
 
 class Node:
@@ -43,68 +31,51 @@ class Node:
         config: What it is to do.
         part: Whether other processes run other streams of this node; then its status is that of
             its streams.
+        ledger_path: Where the ledger is kept while it runs; None: nowhere.
 
     Attributes:
-        pipelines: The streams, by name.
+        streams: The streams, by name.
         refused: Why the broker will not have us.
     """
 
-    def __init__(self, config: Config, *, part: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, part: bool = False, ledger_path: Path | None = None
+    ) -> None:
         self._config = config
+        self._ledger_path = ledger_path
         presence = Presence(config.node, ",".join(config.streams) if part else "")
-        self._broker = Broker(
-            address_of(config),
-            name=config.node,
-            instance=presence.instance,
-            will=presence.will,
-            max_inflight=sum(stream.output.max_inflight for stream in config.streams.values()) + 8,
-            on_change=self._connection_changed,
-            answered=self._answered,
+        self._broker = broker_of(
+            config, presence, on_change=self._connection_changed, answered=self._answered
         )
-        self._sources = {name: self._source(name) for name in config.streams}
-        self.pipelines = {
-            name: Pipeline(
-                config.node,
-                name,
-                stream,
-                self._sources[name],
-                self._broker,
-                limits=config.limits.of_message(),
-                on_change=partial(self._connection_of, name),
-            )
-            for name, stream in config.streams.items()
+        self._encoders = encoders_of()
+        shared = Shared(
+            node=config.node,
+            broker=self._broker,
+            encoders=self._encoders,
+            limits=config.limits.of_message(),
+        )
+        self.streams = {
+            name: stream_of(name, settings, shared, partial(self._changed, name))
+            for name, settings in config.streams.items()
         }
-        self._status = Status(config, self._broker, presence, self.pipelines)
+        self._status = Status(config, self._broker, presence, self.streams)
         self._stop = asyncio.Event()
         self.refused: BrokerRefusedError | None = None
-
-    def _source(self, name: str) -> FrameSource:
-        stream = self._config.streams[name]
-        try:
-            return source_of(stream, self._broker)
-        except ConfigError as error:
-            raise ConfigError(f"$.streams.{name}.{error}") from None
 
     @property
     def ledger(self) -> dict[str, Any]:
         """As in ``--ledger``."""
-        return {
-            "streams": {name: p.outcomes.ledger.as_json() for name, p in self.pipelines.items()}
-        }
+        return {"streams": {name: s.outcomes.ledger.as_json() for name, s in self.streams.items()}}
 
     @property
     def problems(self) -> list[str]:
         """What went wrong for good; the ledger's errors too."""
-        found = [
-            f"{name}: {p.outcomes.failure}"
-            for name, p in self.pipelines.items()
-            if p.outcomes.failure
-        ]
-        for name, pipeline in self.pipelines.items():
-            found += [
-                f"{name}: the ledger does not add up: {e}"
-                for e in pipeline.outcomes.ledger.errors()
-            ]
+        found = []
+        for name, stream in self.streams.items():
+            outcomes = stream.outcomes
+            if outcomes.failure:
+                found.append(f"{name}: {outcomes.failure}")
+            found += [f"{name}: the ledger does not add up: {e}" for e in outcomes.ledger.errors()]
         return found + ([str(self.refused)] if self.refused else [])
 
     def stop(self) -> None:
@@ -113,8 +84,8 @@ class Node:
 
     def finish(self) -> None:
         """Let all sources end here, as files do at their end."""
-        for pipeline in self.pipelines.values():
-            pipeline.finish()
+        for stream in self.streams.values():
+            stream.finish()
 
     async def run(self) -> None:
         """Run until the sources end, `stop` is called or the broker refuses us.
@@ -129,8 +100,8 @@ class Node:
         """Where publishers come to, if a stream waits for one."""
         streams = self._config.streams
         publishers: dict[str, Any] = {
-            name: source
-            for name, source in self._sources.items()
+            name: stream.source
+            for name, stream in self.streams.items()
             if streams[name].source.scheme == "whip"
         }
         if not publishers:
@@ -142,32 +113,42 @@ class Node:
         return serve(http, publishers)
 
     async def _run(self) -> None:
-        # Each stream has its threads; OpenCV's own would only fight them for the cores.
-        cv2.setNumThreads(1)
-        # Nor shall a thread that computes hold up the loop for longer, nor a search for cycles of
-        # objects, of which no frame leaves any.
-        sys.setswitchinterval(_LOOP_WAITS)
-        gc.freeze()
-        gc.set_threshold(*_COLLECT_AFTER)
-        for pipeline in self.pipelines.values():
-            pipeline.subscribe()
+        process.prepare()
         self._status.subscribe()
-        connection = asyncio.create_task(self._broker.run(), name="broker")
-        streams = {
-            asyncio.create_task(self._run_stream(name), name=name) for name in self.pipelines
-        }
-        status = asyncio.create_task(self._status.run(), name="status")
+        connection = asyncio.create_task(self._connect(), name="broker")
+        streams = {asyncio.create_task(self._run_stream(name), name=name) for name in self.streams}
+        beside = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("status", self._status.run()),
+                ("ledger", ledger_file.keep(self._ledger_path, lambda: self.ledger)),
+                ("systemd", systemd.tell(self._status.summary)),
+            )
+        ]
         try:
             await self._until_the_end(connection, streams)
         finally:
-            status.cancel()
-            for task in streams:
+            for task in (*beside, *streams):
                 task.cancel()
-            await asyncio.gather(status, *streams, return_exceptions=True)
+            await asyncio.wait({*beside, *streams}, timeout=_GRACE)
+            systemd.notify("STOPPING=1")
             await self._end_connection(connection)
-        for task in streams:
-            if not task.cancelled() and (error := task.exception()):
-                raise error
+            self._encoders.shutdown(wait=False, cancel_futures=True)
+
+    async def _connect(self) -> None:
+        """Keep the connection; an error that nobody expected costs the connection alone.
+
+        Raises:
+            BrokerRefusedError: If the broker will not have us.
+        """
+        while True:
+            try:
+                await self._broker.run()
+            except BrokerRefusedError:
+                raise
+            except Exception:
+                logger.exception("the connection to the broker failed; it is made anew")
+                await asyncio.sleep(_CONNECT_AGAIN)
 
     async def _until_the_end(
         self, connection: asyncio.Task[None], streams: set[asyncio.Task[None]]
@@ -180,27 +161,23 @@ class Node:
                     {*pending, stop, connection}, return_when=asyncio.FIRST_COMPLETED
                 )
                 pending -= done
-                if any(task.exception() for task in done & streams):
-                    return
             if connection.done():
                 error = connection.exception()
-                if isinstance(error, BrokerRefusedError):
-                    self.refused = error
-                    return
-                await connection
-            if pending:
-                for pipeline in self.pipelines.values():
-                    pipeline.stop()
+                assert isinstance(error, BrokerRefusedError)  # noqa: S101  # see _connect
+                self.refused = error
+            elif pending:
+                for stream in self.streams.values():
+                    stream.stop()
                 await asyncio.wait(pending, timeout=self._config.shutdown_timeout)
         finally:
             stop.cancel()
 
     async def _run_stream(self, name: str) -> None:
-        pipeline = self.pipelines[name]
+        stream = self.streams[name]
         try:
-            await pipeline.run(self._started(name))
+            await stream.run(partial(self._started, name))
         finally:
-            reason = str(pipeline.outcomes.failure or self.refused or "the source has ended")
+            reason = str(stream.outcomes.failure or self.refused or "the source has ended")
             if self._stop.is_set():
                 reason = "the node was stopped"
             self._status.set(name, "ended", reason)
@@ -223,7 +200,7 @@ class Node:
     def _answered(self, topic: str, why: str | None) -> None:
         self._status.answered(topic, why)
 
-    def _connection_of(self, name: str, change: Change) -> None:
+    def _changed(self, name: str, change: Change) -> None:
         self._status.set(name, change.state, change.reason)
 
     async def _end_connection(self, connection: asyncio.Task[None]) -> None:

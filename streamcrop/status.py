@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
@@ -15,7 +16,7 @@ from streamcrop.mqtt.messages import Outgoing
 from streamcrop.presence import Presence
 from streamcrop.stream.history import Answering, topic_of
 from streamcrop.stream.ledger import LossReport
-from streamcrop.stream.pipeline import Pipeline
+from streamcrop.stream.supervision import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -34,22 +35,22 @@ class Status:
         config: The node's.
         broker: Where they go.
         presence: Of this process.
-        pipelines: The streams, by name.
+        streams: The streams, by name.
     """
 
     def __init__(
-        self, config: Config, broker: Broker, presence: Presence, pipelines: Mapping[str, Pipeline]
+        self, config: Config, broker: Broker, presence: Presence, streams: Mapping[str, Stream]
     ) -> None:
         self._node = config.node
         self._broker = broker
         self._presence = presence
-        self._pipelines = pipelines
+        self._streams = streams
         self._needs = {name: stream.topics for name, stream in config.streams.items()}
-        self._states = dict.fromkeys(pipelines, ("starting", "the node starts"))
+        self._states = dict.fromkeys(streams, ("starting", "the node starts"))
         self._logged = dict(self._states)
         self._refused: dict[str, str] = {}
         self._heard = asyncio.Event()
-        self._losses = [LossReport(name, p.outcomes.ledger) for name, p in pipelines.items()]
+        self._losses = [LossReport(name, s.outcomes.ledger) for name, s in streams.items()]
         self._ticks = 0
         self._due: set[str] = set()
         self._is_due = asyncio.Event()
@@ -89,7 +90,7 @@ class Status:
         self._heard.set()
         for name in concerned:
             if why is not None:
-                self._pipelines[name].outcomes.notes.say("subscription", text)
+                self._streams[name].outcomes.notes.say("subscription", text)
             self._changed(name)
 
     async def until_granted(self, name: str) -> None:
@@ -107,7 +108,7 @@ class Status:
         """Publish the status of a stream."""
         error = await self._publish(self.message(name))
         if error:
-            notes = self._pipelines[name].outcomes.notes
+            notes = self._streams[name].outcomes.notes
             notes.say("refused_status", f"the broker refuses the status: {error}")
 
     async def farewell(self) -> None:
@@ -116,21 +117,23 @@ class Status:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                for name in self._pipelines:
+                for name in self._streams:
                     await self.tell(name)
                 await self._publish(self._presence.message("offline"))
 
     def message(self, name: str) -> Outgoing:
         """The status of a stream, as it is now."""
         state, reason = self._shown(name)
-        pipeline = self._pipelines[name]
+        stream = self._streams[name]
+        outcomes = stream.outcomes
         status = {
             "state": state,
             "reason": redacted(reason),
             "node": self._node,
-            "ledger": pipeline.outcomes.ledger.as_json(),
-            **({"tap": pipeline.tap.counts} if pipeline.tap.counts else {}),
-            **({"notes": notes} if (notes := pipeline.outcomes.notes.as_json()) else {}),
+            "ledger": outcomes.ledger.as_json(),
+            **({"tap": stream.tap.counts} if stream.tap and stream.tap.counts else {}),
+            **({"restarts": outcomes.restarts} if outcomes.restarts else {}),
+            **({"notes": notes} if (notes := outcomes.notes.as_json()) else {}),
         }
         return Outgoing(
             f"streamcrop/{name}/status",
@@ -138,6 +141,13 @@ class Status:
             retain=True,
             content_type="application/json",
         )
+
+    def summary(self) -> str:
+        """How the node is, in a line."""
+        states = Counter(self._shown(name)[0] for name in self._streams)
+        broker = "connected to" if self._broker.connected else "without"
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        return f"{broker} the broker; streams: {counts}"
 
     def _refusals(self, name: str) -> list[str]:
         return [self._refused[topic] for topic in self._needs[name] if topic in self._refused]
@@ -178,7 +188,7 @@ class Status:
         for report in self._losses:
             report.say()
         if self._ticks % _STATUS_EVERY == 0 and self._broker.connected:
-            self._soon(self._pipelines)
+            self._soon(self._streams)
 
     def _answer(self, payload: bytes, _: Mapping[str, str]) -> None:
         if len(self._answers) < _MAX_ANSWERS and (answer := self._answering.answer(payload)):
@@ -187,9 +197,9 @@ class Status:
             task.add_done_callback(self._answers.discard)
 
     def _story(self, stream: str, frame_id: str) -> str | None:
-        if (pipeline := self._pipelines.get(stream)) is None:
+        if (asked := self._streams.get(stream)) is None:
             return None
-        return pipeline.outcomes.history.explain(frame_id, pipeline.outcomes.notes)
+        return asked.outcomes.history.explain(frame_id, asked.outcomes.notes)
 
     async def _send(self, message: Outgoing) -> None:
         if error := await self._publish(message):

@@ -73,6 +73,11 @@ class ListSource:
         if self._error:
             raise self._error
 
+    def again(self, last: Frame | None) -> "ListSource":
+        """Goes on behind the last item that was handed out."""
+        left = self._items[self._items.index(last) + 1 :] if last else self._items
+        return ListSource(left)
+
     def stop(self) -> None:
         self.stopped.set()
 

@@ -8,8 +8,8 @@ import pytest
 from peers import Client, Mosquitto, Node, numbered_clip, settings
 
 from streamcrop import config
+from streamcrop.build import address_of
 from streamcrop.mqtt.broker import Address, Broker
-from streamcrop.node import address_of
 from streamcrop.stream.history import ask
 
 
@@ -59,16 +59,20 @@ async def test_the_first_of_two_that_ends_does_not_speak_for_the_other(
             said = [m for m in client.arrived if m.topic == "streamcrop/node/test/status"]
             return json.loads(said[-1].payload) if said else {}
 
+        def contradicted(count: int) -> bool:
+            said = presence(client)
+            return said.count("offline") == count and said[-1] == "online"
+
         with Node(tmp_path / "a", whole) as first:
             await client.until_running()
             one = last()["instance"]
             with Node(tmp_path / "b", whole) as second, Node(tmp_path / "c", whole) as third:
                 await client.until(lambda: len(presence(client)) == 3)
                 second.process.kill()
-                await client.until(lambda: presence(client)[-1] == "online")
+                await client.until(lambda: contradicted(1))
                 third.stop()
                 await asyncio.to_thread(third.wait)
-                await client.until(lambda: presence(client)[-1] == "online")
+                await client.until(lambda: contradicted(2))
             assert presence(client).count("offline") == 2
             assert last() == {"state": "online", "node": "test", "instance": one}
             first.stop()

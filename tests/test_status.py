@@ -60,7 +60,7 @@ async def test_who_hears_nothing_does_not_run(clip: Path, monkeypatch: pytest.Mo
     peer = LyingBroker(suback=lambda topic: next(codes, 1) if topic == DETECTIONS else 1)
     async with peer, running(peer, clip, pairing={"max_wait": 0.2}) as node:
         await until(lambda: "ended" in states(peer))
-        assert node.pipelines["gate"].outcomes.ledger.frames.entered == 3
+        assert node.streams["gate"].outcomes.ledger.frames.entered == 3
     assert states(peer) == ["degraded", "running", "ended"]
     degraded = [said for said in statuses(peer) if said["state"] == "degraded"]
     why = f"the broker refuses {DETECTIONS}: Not authorized; asked again each minute"
@@ -75,7 +75,7 @@ async def test_a_camera_goes_on_meanwhile(clip: Path) -> None:
     peer = LyingBroker(suback=lambda topic: 0x87 if topic == DETECTIONS else 1)
     source = {"realtime": True, "loop": True}
     async with peer, running(peer, clip, source=source) as node:
-        await until(lambda: node.pipelines["gate"].outcomes.ledger.frames.entered > 3)
+        await until(lambda: node.streams["gate"].outcomes.ledger.frames.entered > 3)
         await until(lambda: states(peer)[-1:] == ["degraded"])
     assert "running" not in states(peer)
     assert statuses(peer)[-1]["reason"] == "the node was stopped"

@@ -123,10 +123,11 @@ def check_times(stream: Stream) -> None:
         ValueError: If the key is no time, or nothing could confirm it.
     """
     pairing = stream.pairing
-    if pairing.offset and pairing.key in {"frame_id", "sei"}:
+    if pairing.offset and not pairing.row.is_time:
         msg = f"offset is added to times, and {pairing.key} is a name: leave it out"
         raise ValueError(msg)
-    if pairing.confirm and (pairing.key != "utc" or stream.source.scheme not in {"rtsp", "rtsps"}):
+    reports = stream.source.scheme in {"rtsp", "rtsps"}
+    if pairing.confirm and not (pairing.row.of_camera and reports):
         msg = "confirm waits for a camera's sender reports: it goes with utc on rtsp:// alone"
         raise ValueError(msg)
 

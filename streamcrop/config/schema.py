@@ -28,6 +28,7 @@ from streamcrop.config.types import (
 )
 from streamcrop.core import limits
 from streamcrop.core.background import CropOptions
+from streamcrop.keys import KEYS, Key
 
 _LIMITS = limits.Limits()
 
@@ -88,6 +89,11 @@ class Pairing(Section):
     max_wait: Positive = 2.0
     max_items: Count = 1000
     max_bytes: Bytes = Bytes(256 << 20)
+
+    @property
+    def row(self) -> Key:
+        """The key's row."""
+        return KEYS[self.key]
 
 
 class Crop(Section):
@@ -182,13 +188,9 @@ class Stream(Section):
     @property
     def caveat(self) -> str | None:
         """What is to be known of the pairing key; None: it is to be trusted."""
-        if self.pairing.key == "arrival":
-            return "arrival is a guess: a crop may be of a neighbouring frame"
-        if self.pairing.key == "pts" and not self.source.is_file:
-            return (
-                "two readers of a camera count media time each from its own beginning: with pts "
-                "crops will be of other frames, unless one reader hands its frames on to the other"
-            )
+        row = self.pairing.row
+        if caveat := row.caveat or (None if self.source.is_file else row.caveat_live):
+            return caveat
         if self.pairing.confirm and self.decoding[0] == "eager":
             return (
                 "confirm holds decoded pictures until the camera's next report, 6 s perhaps: "
@@ -201,7 +203,7 @@ class Stream(Section):
         """When pictures are decoded, as `Source.decode`, and why so."""
         if not self.source.kind.packets:
             return "eager", "only files, cameras and devices are read as packets"
-        if self.source.is_file and self.pairing.key == "frame_id":
+        if self.source.is_file and self.pairing.row.names:
             return "eager", "only decoding says which picture of a file has which index"
         if self.tap and self.tap.rate is None:
             return "eager", "the tap shows every frame"

@@ -79,6 +79,10 @@ class ArrayPixels:
         """See `Pixels`."""
         return True
 
+    def decode(self) -> Pixels:
+        """See `Pixels`."""
+        return self
+
     def region(self, box: Corners) -> "ArrayPixels":
         """See `Pixels`."""
         x_min, y_min, x_max, y_max = box
@@ -142,6 +146,10 @@ class YuvPixels:
     def is_decoded(self) -> bool:
         """See `Pixels`."""
         return True
+
+    def decode(self) -> Pixels:
+        """See `Pixels`."""
+        return self
 
     def region(self, box: Corners) -> "YuvPixels":
         """See `Pixels`."""

@@ -63,6 +63,10 @@ class Pixels(Protocol):
         """True if a look at it takes no decoding."""
         ...
 
+    def decode(self) -> "Pixels":
+        """The picture, decoded; takes its time, so that callers choose the thread."""
+        ...
+
     def region(self, box: Corners) -> "Pixels":
         """The part of the picture in a half-open box inside it; a view."""
         ...

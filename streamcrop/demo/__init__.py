@@ -20,11 +20,12 @@ from pathlib import Path
 import click
 
 from streamcrop import config
+from streamcrop.build import address_of
 from streamcrop.demo.brokers import embedded_broker, running
 from streamcrop.demo.gatherer import gathered
 from streamcrop.demo.sheet import contact_sheet
 from streamcrop.errors import ConfigError, StreamcropError
-from streamcrop.node import Node, address_of
+from streamcrop.node import Node
 
 CLIP = Path(__file__).with_name("clip.mp4")
 STREAM = "demo"
@@ -73,7 +74,7 @@ async def play(
             finally:
                 progress.cancel()
             for _ in range(_LAST_TICKS):
-                if len(crops) < node.pipelines[STREAM].outcomes.ledger.crops.succeeded:
+                if len(crops) < node.streams[STREAM].outcomes.ledger.crops.succeeded:
                     await asyncio.sleep(_TICK)
     click.echo("")
     if contact_sheet(crops, output / SHEET, BACKGROUND):
@@ -127,7 +128,7 @@ async def _progress(node: Node, crops: Sequence[object], duration: float) -> Non
 
     Where no terminal is, it is a line now and then.
     """
-    ledger = node.pipelines[STREAM].outcomes.ledger
+    ledger = node.streams[STREAM].outcomes.ledger
     while not ledger.frames.entered:  # noqa: ASYNC110  # a ledger tells nobody when it counts
         await asyncio.sleep(_TICK)
     every, start = (_TICK, "\r") if sys.stdout.isatty() else (_LINE_EVERY, "")

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop import config
+from streamcrop.build import address_of
 from streamcrop.formats.events import Received, read
 from streamcrop.mqtt.broker import Broker
 from streamcrop.mqtt.messages import Outgoing
-from streamcrop.node import address_of
 from streamcrop.queues import BoundedQueue
 
 # In pixels of the tapped picture: a third of the 20 px that a moving thing must have in a 4K clip.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamcrop.formats.events import Event, Received, read
 from streamcrop.mqtt.broker import Address, Broker
-from streamcrop.sinks.files import FilesSink
+from streamcrop.sinks.files import Folder
 
 
 @asynccontextmanager
@@ -22,7 +22,7 @@ async def gathered(address: Address, stream: str, output: Path) -> AsyncIterator
     """
     if (output / stream / "crops.jsonl").exists():
         shutil.rmtree(output / stream)
-    files = FilesSink(str(output), stream, ".jpg")
+    files = Folder(str(output), stream, ".jpg")
     crops: list[Received] = []
 
     def arrive(payload: bytes, properties: Mapping[str, str]) -> None:

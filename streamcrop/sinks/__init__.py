@@ -1,1 +1,39 @@
-"""Where events go."""
+"""Where events go: one module a sink, all with the same three verbs.
+
+A sink owns what it was given: each event ends exactly once, delivered or lost for a reason, and the
+sink tells so when it happens. A new sink is its module, its settings, and a row in `build`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from streamcrop.core.values import Reason
+from streamcrop.formats.events import Event
+
+# Is told of each event how it ended: None if it was delivered, else why not.
+Ended = Callable[[Event, Reason | None], None]
+
+
+class Sink(Protocol):
+    """Takes events, in order.
+
+    Attributes:
+        name: The sink's row in the ledger.
+    """
+
+    name: str
+
+    async def put(self, events: Sequence[Event]) -> None:
+        """Take events; waits until there is room for them.
+
+        From the call on they are the sink's, also if it is cancelled while it waits.
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Wait until everything that was taken has ended."""
+        ...
+
+    async def abort(self) -> None:
+        """End at once everything that was taken."""
+        ...

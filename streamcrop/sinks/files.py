@@ -7,22 +7,27 @@ DIR/gate/frames.jsonl             a line a frame: the frame's metadata
 ```
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from streamcrop.core.values import Reason
 from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
+from streamcrop.notes import unexpected
+from streamcrop.sinks import Ended
 
 # A name on the common file systems has 255 bytes.
 _MAX_NAME = 200
 
 
-class FilesSink:
-    """Writes one stream's events. An earlier run's lines are kept, its pictures replaced.
+class Folder:
+    """The place of one stream's events. An earlier run's lines are kept, its pictures replaced.
 
     Args:
         folder: Is made where it is missing.
@@ -30,23 +35,19 @@ class FilesSink:
         suffix: Of the pictures' names, with the dot.
 
     Raises:
-        SinkError: Here and in `write`, if the folder cannot be written.
+        SinkError: In `write`, if the folder cannot be made or written.
     """
 
     def __init__(self, folder: str, stream: str, suffix: str) -> None:
         self._root = Path(folder)
         self._stream = stream
         self._suffix = suffix
-        try:
-            (self._root / stream).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"{folder}: cannot be made: {error}"
-            raise SinkError(msg) from None
 
     def write(self, events: Iterable[Event]) -> None:
         """Write events; a line is there once its picture is."""
         lines: dict[str, list[bytes]] = {"crops": [], "frames": []}
         try:
+            (self._root / self._stream).mkdir(parents=True, exist_ok=True)
             for event in events:
                 if not event.is_crop:
                     lines["frames"].append(event.data)
@@ -63,6 +64,51 @@ class FilesSink:
         except OSError as error:
             msg = f"{self._root}: cannot be written: {error}"
             raise SinkError(msg) from None
+
+
+class FilesSink:
+    """Writes events into a folder, in a thread.
+
+    Args:
+        folder: The folder.
+        threads: Where it is written.
+        on_end: Is told how each event ended.
+        say: Is told what went wrong: the kind of note, and a sentence.
+    """
+
+    name = "files"
+
+    def __init__(
+        self, folder: Folder, *, threads: Executor, on_end: Ended, say: Callable[[str, str], None]
+    ) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._on_end = on_end
+        self._say = say
+
+    async def put(self, events: Sequence[Event]) -> None:
+        """See `Sink`."""
+        reason: Reason | None = Reason.FAILED
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._threads, self._folder.write, events)
+            reason = None
+        except asyncio.CancelledError:
+            reason = Reason.CLOSED
+            raise
+        except SinkError as error:
+            self._say("files", str(error))
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs these events
+            self._say("failed", unexpected("writing files", error))
+        finally:
+            for event in events:
+                self._on_end(event, reason)
+
+    async def drain(self) -> None:
+        """See `Sink`; nothing waits here."""
+
+    async def abort(self) -> None:
+        """See `Sink`; nothing waits here."""
 
 
 def _file_name(text: str) -> str:

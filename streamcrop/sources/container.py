@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from copy import copy
 from fractions import Fraction
 from heapq import heappop, heappush
 from pathlib import Path
@@ -89,14 +90,24 @@ class FileSource:
         self._read_sei = read_sei
         self._sei_uuid = sei_uuid
         self._decoding = decoding
+        self._first = 0
+        self._length: int | None = None
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         """End the iteration at the next frame."""
         self._stopped.set()
 
+    def again(self, last: Frame | None) -> "FileSource":
+        """See `BlockingSource.again`; goes on behind the last frame."""
+        other = copy(self)
+        other._stopped = threading.Event()  # noqa: SLF001  # one of us
+        other._first = 0 if last is None else int(last.frame_id) + 1  # noqa: SLF001  # as above
+        return other
+
     def __iter__(self) -> Iterator[Item]:
-        index = 0
+        # Whole rounds before the first frame need not be read again.
+        index = self._first - self._first % self._length if self._length else 0
         heed_log()
         self._device = hardware.device_of(self._decoding.hwaccel)
         pace = _Pace(self._stopped) if self._realtime else None
@@ -105,6 +116,9 @@ class FileSource:
             for picture in self._pictures():
                 if not isinstance(picture, _Picture):
                     yield picture
+                    continue
+                if index < self._first:
+                    index += 1
                     continue
                 if pace is not None:
                     pace.wait(picture)
@@ -121,6 +135,7 @@ class FileSource:
                 raise SourceError(msg)
             if not self._loop:
                 return
+            self._length = index - first
 
     def _pictures(self) -> Iterator[_Picture | Reason | Note]:
         """Read the file once; a reason for a packet that cannot be decoded."""

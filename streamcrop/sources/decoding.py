@@ -116,6 +116,10 @@ class LazyPixels:
         """See `Pixels`."""
         return self.decoded is not None
 
+    def decode(self) -> Pixels:
+        """See `Pixels`."""
+        return self._pixels()
+
     @property
     def is_idle(self) -> bool:
         """True if nobody has looked at a picture of its stream lately."""

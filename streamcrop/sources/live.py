@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from copy import copy
 from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -115,6 +116,13 @@ class LiveSource:
     def stop(self) -> None:
         """End the iteration soon."""
         self._stopped.set()
+
+    def again(self, last: Frame | None) -> "LiveSource":  # noqa: ARG002  # as in a file
+        """See `BlockingSource.again`."""
+        other = copy(self)
+        other._stopped = threading.Event()  # noqa: SLF001  # one of us
+        other._parts = Parts()  # noqa: SLF001  # as above
+        return other
 
     def __iter__(self) -> Iterator[Item]:
         heed_log()

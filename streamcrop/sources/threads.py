@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from math import inf
 from typing import Protocol
 
@@ -33,16 +33,55 @@ class BlockingSource(Protocol):
         """End the iteration soon."""
         ...
 
+    def again(self, last: Frame | None) -> "BlockingSource":
+        """Another one that reads the same; a file's goes on behind the last frame of this one."""
+        ...
+
 
 class Threaded:
-    """Makes a `FrameSource` of a blocking one.
+    """Makes a `FrameSource` of a blocking one, whose `frames` may be read again after an error.
 
     The thread is a daemon: one that hangs in a library's call holds up neither the stream's end,
     for longer than a moment, nor the process's.
     """
 
     def __init__(self, source: BlockingSource) -> None:
-        self._source = source
+        self._reading = _Reading(source)
+        self._last: Frame | None = None
+        self._stopped = False
+
+    def attend(self) -> None:
+        """See `FrameSource.attend`."""
+        self._reading.attend()
+
+    def stop(self) -> None:
+        """See `FrameSource.stop`."""
+        self._stopped = True
+        self._reading.stop()
+
+    async def frames(self) -> AsyncGenerator[Item]:
+        """See `FrameSource.frames`."""
+        if self._reading.begun:
+            self._reading = _Reading(self._reading.source.again(self._last))
+        if self._stopped:
+            return
+        async with aclosing(self._reading.items()) as items:
+            async for item in items:
+                self._last = item if isinstance(item, Frame) else self._last
+                yield item
+
+
+class _Reading:
+    """A blocking source that is read once, in a thread of its own.
+
+    Attributes:
+        source: The source.
+        begun: Whether `items` was called.
+    """
+
+    def __init__(self, source: BlockingSource) -> None:
+        self.source = source
+        self.begun = False
         self._items: deque[Item | BaseException | None] = deque()
         self._more = asyncio.Event()
         self._room = threading.Semaphore(_AHEAD)
@@ -52,21 +91,19 @@ class Threaded:
         self._left = False
 
     def attend(self) -> None:
-        """See `FrameSource.attend`."""
         self._attended = time.monotonic()
         if self._polls:
             self._polls = False
             self._more.set()
 
     def stop(self) -> None:
-        """See `FrameSource.stop`."""
-        self._source.stop()
+        self.source.stop()
         self._items.append(None)
         self._more.set()
 
-    async def frames(self) -> AsyncGenerator[Item]:
-        """See `FrameSource.frames`."""
+    async def items(self) -> AsyncGenerator[Item]:
         loop = asyncio.get_running_loop()
+        self.begun = True
         thread = threading.Thread(target=self._read, args=(loop,), daemon=True, name="source")
         thread.start()
         try:
@@ -88,7 +125,7 @@ class Threaded:
                         await asyncio.wait_for(self._more.wait(), _POLL if idle else None)
         finally:
             self._left = True
-            self._source.stop()
+            self.source.stop()
             self._room.release()
             self._room_undecoded.release()
             await asyncio.to_thread(thread.join, _GOODBYE)
@@ -98,7 +135,7 @@ class Threaded:
         # The loop may be gone before this thread is.
         with suppress(RuntimeError):
             try:
-                for item in self._source:
+                for item in self.source:
                     room = self._room_for(item)
                     if not room.acquire(blocking=False):
                         if self._polls:

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
 from streamcrop.core.values import Frame, Message, Reason
-from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
+from streamcrop.errors import CorruptError, FormatError, SourceError
 from streamcrop.formats.documents import shown
 from streamcrop.formats.events import Event
+from streamcrop.keys import KEYS
 from streamcrop.notes import Notes, excerpt, unexpected
 from streamcrop.stream.history import History
 from streamcrop.stream.ledger import Ledger
@@ -16,12 +17,7 @@ from streamcrop.stream.render import Rendered
 
 T = TypeVar("T")
 
-# What frames without a key lack; a camera's first sender report comes within some 7 s.
-_LACKS = {
-    "utc": "capture time: cameras say it in sender reports, pictures as captured_at",
-    "sei": "ID in its bitstream",
-    "pts": "media time",
-}
+# A camera's first sender report, by which frames get capture times, comes within some 7 s.
 _PATIENCE = 10_000_000
 # What is lost for these reasons while a stream ends is lost because it ends.
 _ENDINGS = {Reason.QUEUE_FULL, Reason.NOT_TAPPED, Reason.CLOSED}
@@ -39,16 +35,20 @@ class Outcomes:
         notes: What people ought to know of the stream.
         failure: Why the stream failed for good, or None.
         ending: Is set once the stream is to end.
+        failing: Whether what is let go of now is so because of an error that nobody expected.
+        restarts: How often the stream was begun again after such an error.
     """
 
     def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
         self.ledger = Ledger()
         self.history = History()
         self.notes = Notes(stream)
-        self.failure: SourceError | SinkError | None = None
+        self.failure: SourceError | None = None
         self.ending = asyncio.Event()
+        self.failing = False
+        self.restarts = 0
         self._paired = f"paired by {paired_by}"
-        self._lacks = _LACKS.get(paired_by, paired_by)
+        self._lacks = KEYS[paired_by].lacks
         self._epoch: str | None = None
         self._epoch_began = 0
         self._expired = f"expired after {max_wait:g} s"
@@ -91,7 +91,7 @@ class Outcomes:
             )
 
     def message_described(self, topic: str, payload: bytes, part: Rendered) -> None:
-        """What is wrong with a message's predictions."""
+        """Say of a part of a pair what is wrong with the message's predictions."""
         for kind, said in part.said.items():
             self.notes.say(kind, f"{topic}: {said}; it is of {excerpt(payload)}")
 
@@ -109,6 +109,10 @@ class Outcomes:
         """A pair was made, and to render it failed as nobody thought that it could."""
         self.frame_failed(frame, "rendering a frame's crops", error)
         self.message_lost(Reason.FAILED)
+
+    def crops_lost(self, count: int, reason: Reason = Reason.CLOSED) -> None:
+        """Crops were made, or would have been, and no sink has got them."""
+        self.ledger.crops.drop(self._why(reason), count)
 
     def crops_failed(self, count: int, error: Exception) -> None:
         """Crops of a pair were made, and with them something failed as nobody thought."""
@@ -166,8 +170,8 @@ class Outcomes:
         for reason, count in part.refused.items():
             rows.predictions.drop(reason, count)
         rows.crops.drop(Reason.ENCODING_FAILED, part.encoding_failed)
-        rows.crops.drop(Reason.FAILED, len(part.failed))
-        for error in part.failed:
+        rows.crops.drop(Reason.FAILED, part.failed)
+        for error in part.unexpected:
             self.unexpected("making a crop", error)
 
     def crop_ended(self, event: Event, reason: Reason | None) -> None:
@@ -177,7 +181,7 @@ class Outcomes:
         if reason is None:
             self.ledger.crops.succeed()
         else:
-            self.ledger.crops.drop(reason)
+            self.crops_lost(1, reason)
 
     def _frame_unkeyed(self, frame: Frame) -> None:
         """A connection that lasts and still gives frames no key ought to be looked at."""
@@ -194,7 +198,17 @@ class Outcomes:
         except Exception as error:  # noqa: BLE001  # nobody knows which
             self.unexpected("remembering what became of a frame", error)
 
+    def restarted(self) -> None:
+        """Everything that was in hand is let go of, and the stream begins again.
+
+        The item in the very hands of what failed, nobody could let go of: it has ended with it.
+        """
+        for row in (self.ledger.frames, self.ledger.messages):
+            row.drop(Reason.FAILED, max(0, row.missing))
+        self.failing = False
+        self.restarts += 1
+
     def _why(self, reason: Reason) -> Reason:
-        if isinstance(self.failure, SinkError):
+        if self.failing and reason in _ENDINGS:
             return Reason.FAILED
         return Reason.CLOSED if self.ending.is_set() and reason in _ENDINGS else reason

@@ -3,23 +3,18 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any, NamedTuple
 
-from streamcrop import config
-from streamcrop.core.limits import Limits
 from streamcrop.core.pairing import Dropped, Paired, Pairer
 from streamcrop.core.values import Frame, Message, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats import DETECTION_FORMATS
-from streamcrop.mqtt.broker import Broker
+from streamcrop.keys import Key
 from streamcrop.queues import BoundedQueue
-from streamcrop.stream.keys import KEYS
 from streamcrop.stream.outcomes import Outcomes
 
 # Enough to hide the hand-over between two stages, and no more frames in memory than that.
@@ -33,8 +28,6 @@ _LARGE_MESSAGE = 64 << 10
 _IN_A_ROW = 60
 # What has expired is let go of so much later, in seconds, many at once; it is in no pair any more.
 _LEISURE = 0.25
-# Names of finished frames that are remembered: 60 s of 400 a second.
-_MAX_NAMES = 24_000
 # A message this much further from the newest frame than it may wait speaks of another day.
 _FAR = 10.0
 
@@ -67,59 +60,76 @@ class Waiting:
 Pair = Paired[Waiting, Waiting]
 
 
-class Matching:
+class Pairing:
     """Pairs what its queues hold.
 
     Args:
-        settings: The stream's part of the configuration.
-        broker: While it is away nobody can answer, and a file's time stands still.
+        pairer: Decides; used up.
+        key: The pairing key.
+        decode: Reads a message.
+        topic: Of messages that do not say by which they came.
+        offset: Is added to a message's time, in seconds.
+        lossless: Whether frames wait for room; while nobody can answer, time stands still then.
+        max_items: How many messages wait to be read, and how many pairs that were held to leave.
+        max_bytes: How many bytes these hold, and the frames that wait to be paired.
+        max_message_bytes: A longer message is not read.
+        connected: Says whether the broker is there now: else nobody can answer.
         outcomes: Is told of each item that will not pair.
         threads: For large messages.
-        limits: What one message may ask for.
 
     Attributes:
         frames: The frames that may be paired; live, the oldest makes room.
-        pairs: What was paired.
+        pairs: The pairs.
     """
 
     def __init__(
         self,
-        settings: config.Stream,
-        broker: Broker,
+        pairer: Pairer[Waiting, Waiting],
+        *,
+        key: Key,
+        decode: Callable[[bytes], Message],
+        topic: str,
+        offset: Fraction,
+        lossless: bool,
+        max_items: int,
+        max_bytes: int,
+        max_message_bytes: int,
+        connected: Callable[[], bool],
         outcomes: Outcomes,
         threads: Executor,
-        limits: Limits | None = None,
     ) -> None:
-        pairing = settings.pairing
-        self._lossless = settings.lossless
-        self._max_message_bytes = settings.detections.max_message_bytes
-        read = DETECTION_FORMATS[settings.detections.format].decode
-        self._decode = partial(read, limits=limits or Limits())
-        self._topic = settings.detections.topic
-        self._key = KEYS[pairing.key]
-        self._broker = broker
+        self._pairer = pairer
+        self._key = key
+        self._decode = decode
+        self._topic = topic
+        self._offset = offset
+        self._lossless = lossless
+        self._max_message_bytes = max_message_bytes
+        self._connected = connected
         self._outcomes = outcomes
         self._threads = threads
         self._paused = 0.0
-        # As the keys are, so that no sum of one and the other is rounded.
-        self._offset = Fraction(pairing.offset).limit_denominator(1_000_000)
         self._newest: Any = None
         self._decided: deque[Pair] = deque()
         self._row = 0
         self._work = asyncio.Event()
+        self._make_queues(max_items, max_bytes)
+
+    def _make_queues(self, max_items: int, max_bytes: int) -> None:
+        lossless, outcomes = self._lossless, self._outcomes
         self.frames: BoundedQueue[Frame] = BoundedQueue(
-            max_items=STAGE_FRAMES if self._lossless else _LIVE_FRAMES,
-            max_bytes=pairing.max_bytes,
+            max_items=STAGE_FRAMES if lossless else _LIVE_FRAMES,
+            max_bytes=max_bytes,
             size=lambda frame: frame.pixels.nbytes,
-            overflow="block" if self._lossless else "drop_oldest",
+            overflow="block" if lossless else "drop_oldest",
             on_drop=lambda frame: outcomes.frame_lost(frame, Reason.QUEUE_FULL),
             changed=self._work,
         )
         self._messages: BoundedQueue[_Came] = BoundedQueue(
-            max_items=pairing.max_items,
-            max_bytes=pairing.max_bytes,
+            max_items=max_items,
+            max_bytes=max_bytes,
             size=lambda message: len(message.payload),
-            overflow="drop_newest" if self._lossless else "drop_oldest",
+            overflow="drop_newest" if lossless else "drop_oldest",
             on_drop=lambda _: outcomes.message_lost(
                 Reason.CLOSED if self._messages.closed else Reason.QUEUE_FULL
             ),
@@ -132,26 +142,16 @@ class Matching:
         )
         # Many come at once; what is paired meanwhile does not wait for them.
         self._held: BoundedQueue[Pair] = BoundedQueue(
-            max_items=pairing.max_items,
-            max_bytes=pairing.max_bytes,
+            max_items=max_items,
+            max_bytes=max_bytes,
             size=lambda pair: pair.frame.nbytes,
             overflow="drop_oldest",
             on_drop=lambda pair: outcomes.pair_lost(
                 pair.frame.value, Reason.CLOSED if self._held.closed else Reason.QUEUE_FULL
             ),
         )
-        self._pairer: Pairer[Waiting, Waiting] = Pairer(
-            self._key.match(pairing.tolerance),
-            pairing.max_wait,
-            pairing.max_items,
-            pairing.max_bytes,
-            lossless=self._lossless,
-            remember=None if self._key.loops and settings.source.loop else pairing.remember,
-            max_remembered=max(_MAX_NAMES, pairing.max_items),
-            guard=self._key.guard(pairing.tolerance, confirm=pairing.confirm),
-        )
 
-    def arrive(self, payload: bytes, topic: str = "") -> None:
+    def arrive(self, payload: bytes, topic: str) -> None:
         """Take a detection message, with the topic by which it came."""
         self._outcomes.ledger.messages.enter()
         if len(payload) > self._max_message_bytes:
@@ -160,8 +160,8 @@ class Matching:
             error = FormatError(said, reason=Reason.TOO_LARGE)
             self._outcomes.message_refused(topic or self._topic, payload, error)
         else:
-            came = _Came(payload, topic, time.time_ns() // 1000, time.monotonic())
-            self._messages.put_nowait(came)
+            now = time.time_ns() // 1000, time.monotonic()
+            self._messages.put_nowait(_Came(payload, topic or self._topic, *now))
 
     async def run(self) -> None:
         """Pair until the frames have ended and none of them waits, or the stream is to end."""
@@ -204,12 +204,11 @@ class Matching:
         if not self._messages:
             return
         came = self._messages.get_nowait()
-        topic = came.topic or self._topic
         try:
             message = await self._read(came.payload)
             key = self._key.of_message(message, came.arrived)
         except FormatError as error:
-            self._outcomes.message_refused(topic, came.payload, error)
+            self._outcomes.message_refused(came.topic, came.payload, error)
             return
         except asyncio.CancelledError:
             self._outcomes.message_lost(Reason.CLOSED)
@@ -217,9 +216,9 @@ class Matching:
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
             self._outcomes.message_failed(error)
             return
-        self._outcomes.message_read(topic, came.payload, message)
+        self._outcomes.message_read(came.topic, came.payload, message)
         if key is None:
-            self._outcomes.message_unkeyed(topic, came.payload)
+            self._outcomes.message_unkeyed(came.topic, came.payload)
             return
         if self._offset:
             key += self._offset
@@ -297,12 +296,12 @@ class Matching:
     async def _wait_for_work(self) -> None:
         """Wait for an input, or until something in the pairer expires."""
         deadline = self._pairer.deadline
-        since, was_up = time.monotonic(), self._broker.connected
+        since, was_up = time.monotonic(), self._connected()
         self._work.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline and max(0, deadline + _LEISURE - self._clock())):
                 await self._work.wait()
-        if self._lossless and not (was_up and self._broker.connected):
+        if self._lossless and not (was_up and self._connected()):
             self._paused += time.monotonic() - since
 
     def _clock(self) -> float:

@@ -14,7 +14,7 @@ from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
 from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels, shrink
-from streamcrop.core.values import Frame, Lineage, LineageEntry, Message, Reason
+from streamcrop.core.values import Frame, Instances, Lineage, LineageEntry, Message, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats import DETECTION_FORMATS, inference
 from streamcrop.formats.events import (
@@ -66,8 +66,9 @@ class Rendered:
         received: The number of predictions in the message; in the first part, else 0.
         made: The number of crops, also of later parts; in the first part, else 0.
         refused: Predictions by reason; in the first part.
-        encoding_failed: The number of crops that the encoding cannot hold.
-        failed: Why other crops have no event: what nobody thought of.
+        encoding_failed: The number of crops that the encoding cannot hold, or whose encoder raised.
+        failed: The number of crops that have no event for any other reason.
+        unexpected: What nobody thought of, of both kinds.
         said: Of each kind of thing that is wrong the first, in words for people.
         last: Whether no part follows.
     """
@@ -77,28 +78,51 @@ class Rendered:
     made: int = 0
     refused: Counter[Reason] = field(default_factory=Counter)
     encoding_failed: int = 0
-    failed: list[Exception] = field(default_factory=list)
+    failed: int = 0
+    unexpected: list[Exception] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CutFrame:
+    """A frame that is cut, whose crops are not encoded yet.
+
+    Attributes:
+        frame: The frame.
+        head: Metadata that all of its crops begin with.
+        crops: The crops, in the order of the message's rows.
+        rows: The rows of the message.
+        refused: The indexes of rows that gave no crop, with the reason.
+        said: Of each kind of thing that is wrong the first, in words for people.
+    """
+
+    frame: Frame
+    head: dict[str, Any]
+    crops: list[Crop]
+    rows: list[dict[str, Any]]
+    refused: list[tuple[int, Reason]]
+    said: dict[str, str]
 
 
 def render(
     frame: Frame, message: Message, residual: float, style: Style, *, limited: bool = True
 ) -> Iterator[Rendered]:
-    """Cut out what a message speaks of, and describe it.
+    """Cut out what a message speaks of, and describe it: `cut_frame`, then `encode_crops`.
 
-    The frame is decoded and cut when this is called, and its crops are encoded while the result is
-    iterated.
+    Nothing is done before the first part is asked for. Takes and raises what the two do.
+    """
+    yield from encode_crops(cut_frame(frame, message, residual, style), style, limited=limited)
+
+
+def cut_frame(frame: Frame, message: Message, residual: float, style: Style) -> CutFrame:
+    """Cut out what a message speaks of; the frame is decoded if anything is.
 
     Args:
         frame: The frame. Not modified.
         message: What was said of it.
         residual: How far apart their keys are.
         style: How.
-        limited: Whether metadata has to fit into an MQTT property.
-
-    Returns:
-        The events, in one part as a rule; in several where crops are many or large.
 
     Raises:
         CorruptError: If the frame turns out to be damaged.
@@ -110,45 +134,87 @@ def render(
         "paired_by": style.paired_by,
         "residual": residual,
     }
-    crops, rows, refused, said = _cut(frame, message, style)
-    reasons = Counter(reason for _, reason in refused)
+    name = f"{style.source[1]}/{frame.frame_id}"
+    resolution_wh = frame.pixels.resolution_wh
+    read = DETECTION_FORMATS[style.format].predictions(
+        message, resolution_wh, name=name, limit=style.max_predictions, limits=style.limits
+    )
+    lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
+    pixels = frame.pixels
+    if len(read.instances) > len(read.instances.refused):
+        pixels = pixels.decode()
+    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage)
+    said = {**_outside(read.instances, refused, resolution_wh), **read.said}
+    beyond = range(len(read.rows), len(read.rows) + read.over_limit)
+    refused += [(row, Reason.OVER_LIMIT) for row in beyond]
+    return CutFrame(frame, head, crops, read.rows, refused, said)
+
+
+def _outside(
+    instances: Instances, refused: list[tuple[int, Reason]], resolution_wh: tuple[int, int]
+) -> dict[str, str]:
+    """Words for the first box that has no pixel of the frame."""
+    width, height = resolution_wh
+    for row, reason in refused:
+        if reason == Reason.OUTSIDE_FRAME and row not in instances.refused:
+            corners = ", ".join(f"{side:g}" for side in instances.xyxy[row])
+            said = f"prediction {row}, from {corners}, has no pixel of the frame's"
+            return {"prediction_outside_frame": f"{said} {width} x {height}"}
+    return {}
+
+
+def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iterator[Rendered]:
+    """Encode a frame's crops, and describe them; what is not iterated costs nothing.
+
+    Args:
+        found: The frame that is cut.
+        style: How.
+        limited: Whether metadata has to fit into an MQTT property.
+
+    Yields:
+        The events, in one part as a rule; in several where crops are many or large.
+    """
     limit = MAX_PROPERTY_BYTES if limited else None
-
-    def parts() -> Iterator[Rendered]:
-        received = len(crops) + len(refused)
-        part, pixels = Rendered([], received, len(crops), reasons, said=said), 0
-        for crop in crops:
-            try:
-                part.events.append(_crop_event(head, frame, crop, rows[crop.index], style, limit))
-            except FormatError as error:
-                part.encoding_failed += 1
-                part.said[error.reason] = f"crop of {crop.detection_id}: {error}"
-            except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this crop
-                part.failed.append(error)
-            pixels += math.prod(crop.resolution_wh)
-            if pixels > PART_PIXELS or len(part.events) >= PART_CROPS:
-                yield part
-                part, pixels = Rendered(), 0
-        described = [(crop, rows[crop.index]) for crop in crops]
-        metadata = frame_metadata(head, frame.pixels.resolution_wh, described, refused)
-        topic = f"streamcrop/{style.source[1]}/metadata"
-        part.events.append(Event(topic, metadata, "application/json", {}))
-        part.last = True
-        yield part
-
-    return parts()
+    reasons = Counter(reason for _, reason in found.refused)
+    received = len(found.crops) + len(found.refused)
+    part, pixels = Rendered([], received, len(found.crops), reasons, said=dict(found.said)), 0
+    for crop in found.crops:
+        _add(part, found, crop, style, limit)
+        pixels += math.prod(crop.resolution_wh)
+        if pixels > PART_PIXELS or len(part.events) >= PART_CROPS:
+            yield part
+            part, pixels = Rendered(), 0
+    described = [(crop, found.rows[crop.index]) for crop in found.crops]
+    metadata = frame_metadata(
+        found.head, found.frame.pixels.resolution_wh, described, found.refused
+    )
+    topic = f"streamcrop/{style.source[1]}/metadata"
+    part.events.append(Event(topic, metadata, "application/json", {}))
+    part.last = True
+    yield part
 
 
-def _crop_event(
-    head: dict[str, Any],
-    frame: Frame,
-    crop: Crop,
-    row: dict[str, Any],
-    style: Style,
-    limit: int | None,
-) -> Event:
-    data = encode(crop, style.encoding, style.quality)
-    metadata = crop_metadata(head, row, crop, limit=limit)
+def _add(part: Rendered, found: CutFrame, crop: Crop, style: Style, limit: int | None) -> None:
+    """Add a crop's event to a part; an error costs this crop alone."""
+    try:
+        data = encode(crop, style.encoding, style.quality)
+    except Exception as error:  # noqa: BLE001  # an encoder may raise anything
+        part.encoding_failed += 1
+        if isinstance(error, FormatError):
+            part.said[error.reason] = f"crop of {crop.detection_id}: {error}"
+        else:
+            part.unexpected.append(error)
+        return
+    try:
+        part.events.append(_crop_event(found, crop, data, style, limit))
+    except Exception as error:  # noqa: BLE001  # nobody knows which
+        part.failed += 1
+        part.unexpected.append(error)
+
+
+def _crop_event(found: CutFrame, crop: Crop, data: bytes, style: Style, limit: int | None) -> Event:
+    frame, row = found.frame, found.rows[crop.index]
+    metadata = crop_metadata(found.head, row, crop, limit=limit)
     node, stream = style.source
     names = {"stream": stream, "frame_id": frame.frame_id, "detection_id": crop.detection_id}
     content_type = ENCODINGS[style.encoding].content_type
@@ -169,34 +235,6 @@ def _crop_event(
         is_crop=True,
         name=(frame.frame_id, crop.detection_id),
     )
-
-
-def _cut(
-    frame: Frame, message: Message, style: Style
-) -> tuple[list[Crop], list[dict[str, Any]], list[tuple[int, Reason]], dict[str, str]]:
-    """The crops of a frame, the message's rows, what was refused of them, and why in words."""
-    name = f"{style.source[1]}/{frame.frame_id}"
-    resolution_wh = frame.pixels.resolution_wh
-    read = DETECTION_FORMATS[style.format].predictions(
-        message, resolution_wh, name=name, limit=style.max_predictions, limits=style.limits
-    )
-    lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
-    pixels = frame.pixels
-    if len(read.instances) > len(read.instances.refused):
-        # All of it, so that it is decoded now, and once.
-        pixels = pixels.region((0, 0, *resolution_wh))
-    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage)
-    beyond = range(len(read.rows), len(read.rows) + read.over_limit)
-    said = dict(read.said)
-    for row, reason in refused:
-        if reason == Reason.OUTSIDE_FRAME and row not in read.instances.refused:
-            corners = ", ".join(f"{side:g}" for side in read.instances.xyxy[row])
-            width, height = resolution_wh
-            said.setdefault(
-                "prediction_outside_frame",
-                f"prediction {row}, from {corners}, has no pixel of the frame's {width} x {height}",
-            )
-    return crops, read.rows, refused + [(row, Reason.OVER_LIMIT) for row in beyond], said
 
 
 def render_tap(
@@ -238,7 +276,7 @@ def metadata_of(image: npt.NDArray[np.uint8], message: bytes, style: Style) -> I
     """The metadata of each crop, by the way that a message takes through the node."""
     decoded = inference.decode(message)
     frame = Frame(decoded.frame_id or "0", ArrayPixels.of(image))
-    crops, rows, *_ = _cut(frame, decoded, style)
+    found = cut_frame(frame, decoded, 0.0, style)
     head = {"stream": style.source[1], "frame_id": frame.frame_id, "paired_by": "frame_id"}
-    for crop in crops:
-        yield crop_metadata(head, rows[crop.index], crop, limit=MAX_PROPERTY_BYTES)
+    for crop in found.crops:
+        yield crop_metadata(head, found.rows[crop.index], crop, limit=MAX_PROPERTY_BYTES)

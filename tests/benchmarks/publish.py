@@ -30,7 +30,7 @@ from streamcrop.demo.brokers import embedded_broker, running
 from streamcrop.formats.events import CROP_TYPE, Event, attributes, topic_of
 from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.node import Node
-from streamcrop.sinks.mqtt import MqttSink
+from streamcrop.sinks.mqtt import Envelope, MqttSink
 
 CLIP = Path(__file__).parents[2] / "streamcrop/demo/clip.mp4"
 _DETECTOR = Path(__file__).with_name("detector.py")
@@ -106,7 +106,7 @@ async def with_node(port: int, qos: int, frames: int) -> float:
     async with broker.opened():
         sink = MqttSink(
             broker,
-            envelope="auto",
+            envelope=Envelope(broker, "auto"),
             qos=qos,
             max_inflight=64,
             on_end=lambda _, reason: ends.append(reason),
@@ -153,7 +153,7 @@ async def latency(port: int, qos: int, seconds: int, *, load: bool) -> list[Row]
         },
     }
     node = Node(config.parse(json.dumps(settings)))
-    pipeline = node.pipelines["gate"]
+    pipeline = node.streams["gate"]
     paired: dict[str, float] = {}
     published: dict[str, float] = {}
     clocks: list[tuple[float, float]] = []
@@ -173,9 +173,10 @@ async def latency(port: int, qos: int, seconds: int, *, load: bool) -> list[Row]
         if event.is_crop:
             published[event.name[0]] = time.monotonic()
 
-    pairs = pipeline._matching.pairs
+    pairs = pipeline._pipeline._pairing.pairs
     pairs.put_nowait = noted(pairs.put_nowait, on_pair)
-    pipeline._window._on_end = noted(pipeline._window._on_end, on_end)
+    sink = pipeline._sinks[-1]
+    sink._on_end = noted(sink._on_end, on_end)
     idle = await lags(asyncio.sleep(min(2, seconds)))
     pauses = collections()
 

@@ -5,7 +5,7 @@ import pytest
 from streamcrop import config, formats
 from streamcrop.errors import ConfigError
 from streamcrop.formats import inference
-from streamcrop.stream.keys import KEYS
+from streamcrop.keys import KEYS
 
 EMPTY = {
     "inference": b'{"frame_id": 7, "captured_at": 1795341600, "predictions": []}',

@@ -18,8 +18,8 @@ from streamcrop.errors import FormatError
 from streamcrop.formats import DETECTION_FORMATS
 from streamcrop.formats.documents import document
 from streamcrop.formats.events import MODES
+from streamcrop.keys import KEYS
 from streamcrop.stream.history import History
-from streamcrop.stream.keys import KEYS
 from streamcrop.stream.render import Style, render
 
 STAMP = "2026-11-22T10:00:00.5Z"
@@ -115,7 +115,7 @@ def through(name: str, payload: bytes) -> None:
     parts = list(render(FRAME, message, 0.0, style))
     first = parts[0]
     assert first.received == first.made + first.refused.total()
-    assert [part.failed for part in parts] == [[]] * len(parts)
+    assert [part.unexpected for part in parts] == [[]] * len(parts)
     json.dumps(first.said)
     events = [event for part in parts for event in part.events]
     assert sum(event.is_crop for event in events) == first.made

@@ -65,7 +65,7 @@ def take(payload: bytes, said: Mapping[str, str], **how: Any) -> None:
         json.loads(tapped.metadata)
         message = DETECTION_FORMATS["inference"].decode(_MESSAGE)
         style = Style(("node", "gate"), CropOptions())
-        assert [part.failed for part in render(last, message, 0.0, style)] == [[]]
+        assert [part.unexpected for part in render(last, message, 0.0, style)] == [[]]
 
 
 def framed(said: Mapping[str, str], payload: bytes) -> bytes:

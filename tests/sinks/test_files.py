@@ -8,7 +8,7 @@ import pytest
 
 from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
-from streamcrop.sinks.files import FilesSink
+from streamcrop.sinks.files import Folder
 
 
 def crop(frame_id: str = "1", detection_id: str = "a", data: bytes = b"picture") -> Event:
@@ -31,7 +31,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_nothing(tmp_path: Path) -> None:
     """The folder is made, and no events are no lines."""
-    sink = FilesSink(str(tmp_path / "deep" / "er"), "gate", ".jpg")
+    sink = Folder(str(tmp_path / "deep" / "er"), "gate", ".jpg")
     sink.write([])
     assert lines(tmp_path / "deep/er/gate/crops.jsonl") == []
     assert lines(tmp_path / "deep/er/gate/frames.jsonl") == []
@@ -39,7 +39,7 @@ def test_nothing(tmp_path: Path) -> None:
 
 def test_crops_and_frames(tmp_path: Path) -> None:
     """A picture a crop, a line a crop with its metadata and its file, a line a frame."""
-    sink = FilesSink(str(tmp_path), "gate", ".jpg")
+    sink = Folder(str(tmp_path), "gate", ".jpg")
     sink.write([crop("7", "a", b"1"), crop("7", "b", b"2"), frame(7)])
     sink.write(iter([crop("8", "a", b"3"), frame(8)]))
     assert lines(tmp_path / "gate/crops.jsonl") == [
@@ -57,7 +57,7 @@ def test_crops_and_frames(tmp_path: Path) -> None:
 def test_an_earlier_run(tmp_path: Path) -> None:
     """Lines of an earlier run are kept, its pictures replaced."""
     for data in (b"old", b"new"):
-        FilesSink(str(tmp_path), "gate", ".jpg").write([crop(data=data)])
+        Folder(str(tmp_path), "gate", ".jpg").write([crop(data=data)])
     assert len(lines(tmp_path / "gate/crops.jsonl")) == 2
     assert (tmp_path / "gate/crops/1/a.jpg").read_bytes() == b"new"
 
@@ -100,7 +100,7 @@ HOSTILE = [
 def test_hostile_ids(tmp_path: Path) -> None:
     """No ID leaves its folder, each has a file of its own, and its line names it."""
     root = tmp_path / "out"
-    sink = FilesSink(str(root), "gate", ".jpg")
+    sink = Folder(str(root), "gate", ".jpg")
     names = [(one, "a") for one in HOSTILE] + [("f", one) for one in HOSTILE]
     sink.write(crop(*name, data="/".join(name).encode()) for name in names)
     found = lines(root / "gate/crops.jsonl")
@@ -119,20 +119,21 @@ def test_hostile_ids(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file in the folder's place is refused at the start, by its name."""
+    """A file in the folder's place is refused, by its name."""
     (tmp_path / "taken").write_bytes(b"")
     for folder in (tmp_path / "taken", tmp_path / "taken" / "deeper"):
-        with pytest.raises(SinkError, match=r"taken.*: cannot be made: "):
-            FilesSink(str(folder), "gate", ".jpg")
+        with pytest.raises(SinkError, match=r"taken.*: cannot be written: "):
+            Folder(str(folder), "gate", ".jpg").write([crop()])
 
 
 @pytest.mark.parametrize("place", ["gate/crops", "gate/crops.jsonl", "gate/crops/1/a.jpg"])
 def test_a_folder_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     """What goes wrong while writing is an error that names the folder, not a lost crop."""
-    sink = FilesSink(str(tmp_path), "gate", ".jpg")
+    sink = Folder(str(tmp_path), "gate", ".jpg")
     taken = tmp_path / place
+    taken.parent.mkdir(parents=True, exist_ok=True)
     if taken.suffix:
-        taken.mkdir(parents=True)
+        taken.mkdir()
     else:
         taken.write_bytes(b"")
     with pytest.raises(SinkError, match="cannot be written: ") as info:

@@ -12,8 +12,9 @@ from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
 from streamcrop.mqtt.messages import Outgoing
 from streamcrop.sinks import mqtt
-from streamcrop.sinks.mqtt import MqttSink
+from streamcrop.sinks.mqtt import Envelope, MqttSink
 
+FAILED = "publishing failed: ValueError in a future; the log has the traceback, once"
 Ends = list[tuple[str, Reason | None]]
 
 
@@ -29,7 +30,7 @@ def make(
     ends: Ends = []
     sink = MqttSink(
         broker,
-        envelope=envelope,
+        envelope=Envelope(broker, envelope),
         qos=1,
         max_inflight=max_inflight,
         on_end=lambda event, reason: ends.append((event.topic, reason)),
@@ -54,7 +55,7 @@ async def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() 
     broker.flowing.clear()
     sink, ends = make(broker)
     for number in range(3):
-        await sink.put(event(str(number)))
+        await sink.put([event(str(number))])
     await until(lambda: ends == [("0", None), ("2", None)])
     broker.flowing.set()
     await sink.drain()
@@ -77,7 +78,7 @@ async def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
 
     broker = Losing()
     sink, ends = make(broker)
-    await sink.put(event("lost"))
+    await sink.put([event("lost")])
     broker.lost.set_result(False)
     async with asyncio.timeout(5):
         await sink.abort()
@@ -102,7 +103,7 @@ async def test_the_window_is_bounded(
     async def put_all() -> None:
         nonlocal put
         for number, size in enumerate(sizes):
-            await sink.put(event(str(number), size))
+            await sink.put([event(str(number), size)])
             put += 1
 
     putting = asyncio.create_task(put_all())
@@ -131,11 +132,11 @@ async def test_how_each_event_ends() -> None:
     broker = Refusing()
     broker.max_packet = 1000
     sink, ends = make(broker)
-    await sink.put(event("fine"))
-    await sink.put(event("large", 2000))
-    await sink.put(event("refused"))
+    await sink.put([event("fine")])
+    await sink.put([event("large", 2000)])
+    await sink.put([event("refused")])
     await sink.drain()
-    await sink.put(event("hanging"))
+    await sink.put([event("hanging")])
     await until(lambda: not broker.flowing.is_set())
     await sink.abort()
     assert ends == [
@@ -163,7 +164,7 @@ async def test_how_events_travel(
     broker = FakeBroker()
     broker.version = version
     sink, ends = make(broker, envelope)
-    await sink.put(event(metadata=metadata))
+    await sink.put([event(metadata=metadata)])
     await sink.drain()
     assert [message.content_type for message in broker.published] == [content_type]
     assert ends == [("t", None)]
@@ -182,7 +183,7 @@ async def test_how_events_travel(
             Reason.TOO_LARGE,
             [("refused_crops", "the broker refuses t: it takes 9 bytes, not 10")],
         ),
-        (ValueError("nobody thought of it"), Reason.FAILED, []),
+        (ValueError("nobody thought of it"), Reason.FAILED, [("failed", FAILED)]),
     ],
 )
 async def test_why_an_event_was_not_taken_is_said(
@@ -198,17 +199,46 @@ async def test_why_an_event_was_not_taken_is_said(
 
     said: list[tuple[str, str]] = []
     ends: list[Reason | None] = []
+    broker = Unwilling()
     sink = MqttSink(
-        Unwilling(),
-        envelope="auto",
+        broker,
+        envelope=Envelope(broker, "auto"),
         qos=1,
         max_inflight=1,
         on_end=lambda _, reason: ends.append(reason),
         say=lambda *note: said.append(note),
     )
     crop = replace(event(), is_crop=True)
-    await sink.put(crop)
-    await sink.put(crop)
+    await sink.put([crop])
+    await sink.put([crop])
     await sink.drain()
     assert ends == [reason] * 2
     assert said == notes * 2
+
+
+async def test_what_is_taken_and_not_begun_has_ended_too() -> None:
+    """Cancelled while it waits for room, a sink tells of all that it was given."""
+    broker = FakeBroker()
+    broker.flowing.clear()
+    sink, ends = make(broker, max_inflight=1)
+    putting = asyncio.create_task(sink.put([event("1"), event("2"), event("3")]))
+    await asyncio.sleep(0.05)
+    putting.cancel()
+    await asyncio.wait({putting})
+    assert ends == [("2", Reason.CLOSED), ("3", Reason.CLOSED)]
+    await sink.abort()
+    assert ends[2:] == [("1", Reason.NOT_ACKNOWLEDGED)]
+
+
+async def test_an_event_that_makes_no_message_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others of its part are sent."""
+    sink, ends = make(FakeBroker())
+    makes = Envelope.message
+
+    def message(self: Envelope, which: Event, qos: int) -> Outgoing:
+        return makes(self, which, 1 // (which.topic != "2") and qos)
+
+    monkeypatch.setattr(Envelope, "message", message)
+    await sink.put([event("1"), event("2"), event("3")])
+    await sink.drain()
+    assert sorted(ends) == [("1", None), ("2", Reason.FAILED), ("3", None)]

@@ -8,7 +8,7 @@ from fakes import frame
 
 from streamcrop.core.pairing import Dropped
 from streamcrop.core.values import Message, Reason
-from streamcrop.errors import CorruptError, FormatError, SinkError, SourceError
+from streamcrop.errors import CorruptError, FormatError, SourceError
 from streamcrop.formats.events import Event
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.render import Rendered
@@ -42,14 +42,13 @@ def test_a_pair_and_its_crops() -> None:
         (True, None, Reason.QUEUE_FULL, Reason.CLOSED),
         (True, None, Reason.NOT_TAPPED, Reason.CLOSED),
         (True, None, Reason.EXPIRED, Reason.EXPIRED),
-        (True, SinkError("full"), Reason.CLOSED, Reason.FAILED),
         (True, SourceError("gone"), Reason.CLOSED, Reason.CLOSED),
     ],
 )
 def test_what_is_lost_at_the_end_is_lost_because_of_it(
-    *, ending: bool, failure: SinkError | SourceError | None, reason: Reason, expected: Reason
+    *, ending: bool, failure: SourceError | None, reason: Reason, expected: Reason
 ) -> None:
-    """While a stream ends full queues are no news; a sink that failed is the reason for all."""
+    """While a stream ends full queues are no news."""
     outcomes = Outcomes("utc", 2.0)
     outcomes.failure = failure
     if ending:
@@ -134,7 +133,7 @@ def test_what_nobody_expected_costs_what_it_stood_in() -> None:
         outcomes.received(frame(name))
     outcomes.frame_failed(frame("a"), "reading a frame's key", caught())
     outcomes.pair_failed(frame("b"), caught())
-    part = Rendered([], 3, 3, Counter(), failed=[caught()])
+    part = Rendered([], 3, 3, Counter(), failed=1, unexpected=[caught()])
     outcomes.rendered(part)
     outcomes.crops_failed(2, caught())
     rows = outcomes.ledger.as_json()

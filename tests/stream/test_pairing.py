@@ -12,19 +12,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import FakeBroker, frame, until
+from fakes import frame, until
 
 from streamcrop import config
+from streamcrop.build.streams import pairing_of
 from streamcrop.core.pairing import Paired
 from streamcrop.core.values import Frame
 from streamcrop.stream.outcomes import Outcomes
-from streamcrop.stream.pairing import Matching, Waiting
+from streamcrop.stream.pairing import Pairing, Waiting
 
 SECOND = 1_000_000
 START = 1_795_341_600 * SECOND
 
 
-def stage(**pairing: Any) -> tuple[Matching, Outcomes]:
+def stage(**pairing: Any) -> tuple[Pairing, Outcomes]:
     """A stage of a camera that pairs by capture time."""
     tree = {
         "source": {"url": "rtsp://camera/main"},
@@ -33,7 +34,10 @@ def stage(**pairing: Any) -> tuple[Matching, Outcomes]:
     }
     settings = msgspec.convert(tree, config.Stream, dec_hook=lambda kind, value: kind(value))
     outcomes = Outcomes("utc", settings.pairing.max_wait)
-    return Matching(settings, FakeBroker(), outcomes, ThreadPoolExecutor(1)), outcomes
+    matching = pairing_of(
+        settings, connected=lambda: True, outcomes=outcomes, threads=ThreadPoolExecutor(1)
+    )
+    return matching, outcomes
 
 
 def captured(name: str, time: float | None, epoch: str = "a", **known: Any) -> Frame:
@@ -49,7 +53,7 @@ def message(time: float) -> bytes:
 
 
 @contextmanager
-def running(matching: Matching, outcomes: Outcomes) -> Iterator[None]:
+def running(matching: Pairing, outcomes: Outcomes) -> Iterator[None]:
     """Run the stage beside the block."""
     task = asyncio.create_task(matching.run())
     yield
@@ -68,18 +72,18 @@ async def test_times_that_repeat_never_pair_across_epochs() -> None:
     matching, outcomes = stage(max_wait=30)
     with running(matching, outcomes):
         await matching.frames.put(captured("old", 10))
-        matching.arrive(message(11))
+        matching.arrive(message(11), "detections")
         await until(lambda: not matching.frames and not matching._messages)
         await matching.frames.put(captured("unkeyed", None, "b"))
         await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
         await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 1)
-        matching.arrive(message(10.4))
+        matching.arrive(message(10.4), "detections")
         await asyncio.sleep(0.1)
         for name, time in (("new", 10.2), ("newer", 10.3), ("newest", 10.4)):
             await matching.frames.put(captured(name, time, "b"))
         await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 2)
-        matching.arrive(message(10.3))
-        matching.arrive(message(10.5))
+        matching.arrive(message(10.3), "detections")
+        matching.arrive(message(10.5), "detections")
         await matching.frames.put(captured("last", 10.5, "b"))
         await matching.frames.put(captured("beyond", 10.6, "b"))
         pairs = [await anext(aiter(matching.pairs)) for _ in range(2)]
@@ -95,7 +99,7 @@ async def test_the_nearest_within_the_tolerance() -> None:
             if number != 2:
                 await matching.frames.put(captured(str(number), number / 30))
         for number in range(4):
-            matching.arrive(message(number / 30 + 0.001))
+            matching.arrive(message(number / 30 + 0.001), "detections")
         pairs = [await anext(aiter(matching.pairs)) for _ in range(3)]
         assert [pair.frame.value.frame_id for pair in pairs] == ["0", "1", "3"]
         assert [pair.residual for pair in pairs] == pytest.approx([0.001] * 3, abs=2e-6)
@@ -108,7 +112,7 @@ async def test_frames_of_one_time_are_ambiguous() -> None:
     with running(matching, outcomes):
         await matching.frames.put(captured("1", 1))
         await matching.frames.put(captured("2", 1))
-        matching.arrive(message(1))
+        matching.arrive(message(1), "detections")
         await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 2)
         assert not matching.pairs
 
@@ -119,7 +123,7 @@ async def test_an_offset_is_added_to_what_messages_name() -> None:
     with running(matching, outcomes):
         for number in range(5):
             await matching.frames.put(captured(str(number), number / 30))
-        matching.arrive(message(2 / 30 + 0.1))
+        matching.arrive(message(2 / 30 + 0.1), "detections")
         pair = await anext(aiter(matching.pairs))
         assert pair.frame.value.frame_id == "2"
         assert pair.residual == pytest.approx(0, abs=2e-6)
@@ -130,7 +134,7 @@ async def test_messages_of_another_day_are_spoken_of() -> None:
     matching, outcomes = stage(max_wait=0.1)
     with running(matching, outcomes):
         await matching.frames.put(captured("1", 86_400))
-        matching.arrive(message(0))
+        matching.arrive(message(0), "detections")
         await until(lambda: outcomes.ledger.messages.dropped["expired"] == 1)
         [note] = outcomes.notes.as_json()
         assert note["kind"] == "times"
@@ -163,7 +167,7 @@ async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
                     "predictions": [],
                 }
             )
-            matching.arrive(said.encode())
+            matching.arrive(said.encode(), "detections")
             await until(lambda: not matching.frames and not matching._messages)
         await taking
         assert sorted(names, key=int) == [str(number) for number in range(90)]
@@ -207,7 +211,7 @@ async def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
     with running(matching, outcomes):
         for number in (1, 2):
             await matching.frames.put(captured(str(number), number))
-            matching.arrive(message(number))
+            matching.arrive(message(number), "detections")
         await matching.frames.put(captured("3", 3))
         pair = await anext(aiter(matching.pairs))
         assert pair.frame.value.frame_id == "2"

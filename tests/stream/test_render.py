@@ -68,13 +68,16 @@ def test_a_frame_is_looked_at_only_to_cut_it(rows: list[Any], looks: int) -> Non
     seen = []
 
     class Watched(ArrayPixels):
+        def decode(self) -> ArrayPixels:
+            seen.append(self.resolution_wh)
+            return ArrayPixels(self.array)
+
         def region(self, box: Any) -> ArrayPixels:
-            seen.append(box)
-            return ArrayPixels(self.array).region(box)
+            raise AssertionError(box)
 
     payload = json.dumps({"frame_id": 7, "predictions": rows}).encode()
     [part] = render(Frame("7", Watched(picture())), inference.decode(payload), 0.0, STYLE)
-    assert (part.received, seen) == (len(rows), [(0, 0, 80, 60)] * looks)
+    assert (part.received, seen) == (len(rows), [(80, 60)] * looks)
 
 
 def test_a_crop() -> None:

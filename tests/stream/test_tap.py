@@ -9,21 +9,25 @@ from fakes import FakeBroker, frame
 
 from streamcrop import config
 from streamcrop.formats.events import read
+from streamcrop.sinks.mqtt import Envelope
 from streamcrop.stream.tap import Tap
 
 
 def tap(
-    settings: config.Tap | None,
+    settings: config.Tap,
     broker: FakeBroker | None = None,
     notes: list[tuple[str, str]] | None = None,
 ) -> Tap:
     """A tap of a stream ``gate``."""
     said: list[tuple[str, str]] = [] if notes is None else notes
+    broker = broker or FakeBroker()
     return Tap(
-        settings,
         ("node", "gate"),
-        broker or FakeBroker(),
-        lambda: "binary",
+        rate=settings.rate,
+        longest_side=settings.longest_side,
+        quality=settings.quality,
+        broker=broker,
+        envelope=Envelope(broker, "auto"),
         qos=0,
         say=lambda *note: said.append(note),
     )
@@ -54,11 +58,6 @@ def test_without_media_time_it_is_the_clock() -> None:
     """Frames that know no time are shown at the pace of the clock."""
     shown = tap(config.Tap(rate=0.01))
     assert [shown.is_due(frame(n)) for n in range(3)] == [True, False, False]
-
-
-def test_no_tap_shows_nothing() -> None:
-    """Without the section no frame is due."""
-    assert not tap(None).is_due(frame(0))
 
 
 async def test_what_is_shown() -> None:

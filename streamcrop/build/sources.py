@@ -1,4 +1,4 @@
-"""What a stream reads from, by its part of the configuration."""
+"""The source of a stream, by its part of the configuration: a row for each kind."""
 
 import ssl
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.live import LiveSource
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
-from streamcrop.stream.keys import KEYS
+from streamcrop.keys import KEYS
 
 # Where Python was built without a place of its own for it: Debian's.
 _SYSTEM_CA = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
@@ -52,7 +52,7 @@ def _file(stream: Stream, _: Broker) -> FrameSource:
             source.path,
             realtime=source.realtime,
             loop=source.loop,
-            read_sei=stream.pairing.key == "sei",
+            read_sei=stream.pairing.row.in_bitstream,
             sei_uuid=stream.pairing.sei_uuid,
             decoding=_decoding(stream),
         )
@@ -60,13 +60,13 @@ def _file(stream: Stream, _: Broker) -> FrameSource:
 
 
 def capture_clock(stream: Stream) -> CaptureClock:
-    """What believes the capture times of its camera, as far as `utc` tolerates."""
+    """Makes what believes the capture times of a camera, as far as `utc` tolerates."""
     tolerance = stream.pairing.tolerance or KEYS["utc"].tolerance or 0
     return CaptureClock(round(tolerance * 1_000_000))
 
 
 def camera(stream: Stream, clock: CaptureClock | None, decoding: Decoding) -> LiveSource:
-    """What reads its camera.
+    """The reader of a stream's camera.
 
     Raises:
         ConfigError: If what it believes the camera's certificate by cannot be used.
@@ -79,14 +79,14 @@ def camera(stream: Stream, clock: CaptureClock | None, decoding: Decoding) -> Li
         connect_timeout=source.connect_timeout,
         stall_timeout=source.stall_timeout,
         clock=clock,
-        read_sei=pairing.key == "sei",
+        read_sei=pairing.row.in_bitstream,
         sei_uuid=pairing.sei_uuid,
         decoding=decoding,
     )
 
 
 def _camera(stream: Stream, _: Broker) -> FrameSource:
-    clock = capture_clock(stream) if stream.pairing.key == "utc" else None
+    clock = capture_clock(stream) if stream.pairing.row.of_camera else None
     return Threaded(camera(stream, clock, _decoding(stream)))
 
 
@@ -105,7 +105,7 @@ def _device(stream: Stream, _: Broker) -> FrameSource:
 def _pictures(stream: Stream, broker: Broker) -> FrameSource:
     source = stream.source
     topic = source.url.partition(":")[2]
-    unnamed = stream.pairing.key != "frame_id"
+    unnamed = not stream.pairing.row.names
     return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
 
 
@@ -121,7 +121,7 @@ def _webrtc(stream: Stream, _: Broker) -> FrameSource:
         "token": source.token,
         "connect_timeout": source.connect_timeout,
         "stall_timeout": source.stall_timeout,
-        "read_sei": pairing.key == "sei",
+        "read_sei": pairing.row.in_bitstream,
         "sei_uuid": pairing.sei_uuid,
     }
     if source.kind is PUBLISHER:
@@ -141,7 +141,7 @@ _SOURCES: dict[Kind, Callable[[Stream, Broker], FrameSource]] = {
 
 
 def source_of(stream: Stream, broker: Broker) -> FrameSource:
-    """What a stream reads from; it opens nothing before it is read.
+    """The source of a stream's frames; it opens nothing before it is read.
 
     Raises:
         ConfigError: If a file that it is to trust cannot be used, or a library is missing.

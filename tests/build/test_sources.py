@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeBroker
 
 from streamcrop import config
-from streamcrop.build import _SOURCES, source_of
+from streamcrop.build.sources import _SOURCES, source_of
 from streamcrop.errors import ConfigError
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded

@@ -11,7 +11,7 @@ from streamcrop.config import SCHEMES
 from streamcrop.core.pairing import Exact, Nearest
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
-from streamcrop.stream.keys import KEYS
+from streamcrop.keys import KEYS
 
 FRAME = replace(
     frame("1a-7"),
