@@ -114,7 +114,8 @@ async def test_one_that_fails_for_ever_waits_longer_and_longer(
         await until(lambda: run.pipeline.outcomes.restarts >= 7)
         run.pipeline.stop()
         await run.end()
-    for wait, most in zip(slept[1:], [1, 2, 4, 8, 16, 30, 30], strict=False):
+    waits = [each for each in slept if each >= 0.5]
+    for wait, most in zip(waits, [1, 2, 4, 8, 16, 30, 30], strict=False):
         assert most / 2 <= wait <= most
 
 
