@@ -7,6 +7,7 @@ StreamcropError
 ├─ CorruptError        a picture that was to be decoded is damaged                       never fatal
 ├─ SourceError         a source cannot be opened or read                                 exit code 1
 ├─ SinkError           a sink refuses (a folder that cannot be written)                  exit code 1
+├─ LibraryError        a library is not as we know it: names the versions that are       exit code 1
 ├─ BrokerRefusedError  the broker will not have us: credentials, certificate, version    exit code 1
 ├─ PacketTooLargeError the broker takes no packet of this size                           never fatal
 └─ PacketRefusedError  the broker refuses a message; its text is the broker's reason     never fatal
@@ -15,6 +16,9 @@ StreamcropError
 A broken program is a plain `ValueError`, `TypeError` or `AssertionError`. It is caught where one
 message, frame or picture is handled, costs that one (`failed`), and is logged with its traceback.
 """
+
+from collections.abc import Mapping
+from importlib import metadata
 
 
 class StreamcropError(Exception):
@@ -51,6 +55,22 @@ class SinkError(StreamcropError):
     """A sink refuses what it is given."""
 
 
+class LibraryError(StreamcropError):
+    """A library has other insides than we know, or none that we find.
+
+    Args:
+        tested: The packages, and the versions that are known to work.
+        why: The first thing that was not as expected.
+    """
+
+    def __init__(self, tested: Mapping[str, str], why: object) -> None:
+        found = ", ".join(
+            f"{package} {_version(package)} (known to work: {versions})"
+            for package, versions in tested.items()
+        )
+        super().__init__(f"this cannot work with {found}: {why}")
+
+
 class BrokerRefusedError(StreamcropError):
     """The broker will not have us, and asking again would not help."""
 
@@ -68,3 +88,10 @@ UNTRUSTED = (
     "set source.ca to a file with its certificate or its issuer's, use the host name it is made "
     "out for, or set source.tls_verify: false"
 )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -40,19 +40,27 @@ class LyingBroker:
             and again. Code None: it hangs up.
         versions: The levels of the protocol that it speaks; for others it hangs up.
         suback: Says the code for a topic; None: it hangs up; -1: it says nothing.
-        puback: Says code and properties for a topic.
+        puback: Says code and properties for a topic; None: it says nothing.
+        sessions: It says that it knew whoever does not want a clean start.
+        longest: It hangs up on messages of more bytes.
+        closed: It hangs up on messages of this topic.
     """
 
     connacks: Sequence[tuple[int | None, bytes]] = ((0, b""),)
     versions: Sequence[int] = (4, 5)
     suback: Callable[[str], int | None] = lambda _: 1
-    puback: Callable[[str], tuple[int, bytes]] = lambda _: (0, b"")
+    puback: Callable[[str], tuple[int, bytes] | None] = lambda _: (0, b"")
+    sessions: bool = False
+    longest: int | None = None
+    closed: str | None = None
     connects: list[dict[str, Any]] = field(default_factory=list)
     subscribed: list[str] = field(default_factory=list)
     published: list[tuple[str, int, bool]] = field(default_factory=list)
     payloads: list[tuple[str, bytes]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     pings: int = 0
+    repeats: int = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -102,7 +110,12 @@ class LyingBroker:
         keepalive = int.from_bytes(fields.take(2), "big")
         fields.properties(version)
         found = {"version": version, "id": fields.text(), "keepalive": keepalive}
-        found |= {"will": bool(flags & 4), "qos": flags >> 3 & 3, "retain": bool(flags & 32)}
+        found |= {
+            "clean": bool(flags & 2),
+            "will": bool(flags & 4),
+            "qos": flags >> 3 & 3,
+            "retain": bool(flags & 32),
+        }
         self.connects.append(found)
         return version
 
@@ -111,10 +124,15 @@ class LyingBroker:
             code, properties = self.connacks[min(len(self.connects), len(self.connacks)) - 1]
             if version not in self.versions:
                 return None
-            return None if code is None else _framed(CONNACK, bytes([0, code]), properties, version)
+            known = self.sessions and not self.connects[-1]["clean"]
+            answer = bytes([known, code or 0])
+            return None if code is None else _framed(CONNACK, answer, properties, version)
         if kind == SUBSCRIBE:
             return self._answer_subscribe(body, version)
+        if kind == PUBLISH and self.longest is not None and len(body) > self.longest:
+            return None
         if kind == PUBLISH:
+            self.repeats += flags >> 3 & 1
             return self._answer_publish(flags >> 1 & 3, bool(flags & 1), body, version)
         self.pings += kind == PING
         if kind == PUBACK:
@@ -131,21 +149,27 @@ class LyingBroker:
             return None if given is None else b""
         return _framed(SUBACK, mid + (b"\0" if version == 5 else b"") + bytes([given]))
 
-    def _answer_publish(self, qos: int, retain: bool, body: "_Body", version: int) -> bytes:
+    def _answer_publish(self, qos: int, retain: bool, body: "_Body", version: int) -> bytes | None:
         topic = body.text()
+        if topic == self.closed:
+            return None
         self.published.append((topic, qos, retain))
         mid = body.take(2) if qos else b""
+        self.numbers.append(int.from_bytes(mid, "big"))
         body.properties(version)
         self.payloads.append((topic, body.take(1 << 20)))
-        if not qos:
+        if not qos or (said := self.puback(topic)) is None:
             return b""
-        code, properties = self.puback(topic)
+        code, properties = said
         return _framed(PUBACK, mid + bytes([code] if version == 5 else []), properties, version)
 
 
 class _Body:
     def __init__(self, data: bytes) -> None:
         self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
 
     def take(self, count: int) -> bytes:
         taken, self._data = self._data[:count], self._data[count:]

@@ -1,13 +1,26 @@
 """A broker's answers in words: why it refuses a connection, a topic, a message, or hangs up."""
 
+import contextlib
 from dataclasses import dataclass
 
 from aiomqtt import MqttError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from streamcrop.addresses import redacted
 
-__all__ = ["FINAL", "EndedError", "LostError", "MqttError", "Refusal", "RefusedError", "in_words"]
+__all__ = [
+    "FINAL",
+    "EndedError",
+    "LostError",
+    "MqttError",
+    "Refusal",
+    "RefusedError",
+    "code_in_words",
+    "in_words",
+    "puback",
+]
 
 # MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
 FINAL = {0x8F, 0x9E, 0xA2}
@@ -25,6 +38,37 @@ def in_words(reason_code: object, explained: str) -> str:
     """
     text = redacted("".join(c if c.isprintable() else " " for c in explained[:_MAX_EXPLAINED]))
     return f"{reason_code} ({text})" if text else str(reason_code)
+
+
+def code_in_words(code: int) -> str:
+    """An acknowledgement's code in MQTT's words; brokers send those of other packets as well.
+
+    Example:
+        >>> code_in_words(0x97), code_in_words(0x95), code_in_words(0xF0)
+        ('Quota exceeded', 'Packet too large', 'code 0xf0')
+    """
+    for kind in (PacketTypes.PUBACK, PacketTypes.DISCONNECT):
+        with contextlib.suppress(Exception):  # KeyError, and others by paho's version
+            return str(ReasonCode(kind, identifier=code))
+    return f"code {code:#x}"
+
+
+def puback(body: memoryview) -> tuple[int, int, str] | None:
+    r"""A PUBACK's identifier, code, and what the broker adds (MQTT 5, 3.4); None: it has none.
+
+    Example:
+        >>> puback(memoryview(b"\x07\xd2\x97\x05\x1f\0\x02no"))
+        (2002, 151, 'no')
+    """
+    if len(body) < 2:
+        return None
+    code, added = body[2] if len(body) > 2 else 0, ""
+    if len(body) > 3:
+        properties = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]  # paho's
+        with contextlib.suppress(Exception):  # it raises what it likes
+            properties.unpack(bytes(body[3:]))  # type: ignore[no-untyped-call]  # paho's
+        added = str(getattr(properties, "ReasonString", ""))
+    return body[0] << 8 | body[1], code, added
 
 
 @dataclass(frozen=True, slots=True)

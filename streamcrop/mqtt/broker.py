@@ -1,9 +1,10 @@
 """The connection to the MQTT broker, kept up.
 
 `Broker.run` connects, subscribes, hands incoming messages to their handlers, and does so again
-whenever the connection is lost. `Broker.publish` returns once the broker has taken a message
-(QoS 1) or it is on its way (QoS 0); across a lost connection it begins anew, so that a message is
-delivered at least once. What a broker cannot do is done without, and said once.
+whenever the connection is lost; a broker of MQTT 5 keeps for us what comes meanwhile.
+`Broker.publish` returns once the broker has taken a message (QoS 1) or it is on its way (QoS 0);
+across a lost connection it is sent again, so that it is delivered at least once. What a broker
+cannot do is done without, and said once.
 """
 
 import asyncio
@@ -11,18 +12,17 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from streamcrop.errors import PacketRefusedError, PacketTooLargeError
+from streamcrop.mqtt.address import Address
 from streamcrop.mqtt.answers import MqttError
 from streamcrop.mqtt.client import Client
-from streamcrop.mqtt.connector import FIRST_DELAY, Address, Connector
+from streamcrop.mqtt.connector import FIRST_DELAY, Connector
+from streamcrop.mqtt.delivery import Delivery
 from streamcrop.mqtt.messages import Outgoing, Will
 from streamcrop.mqtt.subscriptions import Answered, Handler, Listener, Subscriptions
 
 __all__ = ["Address", "Broker", "Handler", "Will"]
 
 logger = logging.getLogger(__name__)
-
-_TRIES_ALONE = 3
 
 
 def _log_answer(topic: str, why: str | None) -> None:
@@ -41,6 +41,7 @@ class Broker:
         instance: Letters and digits, at most 13; with them the client ID ends. None: random.
         will: What the broker is to publish when we vanish.
         max_inflight: How many messages may be on their way at once.
+        max_packet: The broker is told to send us no packet of more bytes; None: any.
         on_change: Is called with True when connected and subscribed, with False when that ends.
         answered: Is told of topics that are refused, and of those that are granted after that.
     """
@@ -53,18 +54,23 @@ class Broker:
         instance: str | None = None,
         will: Will | None = None,
         max_inflight: int = 64,
+        max_packet: int | None = None,
         on_change: Callable[[bool], None] = lambda _: None,
         answered: Answered = _log_answer,
     ) -> None:
         self._name = name
+        self._subscriptions = Subscriptions(answered)
         self._connector = Connector(
-            address, name=name, instance=instance, will=will, max_inflight=max_inflight
+            address,
+            name=name,
+            instance=instance,
+            will=will,
+            max_inflight=max_inflight,
+            max_packet=max_packet,
+            hear=self._subscriptions.hand_on,
         )
         self._on_change = on_change
-        self._subscriptions = Subscriptions(answered)
-        self._client: Client | None = None
-        self._up = asyncio.Event()
-        self._alone = asyncio.Lock()
+        self._delivery = Delivery(self._connector.numbers, self._connector.version)
 
     @property
     def version(self) -> str:
@@ -74,7 +80,7 @@ class Broker:
     @property
     def connected(self) -> bool:
         """True if messages can be sent now."""
-        return self._up.is_set()
+        return self._delivery.up.is_set()
 
     def subscribe(
         self,
@@ -97,7 +103,7 @@ class Broker:
 
     async def wait_until_up(self) -> None:
         """Wait until connected and subscribed."""
-        await self._up.wait()
+        await self._delivery.up.wait()
 
     async def run(self) -> None:
         """Keep the connection up until cancelled.
@@ -107,16 +113,17 @@ class Broker:
         """
         while True:
             async with self._connection() as client:
+                code = 0
                 try:
                     await self._serve(client)
                 except MqttError as error:
                     self._connector.heed(error)
+                    code = getattr(error, "code", 0)
                     logger.warning("%s: connection to the broker lost: %s", self._name, error)
                 finally:
-                    self._client = None
-                    if self._up.is_set():
-                        self._up.clear()
-                        client.give_up()
+                    was_up = self.connected
+                    self._delivery.close(code)
+                    if was_up:
                         self._on_change(False)  # noqa: FBT003  # the callback's one argument
             await asyncio.sleep(FIRST_DELAY)
 
@@ -143,59 +150,24 @@ class Broker:
             PacketTooLargeError: If the broker takes no packet of this size.
             PacketRefusedError: If the broker refuses it, or hangs up whenever it gets it.
         """
-        async with self._alone:
-            # Nobody begins to send while a message is tried alone, below.
-            pass
-        if not await self._attempt(message):
-            await self.insist(message)
+        await self._delivery.publish(message)
 
     def begin(self, message: Outgoing) -> "asyncio.Future[bool | None]":
-        """`publish`, without a task of its own where nothing stands in its way.
-
-        Returns:
-            A future that ends as `publish` does; or with false if the connection was lost with the
-            message on its way: then `insist`.
-        """
-        client = self._client
-        if client is None or self._alone.locked() or not client.takes(message):
-            return asyncio.ensure_future(self.publish(message))
-        return client.send(message)  # type: ignore[return-value]  # a bool is one of the two
+        """See `Delivery`."""
+        return self._delivery.begin(message)
 
     async def insist(self, message: Outgoing) -> None:
-        """Send a message again with which the connection was lost; as `publish`.
-
-        A broker that hangs up because of one message would do so for ever, so each is now tried
-        alone: the guilty one shows.
-        """
-        async with self._alone:
-            for _ in range(_TRIES_ALONE):
-                if await self._attempt(message):
-                    return
-        raise PacketRefusedError("it ends the connection whenever it gets this message")
-
-    async def _attempt(self, message: Outgoing) -> bool:
-        """Send a message once; false if the connection was lost before it was acknowledged."""
-        await self._up.wait()
-        client = self._client
-        assert client is not None  # noqa: S101  # up, and nothing was awaited since
-        if not client.takes(message):
-            most = client.offer.max_packet
-            msg = f"it takes {most} bytes, not {message.packet_bytes}"
-            raise PacketTooLargeError(msg)
-        return await client.send(message)
+        """See `Delivery`."""
+        await self._delivery.insist(message)
 
     async def _serve(self, client: Client) -> None:
         await self._subscriptions.begin(client)
-        self._client = client
         self._connector.prove()
-        self._up.set()
+        self._delivery.open(client)
         self._on_change(True)  # noqa: FBT003  # the callback's one argument
         keeping = asyncio.create_task(self._subscriptions.keep(client), name="subscriptions")
         try:
-            async for message in client.arrivals():
-                self._subscriptions.hand_on(message)
-                # The reader of the next message must not keep this one.
-                del message
+            await client.until_lost()
         finally:
             keeping.cancel()
 

@@ -56,6 +56,7 @@ class Offer:
         wildcards: Whether a topic filter may hold ``+`` and ``#``.
         shared: Whether a topic filter may begin with ``$share``.
         numbers: Whether subscriptions may have identifiers.
+        sessions: False: it forgets us as soon as the connection ends.
     """
 
     max_packet: int = MAX_PACKET
@@ -66,6 +67,7 @@ class Offer:
     wildcards: bool = True
     shared: bool = True
     numbers: bool = True
+    sessions: bool = True
 
     @classmethod
     def of(cls, properties: object) -> "Offer":
@@ -79,6 +81,7 @@ class Offer:
             bool(getattr(properties, "WildcardSubscriptionAvailable", True)),
             bool(getattr(properties, "SharedSubscriptionAvailable", True)),
             bool(getattr(properties, "SubscriptionIdentifierAvailable", True)),
+            bool(getattr(properties, "SessionExpiryInterval", True)),
         )
 
     def lacks(self, topic: str) -> str | None:
@@ -95,6 +98,8 @@ class Offer:
         return None
 
 
+# As OpenSSL says it: the broker's certificate is wrong, or ours in the broker's eyes.
+CERTIFICATE = re.compile("CERTIFICATE|UNKNOWN_CA")
 # As OpenSSL says that what it met is no TLS, and as a peer ends that takes our first packet for
 # rubbish.
 _NO_TLS = re.compile(
@@ -118,6 +123,6 @@ def other_scheme(said: str, *, tls: bool, ended: bool) -> str:
     """
     if not tls and ended:
         return " (does this port want mqtts://?)"
-    if tls and _NO_TLS.search(said) and "CERTIFICATE" not in said:
+    if tls and _NO_TLS.search(said) and not CERTIFICATE.search(said):
         return " (does this port want mqtt://?)"
     return ""

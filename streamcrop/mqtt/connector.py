@@ -8,49 +8,39 @@ import asyncio
 import logging
 import secrets
 import socket
-import ssl
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from streamcrop.backoff import Backoff
-from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.errors import BrokerRefusedError
+from streamcrop.mqtt.address import Address, tls_context
 from streamcrop.mqtt.answers import EndedError, MqttError
-from streamcrop.mqtt.client import CERTIFICATE, PROTOCOLS, Client
-from streamcrop.mqtt.connack import VERDICTS, Verdict, other_scheme
-from streamcrop.mqtt.messages import Will
+from streamcrop.mqtt.check import check
+from streamcrop.mqtt.client import Client
+from streamcrop.mqtt.connack import CERTIFICATE, VERDICTS, Verdict, other_scheme
+from streamcrop.mqtt.flights import Numbers
+from streamcrop.mqtt.library import FIRST_NUMBER, PROTOCOLS
+from streamcrop.mqtt.messages import Incoming, Will, wishes
 
 logger = logging.getLogger(__name__)
 
 # Half of what a broker waits before it gives a client up; a dead network is seen within 2 x this.
 KEEPALIVE = 8
 CONNECT_TIMEOUT = 10
-FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
+# What a camera sees while the broker is back and we are not is lost, so the next try comes within
+# a second.
+FIRST_DELAY, LONGEST_DELAY = 0.2, 1.0
+# So often, in seconds, the same failure is said again.
+_SAID_EVERY = 60.0
+# So long, in seconds, the broker is to keep what comes for us while we are away (MQTT 5, 3.1.2.11).
+SESSION = 120
 # Nagle's algorithm would hold a crop behind an acknowledgement of ours until the broker's system
 # acknowledges that: 40 ms between a message and its crop, 3 ms without (2026-11-28).
 _AT_ONCE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _NO_RETAIN = "it keeps no retained messages: who comes later does not see the status"
 _LOW_QOS = "it takes messages at QoS 0 only: what is lost on the way is not sent again"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the broker is, and who we are to it.
-
-    Attributes:
-        protocol: ``5``, ``3.1.1``, or ``auto``: 5, and 3.1.1 where the broker does not know it.
-        ca: File of the certificates to trust; None: the system's.
-        cert: File of the client's certificate, with ``key``.
-    """
-
-    host: str
-    port: int
-    tls: bool = False
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    protocol: str = "auto"
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +60,11 @@ class Connector:
         instance: Letters and digits, at most 13; None: random.
         will: What the broker is to publish when we vanish: topic and payload.
         max_inflight: How many messages may be on their way at once.
+        max_packet: The broker is told to send us no packet of more bytes; None: any.
+        hear: Is called with each message that arrives.
 
     Attributes:
+        numbers: The identifiers of our messages, over connections.
         version: The MQTT version in use, ``5`` or ``3.1.1``; before the first connection a guess.
     """
 
@@ -83,7 +76,10 @@ class Connector:
         instance: str | None,
         will: Will | None,
         max_inflight: int,
+        max_packet: int | None,
+        hear: Callable[[Incoming], None],
     ) -> None:
+        check()
         if address.tls:
             # Now, not when the node runs already.
             tls_context(address)
@@ -96,10 +92,15 @@ class Connector:
         self._client_id = f"streamcrop{instance or secrets.token_hex(6)}"
         self._will = will
         self._max_inflight = max_inflight
+        self._max_packet = max_packet
+        self._hear = hear
+        self.numbers = Numbers(FIRST_NUMBER)
         self._terms = self._known = _Terms()
         self._unknown_versions: set[str] = set()
         self._proved = self._guessed = False
+        self._known_to_broker = False
         self._warned: set[str] = set()
+        self._said: dict[str, float] = {}
 
     async def connect(self) -> Client:
         """Connect, again and again with growing delays.
@@ -116,6 +117,8 @@ class Connector:
             else:
                 client = await self._insist()
         self._unknown_versions.clear()
+        self._said.clear()
+        self._known_to_broker = True
         if not self._terms.retain:
             # Nor will it take other messages that are retained, whatever it announces.
             client.offer = replace(client.offer, retain=False)
@@ -178,6 +181,13 @@ class Connector:
             self._warned.add(text)
             logger.warning("%s: the broker at %s: %s", self._name, self._host, text)
 
+    def _say(self, why: str) -> None:
+        """Say why there is no connection; the same not at each try."""
+        now = time.monotonic()
+        if now - self._said.get(why, -_SAID_EVERY) >= _SAID_EVERY:
+            self._said[why] = now
+            logger.warning("%s: no connection to %s: %s", self._name, self._host, why)
+
     def _consider(self, error: MqttError) -> None:
         """Ask for less, try the other version, say that we try again, or give up.
 
@@ -198,7 +208,7 @@ class Connector:
         silent = "timed out" in str(error) and not self._proved
         hint = other_scheme(str(error), tls=self._address.tls, ended=ended)
         said = f"{error}{hint}; trying again"
-        logger.warning("%s: no connection to %s: %s", self._name, self._host, said)
+        self._say(said)
         if self._is_auto and (ended or silent or self.version in self._unknown_versions):
             self.version = "3.1.1" if self.version == "5" else "5"
             self._guessed = ended
@@ -226,41 +236,27 @@ class Connector:
         return BrokerRefusedError(f"the broker at {self._host} {what}")
 
     def _new_client(self) -> Client:
-        """A new one for each connection: an old one would send its old messages again itself."""
+        """A new one for each connection, with the address looked up anew."""
         address, terms = self._address, self._terms
-        client = Client(
+        ours: dict[str, Any] = {}
+        if self.version == "5":
+            # The first one of this process ends what another one of this name may have left.
+            ours["clean_start"] = not self._known_to_broker
+            ours["properties"] = wishes(SESSION, self._max_packet)
+        return Client(
             address.host,
             address.port,
+            version=self.version,
+            numbers=self.numbers,
+            max_inflight=self._max_inflight,
+            hear=self._hear,
             username=address.username,
             password=address.password,
             identifier=self._client_id,
-            protocol=PROTOCOLS[self.version],
             will=self._will and self._will.with_terms(terms.qos, retain=terms.retain),
             timeout=CONNECT_TIMEOUT,
             keepalive=KEEPALIVE,
-            max_inflight_messages=self._max_inflight,
             socket_options=_AT_ONCE,
             tls_context=tls_context(address) if address.tls else None,
+            **ours,
         )
-        client.pending_calls_threshold = 1 << 20
-        return client
-
-
-def tls_context(address: Address) -> ssl.SSLContext:
-    """The certificates to trust, and those to show.
-
-    Raises:
-        ConfigError: If a file cannot be read or is no certificate.
-    """
-    what = f"broker.ca {address.ca}"
-    try:
-        context = ssl.create_default_context(cafile=address.ca)
-        if address.cert and address.key:
-            what = f"broker.cert {address.cert} or broker.key {address.key}"
-            for path in (address.cert, address.key):
-                Path(path).read_bytes()  # OpenSSL's error would not name the file
-            # With a password OpenSSL does not ask for one at the terminal.
-            context.load_cert_chain(address.cert, address.key, "")
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be used: {error}") from None
-    return context

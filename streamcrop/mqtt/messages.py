@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import aiomqtt
-from paho.mqtt.properties import VariableByteIntegers
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+# 268,435,455, the most that a packet's length can say (MQTT 5, 1.5.5).
+LONGEST = (1 << 28) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,20 @@ class Will:
     def with_terms(self, qos: int, *, retain: bool) -> aiomqtt.Will:
         """As aiomqtt takes it."""
         return aiomqtt.Will(self.topic, self.payload, qos, retain)
+
+
+def wishes(session: int, max_packet: int | None) -> Properties:
+    """The properties of our CONNECT (MQTT 5, 3.1.2.11).
+
+    Args:
+        session: So many seconds the broker is to keep what comes for us while we are away.
+        max_packet: It is to send us no packet of more bytes; None: any.
+    """
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+    properties.SessionExpiryInterval = session
+    if max_packet is not None:
+        properties.MaximumPacketSize = max_packet
+    return properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +55,34 @@ class Outgoing:
         return len(self.payload) + len(self.topic.encode()) + len(self.pack()) + 16
 
     def pack(self) -> bytes:
-        """Its properties (MQTT 5, 3.3.2.3); what paho asks of them, whose own class is slow."""
+        """Its properties (MQTT 5, 3.3.2.3), behind their length."""
         parts = [b"\x03", _name(self.content_type)] if self.content_type else []
         for key, value in self.user_properties:
             parts += b"\x26", _name(key), _text(value)
         packed = b"".join(parts)
-        length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]  # paho's
-        return length + packed
+        return length_of(len(packed)) + packed
+
+
+def length_of(count: int) -> bytes:
+    r"""A length as MQTT writes it: a variable byte integer (MQTT 5, 1.5.5).
+
+    Raises:
+        ValueError: If it is more than four bytes can say.
+
+    Example:
+        >>> length_of(200)
+        b'\xc8\x01'
+    """
+    if count < 0x80:
+        return bytes([count])
+    if count > LONGEST:
+        raise ValueError(f"MQTT has no length of {count} bytes")
+    digits = []
+    while count:
+        digits.append(count & 0x7F | 0x80)
+        count >>= 7
+    digits[-1] &= 0x7F
+    return bytes(digits)
 
 
 def _text(value: str) -> bytes:
@@ -63,24 +102,29 @@ class Incoming:
     Attributes:
         properties: The user properties, with ``content-type`` and ``topic`` among them.
         retained: Whether the broker had kept it from before we asked for its topic.
+        came_for: The numbers of the subscriptions that it came for; empty: not known.
     """
 
-    message: aiomqtt.Message
+    topic: aiomqtt.Topic
     payload: bytes
     properties: Mapping[str, str]
     retained: bool
+    came_for: Sequence[int] = ()
 
     @classmethod
-    def of(cls, message: aiomqtt.Message) -> "Incoming":
-        """A message of aiomqtt's."""
-        said = message.properties
+    def of(cls, topic: str, payload: bytes, said: object, *, retained: bool) -> "Incoming":
+        """A message, and an object with its properties' names as attributes.
+
+        Raises:
+            ValueError: If its topic is none.
+        """
         properties = dict(getattr(said, "UserProperty", ()))
         if content_type := getattr(said, "ContentType", ""):
             properties["content-type"] = content_type
-        properties["topic"] = str(message.topic)
-        return cls(message, message.payload, properties, message.retain)
+        properties["topic"] = topic
+        came_for = getattr(said, "SubscriptionIdentifier", ())
+        return cls(aiomqtt.Topic(topic), payload, properties, retained, came_for)
 
     def is_for(self, topic: str, number: int) -> bool:
         """True if it came for the subscription to a topic, by its number where it has one."""
-        came_for: Sequence[int] = getattr(self.message.properties, "SubscriptionIdentifier", ())
-        return number in came_for if came_for else self.message.topic.matches(topic)
+        return number in self.came_for if self.came_for else self.topic.matches(topic)

@@ -51,6 +51,7 @@ class _Subscription:
     number: int
     listeners: list[Listener] = field(default_factory=list)
     asked: bool = False
+    granted: bool = False
     hang_ups: int = 0
     quiet_until: float = 0.0
     said: str = ""
@@ -76,15 +77,16 @@ class Subscriptions:
         self._added.set()
 
     async def begin(self, client: Client) -> None:
-        """Ask for every topic on a new connection.
+        """Ask on a new connection for every topic that the broker does not send us already.
 
         Raises:
             MqttError: If the connection is lost meanwhile.
         """
         for wanted in self._topics.values():
-            wanted.asked = False
-        for topic in [*self._topics]:
-            await self._ask(client, topic)
+            wanted.asked = wanted.granted = client.resumed and wanted.granted
+        for topic, wanted in [*self._topics.items()]:
+            if not wanted.asked:
+                await self._ask(client, topic)
 
     async def keep(self, client: Client) -> None:
         """Ask at once for what is added, each minute for what was refused; until cancelled."""
@@ -123,6 +125,7 @@ class Subscriptions:
                     wanted.quiet_until = time.monotonic() + AGAIN
                 raise
             wanted.hang_ups = 0
+        wanted.granted = refusal is None
         if refusal != wanted.refusal:
             wanted.refusal = refusal
             self._answered(topic, None if refusal is None else str(refusal))

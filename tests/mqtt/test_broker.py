@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 from fakes import until
 from peers import Mosquitto
 
 from streamcrop.demo.brokers import embedded_broker
-from streamcrop.errors import BrokerRefusedError, ConfigError
+from streamcrop.errors import BrokerRefusedError
 from streamcrop.mqtt.broker import Address, Broker
-from streamcrop.mqtt.connector import tls_context
 from streamcrop.mqtt.messages import Outgoing
 
+# Their files, in the folder of certificates.
 STRANGER = {"cert": "stranger-cert", "key": "stranger-key"}
 
 
@@ -44,37 +43,6 @@ def delays(port: int) -> list[int]:
             if each.getpeername()[1:2] == (port,):
                 found.append(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
     return found
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``ca``, its ``cert`` and ``key``, and those of a stranger."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca")
-    for issuer, names in ((authority, ("cert", "key")), (trustme.CA(), STRANGER.values())):
-        issued = issuer.issue_cert("127.0.0.1")
-        for blob, name in zip(
-            (issued.cert_chain_pems[0], issued.private_key_pem), names, strict=True
-        ):
-            blob.write_to_path(folder / name)
-    return folder
-
-
-@pytest.mark.parametrize("key", ["ca", "cert", "key"])
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_tls_file_that_cannot_be_used_is_named(
-    certificates: Path, tmp_path: Path, key: str, content: str | None
-) -> None:
-    """A missing file, and one that holds something else, is named with its key."""
-    files = {name: str(certificates / name) for name in ("ca", "cert", "key")}
-    address = Address("127.0.0.1", 8883, tls=True, **files)
-    tls_context(address)
-    wrong = tmp_path / "wrong.pem"
-    if content:
-        wrong.write_text(content)
-    with pytest.raises(ConfigError, match=f"broker.{key} {wrong}"):
-        Broker(replace(address, **{key: str(wrong)}), name="test")
 
 
 @pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])

@@ -1,11 +1,10 @@
 """Messages: their bytes, and what is said beside them."""
 
-import aiomqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from streamcrop.mqtt.messages import Incoming, Outgoing
+from streamcrop.mqtt.messages import LONGEST, Incoming, Outgoing, length_of, wishes
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def arrived(topic: str, **properties: object) -> Incoming:
     said = Properties(PacketTypes.PUBLISH)
     for name, value in properties.items():
         setattr(said, name, value)
-    return Incoming.of(aiomqtt.Message(topic, b"data", 1, True, 1, said))
+    return Incoming.of(topic, b"data", said, retained=True)
 
 
 def test_what_is_said_beside_a_message() -> None:
@@ -51,7 +50,7 @@ def test_what_is_said_beside_a_message() -> None:
 
 def test_without_properties() -> None:
     """MQTT 3.1.1 has none."""
-    message = Incoming.of(aiomqtt.Message("cams/a", b"", 0, False, 1, None))
+    message = Incoming.of("cams/a", b"", None, retained=False)
     assert message.properties == {"topic": "cams/a"}
     assert message.is_for("cams/+", 1)
     assert not message.is_for("other", 1)
@@ -62,3 +61,24 @@ def test_the_number_decides_where_there_is_one() -> None:
     message = arrived("cams/a", SubscriptionIdentifier=2)
     assert message.is_for("cams/a", 2)
     assert not message.is_for("cams/+", 1)
+
+
+@pytest.mark.parametrize("topic", ["", "a/#", "+"])
+def test_what_cannot_be_a_topic(topic: str) -> None:
+    """A broker that sends it is wrong."""
+    with pytest.raises(ValueError, match="topic"):
+        arrived(topic)
+
+
+@pytest.mark.parametrize("count", [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, LONGEST])
+def test_a_length(count: int) -> None:
+    """As paho writes it; no length is longer than four bytes say."""
+    assert length_of(count) == VariableByteIntegers.encode(count)
+    with pytest.raises(ValueError, match="no length"):
+        length_of(LONGEST + 1)
+
+
+def test_what_we_wish_of_a_broker() -> None:
+    """Its bytes: a session of so many seconds, and no packet beyond so many bytes."""
+    assert wishes(120, None).pack() == b"\x05\x11\0\0\0\x78"
+    assert wishes(120, 1 << 20).pack() == b"\x0a\x11\0\0\0\x78\x27\0\x10\0\0"
