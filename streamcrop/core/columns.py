@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.counts import encode_counts
 from streamcrop.core.crop import Crop, Original
-from streamcrop.core.masks import Rle
+from streamcrop.core.runs import Rle, crop_runs, parse_runs
 from streamcrop.core.translate import move_xy, move_xyxy, per_row
+from streamcrop.core.values import Corners
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -36,21 +38,6 @@ def _crop_size(values: npt.NDArray[Any], boxes: Boxes, _: tuple[int, int]) -> np
     return (boxes[:, 3:1:-1] - boxes[:, 1::-1]).astype(values.dtype)
 
 
-def _crop_rle(
-    values: npt.NDArray[Any], boxes: Boxes, resolution_wh: tuple[int, int]
-) -> npt.NDArray[Any]:
-    """The run lengths of the crop, in the form (text, bytes, integers) in which they came."""
-    came = values[0]["counts"]
-    x_min, y_min, x_max, y_max = boxes[0].tolist()
-    runs = Rle.parse(values[0]).crop((x_min, y_min, x_max, y_max), resolution_wh)
-    moved = runs.as_json(compressed=isinstance(came, str | bytes))
-    if isinstance(came, bytes):
-        moved["counts"] = moved["counts"].encode()
-    result = np.empty(1, object)
-    result[0] = {**values[0], **moved}
-    return result
-
-
 # What each key of `Detections.data` becomes in crops: of some rows of a column, with the boxes of
 # as many crops, and the size of the image. None, which is "has none", stays None, and what cannot
 # be read becomes it. All other keys are kept as they are. The parent and the root stay the images
@@ -60,7 +47,6 @@ TRANSLATIONS: dict[str, Callable[[npt.NDArray[Any], Boxes, tuple[int, int]], npt
     "polygon": _move,
     "xyxyxyxy": _move,
     "rect": _move,
-    "rle_mask": _crop_rle,
     "image_dimensions": _crop_size,
     "parent_coordinates": _grow,
     "root_parent_coordinates": _grow,
@@ -122,7 +108,9 @@ class Columns:
         columns = [move_xyxy(original.xyxy, boxes[:, :2]), *self.columns.values()]
         spread = [_spread(column, len(boxes)) for column in columns]
         for key, column in self.data.items():
-            if key in TRANSLATIONS:
+            if key == "rle_mask":
+                spread.append(_cut_runs(column, original.boxes, (image.width, image.height)))
+            elif key in TRANSLATIONS:
                 spread.append(_translated(key, column, boxes, (image.width, image.height)))
             else:
                 spread.append(_spread(column, len(boxes)))
@@ -147,6 +135,25 @@ def _translated_row(key: str, value: Any, box: Boxes, resolution_wh: tuple[int, 
     except (IndexError, KeyError, TypeError, ValueError):
         # It is none, and left as it is it would speak of another image.
         return np.array([None])
+
+
+def _cut_runs(column: Any, boxes: list[Corners], resolution_wh: tuple[int, int]) -> list[Any]:
+    """Run lengths of crops, in the forms (text, bytes, integers) in which they came."""
+    rows = _spread(column, len(boxes))
+    came = {at: row[0] for at, row in enumerate(rows) if row is not None and row[0] is not None}
+    found = dict(zip(came, parse_runs([*came.values()]), strict=True))
+    whole = {at: rle for at, rle in found.items() if isinstance(rle, Rle)}
+    cut = crop_runs([*whole.values()], [boxes[at] for at in whole], resolution_wh)
+    texts = encode_counts([rle.counts for rle in cut])
+    rows = [np.array([None]) if at in came else row for at, row in enumerate(rows)]
+    for at, rle, text in zip(whole, cut, texts, strict=True):
+        said = came[at]["counts"]
+        form: Any = text
+        if not isinstance(said, str):
+            form = text.encode() if isinstance(said, bytes) else rle.counts.tolist()
+        rows[at] = np.empty(1, object)
+        rows[at][0] = {**came[at], "size": list(rle.size), "counts": form}
+    return rows
 
 
 def _spread(column: Any, count: int) -> list[Any]:  # arrays, lists and metadata

@@ -1,5 +1,6 @@
 """`cut`: one frame and its instances become crops."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -8,8 +9,9 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
 from streamcrop.core.geometry import slices
-from streamcrop.core.masks import Patch, Rle
+from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.runs import Rle, crop_runs
 from streamcrop.core.translate import move_xyxy
 from streamcrop.core.values import (
     Bgr,
@@ -96,7 +98,8 @@ class Crop:
     index: int
     box: Corners
     original: Original = field(repr=False)
-    _mask: Mask | None = field(default=None, repr=False)  # a Patch is already cut to the box
+    # A Patch and an Rle are already cut to the box.
+    _mask: Mask | None = field(default=None, repr=False)
 
     def __init__(
         self,
@@ -158,12 +161,10 @@ class Crop:
         """
         return self.bgr()
 
-    @_lazy
+    @property
     def runs(self) -> Rle | None:
         """The mask as run lengths; None unless it came as such."""
-        if not isinstance(self._mask, Rle):
-            return None
-        return self._mask.crop(self.box, self.original.pixels.resolution_wh)
+        return self._mask if isinstance(self._mask, Rle) else None
 
     def to_mask(self) -> MaskPixels | None:
         """As `mask`, but not kept."""
@@ -171,8 +172,8 @@ class Crop:
             return None
         if isinstance(self._mask, Patch):
             return self._mask.pixels
-        if self.runs is not None:
-            return self.runs.pixels()
+        if isinstance(self._mask, Rle):
+            return self._mask.pixels()
         return self._mask.region(self.box, self.original.pixels.resolution_wh)
 
     def bgr(self) -> Bgr:
@@ -209,7 +210,11 @@ class Crop:
         """The same crop with pixels and a row of its own, which hold nothing of the image."""
         row, describe = self._row, self.original.describe
         pixels = ArrayPixels(self.pixels.bgr().copy())
-        mask = None if self.mask is None else Patch(self.mask.copy())
+        mask: Mask | None = None
+        if self.runs is not None:
+            mask = Rle(self.runs.size, self.runs.counts.copy())
+        elif self.mask is not None:
+            mask = Patch(self.mask.copy())
         original = replace(
             self.original,
             pixels=pixels,
@@ -219,7 +224,7 @@ class Crop:
             first=self.index,
         )
         own = replace(self, original=original, _mask=mask)
-        own.__dict__.update(pixels=pixels, runs=self.runs)
+        own.__dict__.update(pixels=pixels)
         return own
 
     def __getstate__(self) -> dict[str, Any]:
@@ -269,16 +274,27 @@ def cut(
     refused |= instances.refused
     masks = instances.masks or [None] * len(boxes)
     original = Original(pixels, instances.xyxy.copy(), boxes, lineage, options, describe)
-    crops = [
-        Crop(
-            instances.detection_id[index],
-            index,
-            box,
-            original,
-            # A crop must not hold the whole frame's mask.
-            mask.cut(box) if isinstance(mask, Patch) else mask,
-        )
+    kept = [
+        (index, box, mask)
         for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
         if index not in refused
     ]
+    crops = [
+        Crop(instances.detection_id[index], index, box, original, mask)
+        for (index, box, _), mask in zip(kept, _parts(kept, resolution_wh), strict=True)
+    ]
     return crops, sorted(refused.items())
+
+
+def _parts(
+    kept: Sequence[tuple[int, Corners, Mask | None]], resolution_wh: tuple[int, int]
+) -> list[Mask | None]:
+    """Of masks what is in a crop: it must not hold that of the whole frame."""
+    parts = [mask.cut(box) if isinstance(mask, Patch) else mask for _, box, mask in kept]
+    runs = [(row, mask) for row, mask in enumerate(parts) if isinstance(mask, Rle)]
+    boxes = [kept[row][1] for row, _ in runs]
+    for (row, _), part in zip(
+        runs, crop_runs([mask for _, mask in runs], boxes, resolution_wh), strict=True
+    ):
+        parts[row] = part
+    return parts

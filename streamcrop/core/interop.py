@@ -22,7 +22,8 @@ from streamcrop.core.arguments import (
 from streamcrop.core.background import CropOptions
 from streamcrop.core.columns import Columns
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, Rle, dense_masks
+from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, dense_masks
+from streamcrop.core.runs import Rle, parse_runs
 from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
@@ -159,28 +160,36 @@ def _masks_of_rows(
     masks: list[Mask | None] = [None] * len(detections)
     unreadable: set[int] = set()
     # Run lengths last: they decide.
-    for key, parse in (("polygon", _polygon), ("rle_mask", _rle)):
-        column = detections.data.get(key)
-        for row, value in enumerate(() if column is None else column):
-            if not is_missing(value):
-                masks[row] = parse(value, resolution_wh)
-                (unreadable.add if masks[row] is None else unreadable.discard)(row)
+    for key, parse in (("polygon", _polygons), ("rle_mask", _runs)):
+        column: Any = detections.data.get(key)
+        rows = [
+            row
+            for row, value in enumerate(() if column is None else column)
+            if not is_missing(value)
+        ]
+        for row, mask in zip(
+            rows, parse([column[row] for row in rows], resolution_wh), strict=True
+        ):
+            masks[row] = mask
+            (unreadable.add if mask is None else unreadable.discard)(row)
     return masks if masks.count(None) < len(masks) else (), [*unreadable]
 
 
-def _rle(value: Any, resolution_wh: tuple[int, int]) -> Rle | None:  # user data
-    try:
-        rle = Rle.parse(value)
-    except ValueError:
-        return None
-    if rle.size != resolution_wh[::-1]:
-        msg = f"an rle_mask must have the image's size {resolution_wh[::-1]}, not {rle.size}"
-        raise ValueError(msg)
-    return rle
+def _runs(values: list[Any], resolution_wh: tuple[int, int]) -> list[Rle | None]:  # user data
+    runs = [None if isinstance(rle, ValueError) else rle for rle in parse_runs(values)]
+    for rle in runs:
+        if rle is not None and rle.size != resolution_wh[::-1]:
+            size = resolution_wh[::-1]
+            msg = f"an rle_mask must have the image's size {size}, not {rle.size}"
+            raise ValueError(msg)
+    return runs
 
 
-def _polygon(value: Any, resolution_wh: tuple[int, int]) -> Polygon | None:
-    del resolution_wh
+def _polygons(values: list[Any], _: tuple[int, int]) -> list[Polygon | None]:
+    return [*map(_polygon, values)]
+
+
+def _polygon(value: Any) -> Polygon | None:
     try:
         xy = np.asarray(value, np.float64)
     except (TypeError, ValueError):

@@ -62,14 +62,16 @@ def move_xyxy(xyxy: npt.NDArray[Any], origin: npt.ArrayLike) -> npt.NDArray[Any]
     return moved
 
 
-def nearest(source: int, target: int, start: int, stop: int) -> npt.NDArray[np.intp]:
-    """For the pixels ``start..stop`` of an axis of ``target`` pixels, the nearest of ``source``.
+def first_nearest(at: npt.NDArray[np.int64], source: int, target: int) -> npt.NDArray[np.int64]:
+    """Of an axis of ``target`` pixels the first whose nearest of ``source`` is ``at``, or later.
 
     Pixel centres are compared, so both images cover the same area.
 
     Example:
-        >>> nearest(3, 6, 1, 5).tolist()
+        >>> first_nearest(np.array([0, 1, 2, 3]), 3, 6).tolist()
+        [0, 2, 4, 6]
+        >>> first_nearest(np.array([0, 1, 2, 3]), 3, 2).tolist()
         [0, 1, 1, 2]
     """
-    centres = 2 * np.arange(start, stop, dtype=np.int64) + 1
-    return centres * source // (2 * target)
+    # The nearest of pixel y is (2 y + 1) source // (2 target).
+    return at if source == target else -((source - 2 * target * at) // (2 * source))

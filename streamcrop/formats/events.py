@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from streamcrop.core.crop import Crop
-from streamcrop.core.masks import MAX_SIDE, Rle
+from streamcrop.core.runs import MAX_SIDE, Rle
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.coordinates import moved

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from streamcrop.core.limits import Limits
-from streamcrop.core.masks import MAX_SIDE
+from streamcrop.core.runs import MAX_SIDE
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import DEFAULT, UNREADABLE, check_size, convert, document, shown

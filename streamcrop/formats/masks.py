@@ -13,7 +13,8 @@ import numpy as np
 
 from streamcrop.core.counts import count_runs
 from streamcrop.core.limits import Budget, Limits
-from streamcrop.core.masks import MIN_VERTICES, Polygon, Rle
+from streamcrop.core.masks import MIN_VERTICES, Polygon
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Mask, Reason
 from streamcrop.errors import FormatError
 

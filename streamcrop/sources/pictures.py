@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideDataContainer
 
-from streamcrop.core.masks import MAX_SIDE
 from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
+from streamcrop.core.runs import MAX_SIDE
 from streamcrop.core.values import Pixels
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.formats import exif

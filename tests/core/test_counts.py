@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from streamcrop.core.counts import count_runs, decode_counts, encode_counts
 
+counts_of_an_image = st.lists(st.integers(0, 1 << 31), min_size=1, max_size=60)
+
 
 def rle_to_string(counts: Iterable[int]) -> str:
     """The reference's ``rleToString`` in plain Python."""
@@ -25,39 +27,45 @@ def rle_to_string(counts: Iterable[int]) -> str:
     return text
 
 
-@given(st.lists(st.integers(0, 1 << 31), min_size=1, max_size=60))
-def test_packed_counts_come_back(counts: list[int]) -> None:
-    """Packing and unpacking is the identity."""
-    text = encode_counts(np.array(counts))
-    assert text == rle_to_string(counts)
-    assert decode_counts(text.encode()).tolist() == counts
+@given(st.lists(counts_of_an_image, max_size=6))
+def test_packed_counts_come_back(images: list[list[int]]) -> None:
+    """Packing and unpacking is the identity, for any number of texts at once."""
+    texts = encode_counts([np.array(counts) for counts in images])
+    assert texts == [*map(rle_to_string, images)]
+    unpacked = decode_counts([text.encode() for text in texts])
+    assert [counts.tolist() for counts in unpacked] == images
 
 
-@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=8))
-@example([2**62, 0, 2**62, 2**62])
-def test_any_counts_can_be_packed(counts: list[int]) -> None:
+@given(st.lists(st.lists(st.integers(0, 2**62), min_size=1, max_size=8), min_size=1, max_size=3))
+@example([[2**62, 0, 2**62, 2**62]])
+def test_any_counts_can_be_packed(images: list[list[int]]) -> None:
     """Packing has no limit of its own, though unpacking refuses runs beyond any image."""
-    assert encode_counts(np.array(counts)) == rle_to_string(counts)
+    texts = encode_counts([np.array(counts) for counts in images])
+    assert texts == [*map(rle_to_string, images)]
 
 
 def test_packing_leaves_the_counts_alone() -> None:
-    """The differences are made in a copy."""
+    """The differences are made in a copy, of one array, too."""
     counts = np.array([5, 100, 3, 20, 7])
-    encode_counts(counts)
+    encode_counts([counts])
     assert counts.tolist() == [5, 100, 3, 20, 7]
 
 
 @pytest.mark.parametrize("text", [b"", b"2/1", b"2p1", b"23Q", b"PPPPPPP0"])
-def test_what_is_no_text_of_counts(text: bytes) -> None:
-    """A character that is none of the alphabet's, and a number without an end, are refused."""
+@pytest.mark.parametrize("beside", [[], [b"231"]])
+def test_what_is_no_text_of_counts(text: bytes, beside: list[bytes]) -> None:
+    """A character that is none of the alphabet's, and a number without an end, are refused.
+
+    The next text does not end the number.
+    """
     with pytest.raises(ValueError, match="an RLE's counts"):
-        decode_counts(text)
+        decode_counts([*beside, text, *beside])
 
 
 @given(st.lists(st.integers(0, 1 << 31), min_size=1, max_size=60))
 def test_runs_are_counted_without_reading_them(counts: list[int]) -> None:
     """There are as many as the list or the text has, or a third of a text that is longer."""
-    text = encode_counts(np.array(counts))
+    text = encode_counts([np.array(counts)])[0]
     assert count_runs({"counts": counts}) == len(counts)
     assert count_runs({"counts": text}) == max(len(counts), -(-len(text) // 3))
 

@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from streamcrop.core.background import CropOptions, remove_background
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import Patch, Polygon, Rle
+from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask, Reason
 
 seeds = st.integers(0, 2**32 - 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from streamcrop.core.translate import move_xy, move_xyxy, nearest
+from streamcrop.core.translate import first_nearest, move_xy, move_xyxy
 
 origins = st.tuples(st.integers(0, 65_535), st.integers(0, 65_535))
 points = array_shapes(max_dims=3).flatmap(
@@ -109,27 +109,28 @@ def test_boxes_move_each_into_its_own_crop(
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "chosen"),
+    ("source", "target", "first"),
     [
-        (1, 3, [0, 0, 0]),
-        (3, 3, [0, 1, 2]),
-        (3, 1, [1]),
-        (4, 2, [1, 3]),
-        (2, 4, [0, 0, 1, 1]),
-        (3, 5, [0, 0, 1, 2, 2]),
+        (1, 3, [0, 3]),
+        (3, 3, [0, 1, 2, 3]),
+        (3, 1, [0, 0, 1, 1]),
+        (4, 2, [0, 0, 1, 1, 2]),
+        (2, 4, [0, 2, 4]),
+        (3, 5, [0, 2, 3, 5]),
     ],
 )
-def test_nearest_by_hand(source: int, target: int, chosen: list[int]) -> None:
+def test_nearest_by_hand(source: int, target: int, first: list[int]) -> None:
     """Pixel centres are compared; a tie goes to the later pixel."""
-    assert nearest(source, target, 0, target).tolist() == chosen
+    assert first_nearest(np.arange(source + 1), source, target).tolist() == first
 
 
 @given(st.integers(1, 65_535), st.integers(1, 65_535), st.data())
 def test_nearest_is_the_pixel_under_the_centre(
     source: int, target: int, data: st.DataObject
 ) -> None:
-    """A pixel's centre lies in the source pixel that is chosen for it, whatever the part."""
-    start = data.draw(st.integers(0, target))
-    stop = data.draw(st.integers(start, min(target, start + 20)))
-    exact = [(at + Fraction(1, 2)) * source // target for at in range(start, stop)]
-    assert nearest(source, target, start, stop).tolist() == exact
+    """The first pixel whose centre lies in the source pixel or behind it, and no later one."""
+    at = data.draw(st.integers(0, source))
+    [first] = first_nearest(np.array([at]), source, target).tolist()
+    assert 0 <= first <= target
+    assert (first + Fraction(1, 2)) * source / target >= at or first == target
+    assert first == 0 or (first - Fraction(1, 2)) * source / target < at

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from streamcrop.core.align import perspective
 from streamcrop.core.framing import view_of
-from streamcrop.core.masks import Patch, Polygon, Rle
+from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.shape import Shape
 from streamcrop.core.view import View
 from streamcrop.core.warp import ViewPixels, mask_through

@@ -16,8 +16,8 @@ from cloudevents.core.formats.json import JSONFormat
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.masks import Rle
 from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats import events, inference

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from streamcrop.core.limits import Limits
-from streamcrop.core.masks import Polygon, Rle
+from streamcrop.core.masks import Polygon
+from streamcrop.core.runs import Rle
 from streamcrop.errors import FormatError
 from streamcrop.formats.masks import Masks
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcrop.core.masks import Polygon, Rle
+from streamcrop.core.masks import Polygon
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.inference import decode, predictions

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from fuzz.target import Target
 
 from streamcrop.core.background import CropOptions
-from streamcrop.core.masks import Rle
 from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame
 from streamcrop.errors import FormatError
 from streamcrop.formats import DETECTION_FORMATS

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from streamcrop.core.background import CropOptions
-from streamcrop.core.masks import Rle
 from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats import events, inference
