@@ -30,11 +30,7 @@ def address_of(config: Config) -> Address:
 
 
 def broker_of(
-    config: Config,
-    presence: Presence,
-    *,
-    on_change: Callable[[bool], None],
-    answered: Answered,
+    config: Config, presence: Presence, *, on_change: Callable[[bool], None], answered: Answered
 ) -> Broker:
     """The connection that all streams share.
 

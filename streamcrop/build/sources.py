@@ -16,7 +16,9 @@ from streamcrop.config.source import (
     Kind,
 )
 from streamcrop.core.capture import CaptureClock
+from streamcrop.core.limits import Limits
 from streamcrop.errors import ConfigError
+from streamcrop.keys import KEYS
 from streamcrop.mqtt.broker import Broker
 from streamcrop.sources import FrameSource
 from streamcrop.sources.container import FileSource
@@ -24,7 +26,6 @@ from streamcrop.sources.decoding import Decoding
 from streamcrop.sources.live import LiveSource
 from streamcrop.sources.mqtt import MqttSource
 from streamcrop.sources.threads import Threaded
-from streamcrop.keys import KEYS
 
 # Where Python was built without a place of its own for it: Debian's.
 _SYSTEM_CA = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
@@ -45,7 +46,7 @@ def _decoding(stream: Stream) -> Decoding:
     return Decoding(stream.decoding[0], stream.pairing.max_bytes, stream.source.hwaccel)
 
 
-def _file(stream: Stream, _: Broker) -> FrameSource:
+def _file(stream: Stream, *_: object) -> FrameSource:
     source = stream.source
     return Threaded(
         FileSource(
@@ -85,12 +86,12 @@ def camera(stream: Stream, clock: CaptureClock | None, decoding: Decoding) -> Li
     )
 
 
-def _camera(stream: Stream, _: Broker) -> FrameSource:
+def _camera(stream: Stream, *_: object) -> FrameSource:
     clock = capture_clock(stream) if stream.pairing.row.of_camera else None
     return Threaded(camera(stream, clock, _decoding(stream)))
 
 
-def _device(stream: Stream, _: Broker) -> FrameSource:
+def _device(stream: Stream, *_: object) -> FrameSource:
     source = stream.source
     return Threaded(
         LiveSource(
@@ -102,14 +103,14 @@ def _device(stream: Stream, _: Broker) -> FrameSource:
     )
 
 
-def _pictures(stream: Stream, broker: Broker) -> FrameSource:
+def _pictures(stream: Stream, broker: Broker, limits: Limits) -> FrameSource:
     source = stream.source
     topic = source.url.partition(":")[2]
     unnamed = not stream.pairing.row.names
-    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed)
+    return MqttSource(broker, topic, frame_id=source.frame_id, unnamed=unnamed, limits=limits)
 
 
-def _webrtc(stream: Stream, _: Broker) -> FrameSource:
+def _webrtc(stream: Stream, *_: object) -> FrameSource:
     try:
         from streamcrop.sources.webrtc import WhepSource, WhipSource  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
@@ -129,7 +130,7 @@ def _webrtc(stream: Stream, _: Broker) -> FrameSource:
     return WhepSource(source.url.partition(":")[2], tls=_trust(source), **how)
 
 
-_SOURCES: dict[Kind, Callable[[Stream, Broker], FrameSource]] = {
+_SOURCES: dict[Kind, Callable[[Stream, Broker, Limits], FrameSource]] = {
     FILE: _file,
     CAMERA: _camera,
     TLS_CAMERA: _camera,
@@ -140,10 +141,15 @@ _SOURCES: dict[Kind, Callable[[Stream, Broker], FrameSource]] = {
 }
 
 
-def source_of(stream: Stream, broker: Broker) -> FrameSource:
+def source_of(stream: Stream, broker: Broker, limits: Limits | None = None) -> FrameSource:
     """The source of a stream's frames; it opens nothing before it is read.
+
+    Args:
+        stream: Its part of the configuration.
+        broker: The connection.
+        limits: What one picture that comes as a message may ask for.
 
     Raises:
         ConfigError: If a file that it is to trust cannot be used, or a library is missing.
     """
-    return _SOURCES[stream.source.kind](stream, broker)
+    return _SOURCES[stream.source.kind](stream, broker, limits or Limits())

@@ -109,7 +109,7 @@ class _Parts:
         self._settings = settings
         self._shared = shared
         self._on_change = on_change
-        self.source = source or source_of(settings, shared.broker)
+        self.source = source or source_of(settings, shared.broker, shared.limits)
         self.outcomes = Outcomes(settings.pairing.key, settings.pairing.max_wait, stream=name)
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
         self._envelope = Envelope(shared.broker, settings.output.envelope)
@@ -229,9 +229,7 @@ def pairing_of(
     return Pairing(
         _pairer(settings),
         key=pairing.row,
-        decode=partial(
-            DETECTION_FORMATS[detections.format].decode, limits=limits or Limits()
-        ),
+        decode=partial(DETECTION_FORMATS[detections.format].decode, limits=limits or Limits()),
         topic=detections.topic,
         # As the keys are, so that no sum of one and the other is rounded.
         offset=Fraction(pairing.offset).limit_denominator(1_000_000),

@@ -75,6 +75,8 @@ def _chunks(data: bytes, at: int, order: Literal["big", "little"]) -> Iterator[b
         head = data[at : at + 4], data[at + 4 : at + 8]
         size, name = head if is_png else head[::-1]
         end = at + 8 + int.from_bytes(size, order)
+        if name == b"IEND":
+            return
         if name in {b"eXIf", b"EXIF"}:
             yield data[at + 8 : end]
         at = end + 4 if is_png else end + end % 2

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
@@ -20,15 +21,20 @@ from streamcrop.sources.pictures import still
 
 # What may wait to be decoded.
 _MAX_WAITING, _MAX_BYTES = 64, 64 << 20
+# What is kept of a picture that is too large, for people.
+_BEGINNING = 100
 # So many pictures are known again when they come twice.
 _REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
+    """As it came; of one that is too large its beginning, and how large it was."""
+
     payload: bytes
     properties: Mapping[str, str]
     arrived: int
+    size: int
 
 
 class MqttSource:
@@ -45,6 +51,7 @@ class MqttSource:
             ``level:N``, a level of the topic, from 0, or from -1 at its end. None: the user
             property ``frame_id``.
         unnamed: Whether a picture without an ID counts, named by the time of its arrival.
+        limits: What one picture may ask for.
 
     Hands out `Frame`s, a `Note` of what is wrong with a picture, and a `Reason` for every one that
     is none: `no_key` without an ID, `corrupt`, `failed`, `ambiguous` for one that comes again,
@@ -53,11 +60,18 @@ class MqttSource:
     """
 
     def __init__(
-        self, broker: Broker, topic: str, *, frame_id: str | None = None, unnamed: bool = False
+        self,
+        broker: Broker,
+        topic: str,
+        *,
+        frame_id: str | None = None,
+        unnamed: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self._topic = topic
         self._place, _, self._name = (frame_id or "").partition(":")
         self._unnamed = unnamed
+        self._limits = limits or Limits()
         self._lost: Counter[Reason] = Counter()
         self._known: deque[int] = deque(maxlen=_REMEMBERED)
         self._waiting: BoundedQueue[_Picture] = BoundedQueue(
@@ -89,7 +103,10 @@ class MqttSource:
             yield reason
 
     def _arrive(self, payload: bytes, properties: Mapping[str, str]) -> None:
-        self._waiting.put_nowait(_Picture(payload, properties, time.time_ns() // 1000))
+        size = len(payload)
+        if size > self._limits.picture_bytes:
+            payload = payload[:_BEGINNING]
+        self._waiting.put_nowait(_Picture(payload, properties, time.time_ns() // 1000, size))
 
     def _fail(self, _: Exception) -> None:
         self._lost[Reason.FAILED] += 1
@@ -106,7 +123,8 @@ class MqttSource:
         try:
             return self._frame(picture)
         except FormatError as error:
-            reason = Reason.CORRUPT if error.reason == Reason.MALFORMED else Reason(error.reason)
+            is_broken = error.reason in {Reason.MALFORMED, Reason.TOO_LARGE}
+            reason = Reason.CORRUPT if is_broken else Reason(error.reason)
             # At least once: that a picture comes again is no news.
             notes = [] if reason == Reason.AMBIGUOUS else [self._note(reason, error, picture)]
             return [*notes, reason]
@@ -118,14 +136,18 @@ class MqttSource:
 
     def _frame(self, picture: _Picture) -> list[Item]:
         """The frame, and a note where its time is none."""
-        data, said = _opened(picture)
+        if picture.size > self._limits.picture_bytes:
+            raise FormatError(
+                self._limits.excess("picture_bytes", picture.size), reason=Reason.CORRUPT
+            )
+        data, said = _opened(picture, self._limits)
         frame_id = self._frame_id(said, picture)
         known = _identity(said, frame_id, picture)
         if known in self._known:
             msg = "a picture that came already"
             raise FormatError(msg, reason=Reason.AMBIGUOUS)
         lineage = None if said.get("lineage") is None else lineage_of(said["lineage"])
-        pixels = still(data)
+        pixels = still(data, self._limits)
         if lineage and (lineage[-1].width, lineage[-1].height) != pixels.resolution_wh:
             width, height = pixels.resolution_wh
             msg = (
@@ -172,7 +194,7 @@ def _identity(said: Mapping[str, Any], frame_id: str, picture: _Picture) -> int:
     return hash((topic, frame_id, captured_at, picture.payload))
 
 
-def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:
+def _opened(picture: _Picture, limits: Limits) -> tuple[bytes, Mapping[str, Any]]:
     """A picture's bytes, and all that is said of it.
 
     Raises:
@@ -181,7 +203,7 @@ def _opened(picture: _Picture) -> tuple[bytes, Mapping[str, Any]]:
     payload, properties = picture.payload, picture.properties
     if properties.get("type") not in {CROP_TYPE, FRAME_TYPE} and payload[:1] != b"{":
         return payload, properties
-    event = read(payload, properties)
+    event = read(payload, properties, limits)
     return event.data, {**properties, **event.metadata, **event.attributes}
 
 

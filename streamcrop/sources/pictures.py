@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import SideDataContainer
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array
 from streamcrop.core.runs import MAX_SIDE
 from streamcrop.core.values import Pixels
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.formats import exif
+from streamcrop.formats.stills import essential
 
-# A still with more is refused by its header: 300 MB as BGR, and a file of some kilobytes may
-# claim them.
-MAX_PIXELS = 100_000_000
 # By what a still begins with: where its signature stands, and FFmpeg's name of its decoder.
 _STILLS = {b"\xff\xd8\xff": (0, "mjpeg"), b"\x89PNG\r\n\x1a\n": (0, "png"), b"WEBP": (8, "webp")}
 _BASE64 = "base64 text: publish the bytes themselves"
@@ -39,7 +38,8 @@ _OTHERS = {
 _EXTENDED, _ANIMATED = b"VP8X", 2
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 # Broken is refused, not shown with a grey half.
-_STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
+_STRICT = {"err_detect": "explode"}
+_MARGIN = 1 << 25
 # AVColorSpace (ITU-T H.273 MatrixCoefficients) → `pixels.LUMA_WEIGHTS`; 2 is "unspecified".
 MATRICES = {1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 _FULL_RANGE = 2
@@ -50,11 +50,11 @@ _UPRIGHT = 1, 0, 0, 1
 _TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
 
 
-def still(data: bytes) -> Pixels:
+def still(data: bytes, limits: Limits | None = None) -> Pixels:
     """The upright pixels of a JPEG, PNG or WebP; the Orientation of its EXIF is applied.
 
-    A file that is cut off, broken or of another kind is refused, and so is one that claims more
-    than `MAX_PIXELS`, before any of them is decoded, or has a side that no crop can have.
+    A file that is cut off, broken or of another kind is refused, and so is one that asks for more
+    than its limits, before any pixel is decoded, or has a side that no crop can have.
 
     Raises:
         FormatError: `corrupt`.
@@ -64,14 +64,19 @@ def still(data: bytes) -> Pixels:
         raise FormatError(wrong, reason="corrupt")
     assert codec is not None  # noqa: S101  # else that is what is wrong
     decoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "r"))
-    decoder.options, decoder.thread_count = _STRICT, 1
+    limits = limits or Limits()
+    # Its own description is read below; of others a decoder is shown none.
+    shown = essential(data, limits)
+    # FFmpeg counts them with what lies between its lines, and refuses the largest too early.
+    decoder.options = {**_STRICT, "max_pixels": str(2 * limits.picture_pixels + _MARGIN)}
+    decoder.thread_count = 1
     try:
         # What FFmpeg says meanwhile is in the error, too.
         with av.logging.Capture():
-            [picture] = decoder.decode(av.Packet(data))
+            [picture] = decoder.decode(av.Packet(shown))
         pixels = pixels_of(picture, exif.orientation(data))
     except av.FFmpegError as error:
-        msg = f"no whole picture of at most {MAX_PIXELS:,} pixels: {error.strerror}"
+        msg = f"no whole picture: {error.strerror}"
         raise FormatError(msg, reason="corrupt") from None
     except (SourceError, ValueError) as error:
         msg = f"no whole picture: {error}"

@@ -16,6 +16,7 @@ from cloudevents.core.formats.json import JSONFormat
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
+from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
@@ -184,6 +185,22 @@ def test_what_is_no_event(payload: bytes, properties: dict[str, str]) -> None:
     """What is no event of a node is a format error, and nothing worse."""
     with pytest.raises(FormatError, match="no event of a streamcrop node"):
         events.read(payload, properties)
+
+
+def test_an_event_that_asks_for_too_much() -> None:
+    """Values are counted in the JSON of it, and in the JSON within."""
+    metadata = json.dumps({"n": [0] * 99})
+    events.read(PICTURE, {"specversion": "1.0", "metadata": metadata}, Limits(values=101))
+    structured = {**dict.fromkeys(map(str, range(98)), "x"), "data_base64": "", "metadata": "{}"}
+    events.read(json.dumps(structured).encode(), {}, Limits(values=101))
+    for payload, said in (
+        (PICTURE, {"specversion": "1.0", "metadata": metadata}),
+        (json.dumps({"data_base64": "", "metadata": metadata}).encode(), {}),
+        (json.dumps(structured).encode(), {}),
+    ):
+        with pytest.raises(FormatError, match="node: 101 values in one message are more") as info:
+            events.read(payload, said, Limits(values=100))
+        assert info.value.reason == "too_large"
 
 
 # Topics

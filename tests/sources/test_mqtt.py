@@ -14,6 +14,7 @@ import pytest
 from fakes import until
 from peers import Client, Image, Mosquitto, number_in, numbered
 
+from streamcrop.core.limits import Limits
 from streamcrop.core.values import Change, Frame, LineageEntry, Note, Reason
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes
 from streamcrop.mqtt.broker import Address, Broker
@@ -270,7 +271,7 @@ async def test_what_nobody_expected_costs_one_picture(
     monkeypatch.setattr("streamcrop.notes._logged_places", set())
     notes: list[Note] = []
 
-    def broken(data: bytes) -> Any:
+    def broken(data: bytes, _: object) -> Any:
         monkeypatch.undo()
         raise ZeroDivisionError(data)
 
@@ -308,6 +309,24 @@ async def test_waiting_pictures_are_bounded_in_bytes(broker: Mosquitto) -> None:
             await client.publish(large, TOPIC)
         await asyncio.sleep(0.5)
         assert Counter(await take(source, 4)) == {Reason.QUEUE_FULL: 2, Reason.NO_KEY: 2}
+
+
+async def test_a_picture_that_asks_for_too_much(broker: Mosquitto) -> None:
+    """It is `corrupt`, the note says which limit it was, and of a large one little is kept."""
+    limits = Limits(picture_bytes=100_000, picture_pixels=WIDTH * HEIGHT, values=50)
+    larger = cv2.imencode(".png", np.zeros((HEIGHT + 1, WIDTH)))[1].tobytes()
+    notes: list[Note] = []
+    async with source_at(broker, limits=limits) as (source, client):
+        await client.publish(bytes(100_001), TOPIC, {"frame_id": "1"})
+        await client.publish(larger, TOPIC, {"frame_id": "2"})
+        event = {"metadata": "[" + "0," * 50 + "0]", "data_base64": ""}
+        await client.publish(json.dumps(event).encode(), TOPIC)
+        await client.publish(png(), TOPIC, {"frame_id": "4"})
+        *refused, frame = await take(source, 4, notes)
+    assert refused == [Reason.CORRUPT] * 3
+    assert frame.frame_id == "4"
+    for note, name in zip(notes, ("picture_bytes", "picture_pixels", "values"), strict=True):
+        assert name in note.text
 
 
 async def test_what_waits_at_the_end_is_closed(broker: Mosquitto) -> None:
