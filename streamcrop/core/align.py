@@ -38,6 +38,8 @@ _SYNONYMS = {
     "mouthrightcorner": "right_mouth",
     "rightcornerofthemouth": "right_mouth",
 } | {name.replace("_", ""): name for name in FACE_NAMES}
+# How near to the horizon of a perspective a point may be, of 1 at the middle of what it shows.
+HORIZON = 1e-6
 # Below this part of the farther point's distance, points are one on another, or on one line.
 _FLAT = 1e-3
 # A fit is mirrored where one with a reflection is better by half.
@@ -136,8 +138,8 @@ def moved(matrix: Matrix, points: Points) -> Points:
 
     Args:
         matrix: ``(3, 3)``.
-        points: ``(..., 2)``.
+        points: ``(..., 2)``. One at the horizon of a perspective, or beyond it, goes far away.
     """
     lifted = points @ matrix[:, :2].T + matrix[:, 2]
-    found: Points = lifted[..., :2] / lifted[..., 2:]
+    found: Points = lifted[..., :2] / np.maximum(lifted[..., 2:], HORIZON)
     return found

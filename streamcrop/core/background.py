@@ -1,7 +1,7 @@
-"""What lies outside the mask: colour and opacity."""
+"""How crops are made, and what lies outside the mask: colour and opacity."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from operator import index
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.shape import Border, Fit, Shape, Upright
 from streamcrop.core.values import Planes
 
 ColorLike = str | Sequence[int]
@@ -29,9 +30,23 @@ class CropOptions:
         mask_opacity: 0 leaves a crop as it is; 1 replaces what lies outside the mask by the
             background colour; between, the two are blended.
         background_color: ``"#431112"``, ``"#fff"``, ``"(128, 32, 64)"`` or three integers, RGB.
+        margin: By how much the box grows on each side: a part of it as 0.1, or ``"12px"``; or four
+            of them, left, top, right, bottom.
+        aspect: Width / height, as 1 or ``"4:3"``, until which the box then grows around its centre.
+        min_side: Pixels of the image to which each side of the box then grows around its centre.
+        border: Of what lies outside the image: ``clip`` cuts it off, ``constant`` fills it,
+            ``replicate`` repeats the image's edge.
+        size: ``[width, height]`` of the crop in pixels.
+        fit: Of the box into the size: ``letterbox`` fills the sides, ``stretch`` does not.
+        fill: The colour that fills, in the forms of ``background_color``.
+        upright: Turns oriented boxes: ``nearest`` by the smallest angle, or true; ``long`` so that
+            the longer side lies; ``corners`` so that the first corner is top left.
+        align: Brings keypoints to their places: ``{"template": "face"}``, ``{"points": {name: [x,
+            y]}, "size": ...}``, or four to the corners of the crop: ``{"quad": [name, name, name,
+            name], "size": ...}``, top left first, clockwise.
 
     Raises:
-        ValueError: For an opacity outside 0..1 or a colour that is none.
+        ValueError: For an option that is none; its text says what was expected.
 
     Example:
         >>> CropOptions(1.0, "#ff8000").bgr
@@ -40,6 +55,18 @@ class CropOptions:
 
     mask_opacity: float = 0.0
     background_color: ColorLike = "#000000"
+    margin: float | str | Sequence[float | str] = 0
+    aspect: float | str | None = None
+    min_side: float | None = None
+    border: Border = "clip"
+    size: Sequence[int] | None = None
+    fit: Fit = "letterbox"
+    fill: ColorLike = "#727272"
+    upright: bool | Upright = False
+    align: Mapping[str, Any] | None = None
+    # Made of these: None where a crop is its box, cut out.
+    shape: Shape | None = field(init=False, repr=False, compare=False)
+    fill_bgr: tuple[int, int, int] = field(init=False, repr=False)
     bgr: tuple[int, int, int] = field(init=False, repr=False)
     table: npt.NDArray[np.uint8] = field(init=False, repr=False, compare=False)
 
@@ -50,11 +77,19 @@ class CropOptions:
             raise ValueError(msg)
         red, green, blue = parse_color(self.background_color)
         object.__setattr__(self, "bgr", (blue, green, red))
+        object.__setattr__(self, "fill_bgr", parse_color(self.fill, "fill")[::-1])
+        words = ("margin", "aspect", "min_side", "border", "size", "fit", "upright", "align")
+        shape = Shape.of({name: getattr(self, name) for name in words})
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "table", _blend_table(self.bgr, self.mask_opacity))
 
 
-def parse_color(color: ColorLike) -> tuple[int, int, int]:
+def parse_color(color: ColorLike, name: str = "background_color") -> tuple[int, int, int]:
     """Read an RGB colour.
+
+    Args:
+        color: In one of the forms that `CropOptions` takes.
+        name: Of the option, for the error.
 
     Raises:
         ValueError: If it has none of the known forms or a channel is outside 0..255.
@@ -78,11 +113,11 @@ def parse_color(color: ColorLike) -> tuple[int, int, int]:
         red, green, blue = channels
     except (TypeError, ValueError):
         raise ValueError(
-            f"background_color {color!r} is no colour: write '#431112', '#fff', '(128, 32, 64)' "
+            f"{name} {color!r} is no colour: write '#431112', '#fff', '(128, 32, 64)' "
             "or three integers, RGB"
         ) from None
     if not all(0 <= channel <= _FULL_SCALE for channel in channels):
-        raise ValueError(f"background_color {color!r}: each channel must be from 0 to 255")
+        raise ValueError(f"{name} {color!r}: each channel must be from 0 to 255")
     return red, green, blue
 
 

@@ -16,7 +16,7 @@ and no others; what stands under any other key stays as it is.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import hypot
 from typing import Any, NamedTuple
@@ -27,19 +27,19 @@ from streamcrop.formats.documents import FARTHEST
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 # By how much places may differ from the box that they repeat: rounded, and a little.
 _PIXELS, _SHARE = 1.5, 0.02
-_JOINTS = ("keypoints", "landmarks")
-_PAIRS = ("polygon", "rect", "xyxyxyxy")
-_OUTLINES = ("segmentation", "segments")
-_SCALED = (*_JOINTS, *_PAIRS, *_OUTLINES)
-_BOXES = ("bbox", "box", "xyxy")
-_ORIGINS = ("parent_origin", "root_parent_origin")
-_CORNERS_X, _CORNERS_Y = ("x1", "x2", "x3", "x4"), ("y1", "y2", "y3", "y4")
-_CORNERS = {*_CORNERS_X, *_CORNERS_Y}
-_NAMES_X = {*_CORNERS_X, "x", "cx", "xc", "x_center", "xmin", "xmax", "x_min", "x_max"}
-_NAMES_X |= {"left", "right", "l", "r", "topleftx", "bottomrightx"}
-_NAMES_Y = {*_CORNERS_Y, "y", "cy", "yc", "y_center", "ymin", "ymax", "y_min", "y_max"}
-_NAMES_Y |= {"top", "bottom", "t", "b", "toplefty", "bottomrighty"}
-_WIDTHS, _HEIGHTS = {"width", "w"}, {"height", "h"}
+JOINTS = ("keypoints", "landmarks")
+PAIRS = ("polygon", "rect", "xyxyxyxy")
+OUTLINES = ("segmentation", "segments")
+_SCALED = (*JOINTS, *PAIRS, *OUTLINES)
+BOXES = ("bbox", "box", "xyxy")
+ORIGINS = ("parent_origin", "root_parent_origin")
+CORNERS_X, CORNERS_Y = ("x1", "x2", "x3", "x4"), ("y1", "y2", "y3", "y4")
+CORNERS = {*CORNERS_X, *CORNERS_Y}
+NAMES_X = {*CORNERS_X, "x", "cx", "xc", "x_center", "xmin", "xmax", "x_min", "x_max"}
+NAMES_X |= {"left", "right", "l", "r", "topleftx", "bottomrightx"}
+NAMES_Y = {*CORNERS_Y, "y", "cy", "yc", "y_center", "ymin", "ymax", "y_min", "y_max"}
+NAMES_Y |= {"top", "bottom", "t", "b", "toplefty", "bottomrighty"}
+WIDTHS, HEIGHTS = {"width", "w"}, {"height", "h"}
 
 
 class _Move(NamedTuple):
@@ -87,18 +87,18 @@ class _Move(NamedTuple):
         if type(value) is dict:
             return {key: self.named(key, part) for key, part in value.items()}
         a, b, c, d = value
-        if _differs(value, _edges(row)) <= min(_differs(value, way) for way in _sizes(row)):
+        if differs(value, edges(row)) <= min(differs(value, way) for way in sizes(row)):
             return [self.x(a), self.y(b), self.x(c), self.y(d)]
         return [self.x(a), self.y(b), c * self.sx, d * self.sy]
 
     def named(self, key: str, value: Any) -> Any:
         if value is None:
             return None
-        if key in _NAMES_X:
+        if key in NAMES_X:
             return self.x(value)
-        if key in _NAMES_Y:
+        if key in NAMES_Y:
             return self.y(value)
-        return value * self.sx if key in _WIDTHS else value * self.sy if key in _HEIGHTS else value
+        return value * self.sx if key in WIDTHS else value * self.sy if key in HEIGHTS else value
 
     def origin(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The parent of a crop stays the image it was, so that its origin grows."""
@@ -111,30 +111,32 @@ class _Move(NamedTuple):
         }
 
 
-def _edges(row: Mapping[str, Any]) -> tuple[float, ...]:
+def edges(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Left, top, right and lower edge of a row's box."""
     x, y, right, down = row["x"], row["y"], row["width"] / 2, row["height"] / 2
     return x - right, y - down, x + right, y + down
 
 
-def _sizes(row: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Corner or centre, and size: both move in the same way."""
-    left, top, _, _ = _edges(row)
+def sizes(row: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Corner or centre of a row's box, and its size: both move in the same way."""
+    left, top, _, _ = edges(row)
     x, y, width, height = row["x"], row["y"], row["width"], row["height"]
     return (left, top, width, height), (x, y, width, height)
 
 
-def _differs(value: list[float], other: tuple[float, ...]) -> float:
+def differs(value: Sequence[float], other: Sequence[float]) -> float:
+    """By how much, at most."""
     return max(abs(a - b) for a, b in zip(value, other, strict=True))
 
 
 _Mover = Callable[[_Move, Any, Mapping[str, Any]], Any]
 _MOVERS: dict[str, _Mover] = {
-    **dict.fromkeys(("points", *_JOINTS, *_PAIRS), lambda move, value, _: move.points(value)),
-    **dict.fromkeys(_OUTLINES, lambda move, value, _: move.outline(value)),
-    **dict.fromkeys(_BOXES, lambda move, value, row: move.box(value, row)),
-    **dict.fromkeys(_CORNERS_X, lambda move, value, _: move.x(value)),
-    **dict.fromkeys(_CORNERS_Y, lambda move, value, _: move.y(value)),
-    **dict.fromkeys(_ORIGINS, lambda move, value, _: move.origin(value)),
+    **dict.fromkeys(("points", *JOINTS, *PAIRS), lambda move, value, _: move.points(value)),
+    **dict.fromkeys(OUTLINES, lambda move, value, _: move.outline(value)),
+    **dict.fromkeys(BOXES, lambda move, value, row: move.box(value, row)),
+    **dict.fromkeys(CORNERS_X, lambda move, value, _: move.x(value)),
+    **dict.fromkeys(CORNERS_Y, lambda move, value, _: move.y(value)),
+    **dict.fromkeys(ORIGINS, lambda move, value, _: move.origin(value)),
 }
 _MOVED = frozenset(_MOVERS)
 
@@ -275,7 +277,7 @@ def _in_turn(value: Any) -> list[Any]:
 
 def _box(value: Any, row: Mapping[str, Any]) -> Any:
     if type(value) is dict:
-        places = (value.keys() & (_NAMES_X | _WIDTHS), value.keys() & (_NAMES_Y | _HEIGHTS))
+        places = (value.keys() & (NAMES_X | WIDTHS), value.keys() & (NAMES_Y | HEIGHTS))
         if not all(places):
             msg = "a box has places of x and of y"
             raise FormatError(msg)
@@ -288,7 +290,7 @@ def _box(value: Any, row: Mapping[str, Any]) -> Any:
     if len(four) != 4:  # corners, or a place and a size
         msg = "a box is four numbers"
         raise FormatError(msg)
-    if min(_differs(four, way) for way in (_edges(row), *_sizes(row))) > _near(row):
+    if min(differs(four, way) for way in (edges(row), *sizes(row))) > _near(row):
         msg = "four numbers that are not the row's own box may be anything"
         raise FormatError(msg)
     return four
@@ -306,14 +308,14 @@ def _near(row: Mapping[str, Any]) -> float:
 
 def _check_own(key: str, value: float, row: Mapping[str, Any], *, turned: bool) -> None:
     """Hold what stands below a name to the row's own box; a turned one has corners around it."""
-    left, top, right, down = _edges(row)
+    left, top, right, down = edges(row)
     x, y, width, height = row["x"], row["y"], row["width"], row["height"]
-    if key in _WIDTHS or key in _HEIGHTS:
-        differs = abs(value - (width if key in _WIDTHS else height))
+    if key in WIDTHS or key in HEIGHTS:
+        differs = abs(value - (width if key in WIDTHS else height))
     else:
-        first, middle, last = (left, x, right) if key in _NAMES_X else (top, y, down)
+        first, middle, last = (left, x, right) if key in NAMES_X else (top, y, down)
         differs = min(abs(value - first), abs(value - middle), abs(value - last))
-        if turned and key in _CORNERS:
+        if turned and key in CORNERS:
             differs = abs(value - middle) - hypot(width, height) / 2
     if differs > _near(row):
         msg = "a place that is not of the row's own box may be in any coordinates"
@@ -328,7 +330,7 @@ def _check_scale(key: str, value: Any, row: Mapping[str, Any]) -> None:
 
 def _is_relative(key: str, value: Any, row: Mapping[str, Any]) -> bool:
     """True if all places lie within 0 to 1, not all at 0 as joints that nobody saw; not the box."""
-    _, _, right, down = _edges(row)
+    _, _, right, down = edges(row)
     if max(right, down) <= 1 + _PIXELS:
         return False
     within = all(0 <= place <= 1 for place in _places(key, value) if place is not None)
@@ -343,7 +345,7 @@ def _places(key: str, value: Any) -> Iterator[Any]:
         return
     for part in value:
         # Behind a joint's place stands how sure it is.
-        yield from _places(key, part[:2] if key in _JOINTS and type(part) is list else part)
+        yield from _places(key, part[:2] if key in JOINTS and type(part) is list else part)
 
 
 def _origin(value: Any, _: Any) -> Any:
@@ -359,10 +361,10 @@ def _list(value: Any) -> list[Any]:
 
 
 _READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
-    **dict.fromkeys(_JOINTS, _joints),
-    **dict.fromkeys(_PAIRS, _pairs),
-    **dict.fromkeys(_OUTLINES, _outline),
-    **dict.fromkeys(_BOXES, _box),
-    **{key: partial(_corner, key) for key in _CORNERS},
-    **dict.fromkeys(_ORIGINS, _origin),
+    **dict.fromkeys(JOINTS, _joints),
+    **dict.fromkeys(PAIRS, _pairs),
+    **dict.fromkeys(OUTLINES, _outline),
+    **dict.fromkeys(BOXES, _box),
+    **{key: partial(_corner, key) for key in CORNERS},
+    **dict.fromkeys(ORIGINS, _origin),
 }

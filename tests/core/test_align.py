@@ -136,3 +136,12 @@ def test_points_of_any_shape_are_moved() -> None:
     found = perspective(SQUARE * 10, (20, 20))
     assert found is not None
     assert moved(found, np.full((2, 3, 2), 5.0)) == pytest.approx(np.full((2, 3, 2), 10.0))
+
+
+def test_a_point_beyond_the_horizon_goes_far_away() -> None:
+    """It is no division by zero, and no place on the other side."""
+    found = perspective(np.array([[10.0, 10], [20, 10], [30, 30], [0, 30]]), (20, 20))
+    assert found is not None
+    far = moved(found, np.array([[15.0, -10], [15, -500]]))
+    assert np.isfinite(far).all()
+    assert np.abs(far).max() > 1e4

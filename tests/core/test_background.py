@@ -192,3 +192,24 @@ def test_planes_by_hand(opacity: float, color: str, outside: tuple[int, int, int
     found = remove_background_of_planes((y, u, v), mask, CropOptions(opacity, color))
     assert [int(plane[0, 0]) for plane in found] == [100, 90, 160]
     assert [int(plane[-1, -1]) for plane in found] == pytest.approx(outside, abs=1)
+
+
+def test_a_shape_is_read_with_the_other_options() -> None:
+    """None where nothing is asked for, so that a plain crop costs what it did."""
+    plain, shaped = CropOptions(), CropOptions(margin=0.1, size=[64, 64], fill="#102030")
+    assert plain.shape is None
+    assert shaped.shape is not None
+    assert (shaped.shape.size, shaped.fill_bgr) == ((64, 64), (0x30, 0x20, 0x10))
+    assert plain.fill_bgr == (0x72, 0x72, 0x72)
+    assert CropOptions(fill="#fff").shape is None
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [({"fill": "grey"}, "fill 'grey' is no colour"), ({"aspect": 0}, "aspect 0"),
+     ({"fill": "(300, 0, 0)"}, "fill .*: each channel"), ({"border": "wrap"}, "border must be")],
+)  # fmt: skip
+def test_a_shape_that_is_none_is_refused(words: dict[str, Any], text: str) -> None:
+    """By the name of its option."""
+    with pytest.raises(ValueError, match=text):
+        CropOptions(**words)
