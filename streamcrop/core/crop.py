@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
+from streamcrop.core.framing import NO_PARTS, Parts, views_of
 from streamcrop.core.geometry import slices
 from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels
@@ -26,6 +27,8 @@ from streamcrop.core.values import (
     Reason,
     translation,
 )
+from streamcrop.core.view import View
+from streamcrop.core.warp import ViewPixels, reach_of, seen_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     import supervision as sv
 
 T = TypeVar("T")
+# The box of an instance that is refused.
+_NOWHERE = (0, 0, 0, 0)
 
 
 class Describe(Protocol):
@@ -90,16 +95,19 @@ class Crop:
     Attributes:
         detection_id: Of the detection it was cut for.
         index: The row of the detections it came from.
-        box: The half-open integer box ``(x_min, y_min, x_max, y_max)`` in the image.
+        box: The half-open integer box ``(x_min, y_min, x_max, y_max)`` in the image; of a crop with
+            a view, the part of the image from which its pixels come.
         original: The image it was cut from.
+        view: How it shows the image; None: it is the box, cut out.
     """
 
     detection_id: str
     index: int
     box: Corners
     original: Original = field(repr=False)
-    # A Patch and an Rle are already cut to the box.
+    # A Patch and an Rle are already those of the crop.
     _mask: Mask | None = field(default=None, repr=False)
+    view: View | None = field(default=None, repr=False)
 
     def __init__(
         self,
@@ -108,43 +116,59 @@ class Crop:
         box: Corners,
         original: Original,
         _mask: Mask | None = None,
+        view: View | None = None,
     ) -> None:
         # A third of what a frozen dataclass's own takes, which sets each by a call.
         vars(self).update(
             detection_id=detection_id, index=index, box=box, original=original, _mask=_mask
         )
+        if view is not None:
+            vars(self)["view"] = view
 
     @property
     def origin(self) -> tuple[int, int]:
-        """The crop's top-left pixel ``(x, y)`` in the image it was cut from."""
-        return self.box[:2]
+        """The pixel ``(x, y)`` of the image at the crop's top left; of a turned crop its hull's."""
+        return self.box[:2] if self.view is None else self.view.origin
 
     @property
     def resolution_wh(self) -> tuple[int, int]:
         """``(width, height)`` in pixels."""
+        if self.view is not None:
+            return self.view.size
         x_min, y_min, x_max, y_max = self.box
         return x_max - x_min, y_max - y_min
 
     @property
     def transform(self) -> npt.NDArray[np.float64]:
-        """The ``(2, 3)`` affine map image → crop; its inverse brings a result on the crop back."""
-        return translation(self.box[:2])
+        """The map image → crop; its inverse brings a result on the crop back.
+
+        ``(2, 3)`` float64; ``(3, 3)`` where four corners were brought to those of the crop.
+        Coordinates are continuous: pixel (0, 0) covers [0, 1) x [0, 1).
+        """
+        return translation(self.box[:2]) if self.view is None else self.view.transform
 
     @property
     def lineage(self) -> Lineage:
         """All images from the root to this crop, root first; the crop's entry has its ID."""
-        x_min, y_min, x_max, y_max = self.box
-        entry = LineageEntry(self.detection_id, (x_min, y_min), x_max - x_min, y_max - y_min)
+        if self.view is None:
+            x_min, y_min, x_max, y_max = self.box
+            entry = LineageEntry(self.detection_id, (x_min, y_min), x_max - x_min, y_max - y_min)
+        else:
+            entry = LineageEntry(self.detection_id, self.origin, *self.view.size, _rows(self.view))
         return Lineage((*self.original.lineage, entry))
 
     @_lazy
     def xyxy(self) -> npt.NDArray[Any]:
         """``(4,)``, the detection's box in crop coordinates, neither rounded nor clipped."""
+        if self.view is not None:
+            return self.view.xyxy(self.original.xyxy[self._row])
         return move_xyxy(self.original.xyxy[self._row], self.origin)
 
     @_lazy
     def pixels(self) -> Pixels:
         """The region before background removal; a view of the image it was cut from."""
+        if self.view is not None:
+            return ViewPixels(self.original.pixels, self.view, self.original.options.fill_bgr)
         return self.original.pixels.region(self.box)
 
     @_lazy
@@ -243,20 +267,22 @@ def cut(
     *,
     lineage: Lineage | None = None,
     describe: Describe | None = None,
+    parts: Parts = NO_PARTS,
 ) -> tuple[list[Crop], list[tuple[int, Reason]]]:
     """Cut every instance out of a frame.
 
     Args:
         pixels: The frame. Not modified; the crops are views of it until they are looked at.
         instances: Boxes, IDs and masks in frame pixels. Not modified.
-        options: Opacity and colour of the background.
+        options: How crops are made.
         lineage: The chain of images that ends with this frame; default: a root named ``image``.
         describe: Builds `Crop.detections`.
+        parts: What a shape needs of the instances beyond their boxes.
 
     Returns:
         The crops in the order of the instances, and ``(index, reason)`` of each instance that was
-        refused: those of ``instances.refused``, `not_finite`, and `outside_frame` where no pixel
-        is left of the box.
+        refused: those of ``instances.refused``, `not_finite`, `outside_frame` where no pixel is
+        left of the box, and `no_shape` where it lacks what the shape needs.
 
     Example:
         >>> frame = ArrayPixels(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
@@ -270,7 +296,12 @@ def cut(
     resolution_wh = pixels.resolution_wh
     if lineage is None:
         lineage = Lineage([LineageEntry("image", None, *resolution_wh)])
-    boxes, refused = slices(instances.xyxy, resolution_wh)
+    if options.shape is None:
+        boxes, refused = slices(instances.xyxy, resolution_wh)
+        views: Sequence[View | None] = [None] * len(boxes)
+    else:
+        views, refused = views_of(options.shape, instances.xyxy, resolution_wh, parts)
+        boxes = [reach_of(view, resolution_wh) if view else _NOWHERE for view in views]
     refused |= instances.refused
     masks = instances.masks or [None] * len(boxes)
     original = Original(pixels, instances.xyxy.copy(), boxes, lineage, options, describe)
@@ -279,11 +310,20 @@ def cut(
         for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
         if index not in refused
     ]
+    if options.shape is None:
+        shown = _parts(kept, resolution_wh)
+    else:
+        shown = [seen_mask(mask, views[index], resolution_wh) for index, _, mask in kept]
     crops = [
-        Crop(instances.detection_id[index], index, box, original, mask)
-        for (index, box, _), mask in zip(kept, _parts(kept, resolution_wh), strict=True)
+        Crop(instances.detection_id[index], index, box, original, mask, views[index])
+        for (index, box, _), mask in zip(kept, shown, strict=True)
     ]
     return crops, sorted(refused.items())
+
+
+def _rows(view: View) -> tuple[tuple[float, ...], ...] | None:
+    """The map for `LineageEntry`: None where the origin says all."""
+    return None if view.is_translation else tuple(map(tuple, view.transform.tolist()))
 
 
 def _parts(

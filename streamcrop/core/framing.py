@@ -1,5 +1,8 @@
 """From options and an object's geometry to the view of its crop."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import cv2
@@ -19,6 +22,37 @@ _FAR = 1e9
 _NO_SIDE = 1e-3
 # Turns below it, in radians, move no pixel of any image by a hundredth.
 _NO_TURN = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a shape needs of objects beyond their boxes; empty where none has it.
+
+    Attributes:
+        corners: Of each the corners of its oriented box, ``(4, 2)``, or None.
+        keypoints: Of each its joints, or None.
+    """
+
+    corners: Sequence[Points | None] = ()
+    keypoints: Sequence[Keypoints | None] = ()
+
+
+NO_PARTS = Parts()
+
+
+def views_of(
+    shape: Shape, xyxy: npt.NDArray[Any], resolution_wh: tuple[int, int], parts: Parts = NO_PARTS
+) -> tuple[list[View | None], dict[int, Reason]]:
+    """The views of ``n`` objects, and the reason of each that has none; see `view_of`."""
+    views: list[View | None] = []
+    refused: dict[int, Reason] = {}
+    pairs = zip_longest(xyxy, parts.corners, parts.keypoints)
+    for row, (box, corners, keypoints) in enumerate(pairs):
+        found = view_of(shape, box, resolution_wh, corners, keypoints)
+        views.append(found if isinstance(found, View) else None)
+        if not isinstance(found, View):
+            refused[row] = found
+    return views, refused
 
 
 def view_of(

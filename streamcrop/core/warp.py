@@ -13,13 +13,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.runs import Rle
 from streamcrop.core.values import Bgr, Corners, Mask, MaskPixels, Pixels, Planes
 from streamcrop.core.view import View
 
 Channels = npt.NDArray[np.uint8]
 # Pixels around a turned region, for interpolation and its rounding.
 _AROUND = 2
+_WHOLE = (0, 0, 0, 0)
 _BORDERS = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
 
 
@@ -68,13 +71,13 @@ class ViewPixels:
 
     def bgr(self) -> Bgr:
         """See `Pixels`; a new array."""
-        reach = _reach(self.view, self.image.resolution_wh)
+        reach = reach_of(self.view, self.image.resolution_wh)
         return through(self.view, self.image.region(reach).bgr(), reach, self.fill)
 
     def jfif(self) -> Planes | None:
         """See `Pixels`."""
         width, height = self.image.resolution_wh
-        reach = _reach(self.view, (width, height))
+        reach = reach_of(self.view, (width, height))
         # From whole pairs of pixels, so that no chroma lies between two of them.
         left, top, right, bottom = reach
         whole = (left & ~1, top & ~1, min(right + (right & 1), width), bottom + (bottom & 1))
@@ -121,12 +124,43 @@ def mask_through(mask: Mask, view: View, resolution_wh: tuple[int, int]) -> Mask
         view: Which pixels, and where.
         resolution_wh: ``(width, height)`` of the image.
     """
-    reach = _reach(view, resolution_wh)
+    reach = reach_of(view, resolution_wh)
     bare = View(view.matrix, view.size, view.content, "constant", view.box)
     return through(bare, mask.region(reach, resolution_wh), reach, (0,), is_mask=True)
 
 
-def _reach(view: View, resolution_wh: tuple[int, int]) -> Corners:
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenMask:
+    """A mask that is looked at through a view, when somebody does.
+
+    Attributes:
+        mask: In the image's pixels.
+        view: Of the crop.
+        resolution_wh: ``(width, height)`` of the image.
+    """
+
+    mask: Mask
+    view: View
+    resolution_wh: tuple[int, int]
+
+    def region(self, box: Corners, resolution_wh: tuple[int, int]) -> MaskPixels:
+        """See `Mask.region`; always the whole of the crop."""
+        del box, resolution_wh
+        return mask_through(self.mask, self.view, self.resolution_wh)
+
+
+def seen_mask(mask: Mask | None, view: View | None, resolution_wh: tuple[int, int]) -> Mask | None:
+    """A mask of an image as that of a crop: it holds nothing that is as large as the image."""
+    if mask is None or view is None:
+        return None
+    seen = SeenMask(mask, view, resolution_wh)
+    if isinstance(mask, Patch):
+        return Patch(seen.region(_WHOLE, view.size))
+    return Rle.of(seen.region(_WHOLE, view.size)) if isinstance(mask, Rle) else seen
+
+
+def reach_of(view: View, resolution_wh: tuple[int, int]) -> Corners:
+    """The half-open box of an image from which the pixels of a view come."""
     if view.box is not None:
         return view.reach(resolution_wh)
     factor = view.shrinks()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,10 +15,13 @@ from hypothesis.extra.numpy import arrays
 
 from streamcrop.core.background import CropOptions, remove_background
 from streamcrop.core.crop import Crop, cut
+from streamcrop.core.framing import Parts
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask, Reason
+from streamcrop.core.view import Keypoints
+from streamcrop.core.warp import mask_through
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -293,6 +297,10 @@ def test_a_crop_holds_no_more_of_a_mask_than_it_needs() -> None:
     assert isinstance(crop._mask, Patch)
     assert crop._mask.pixels.shape == (7, 4)
     assert not np.shares_memory(crop._mask.pixels, mask)
+    shaped = one(noise((90, 90)), [2, 1, 6, 8], masks=[Patch(mask)], options=CropOptions(margin=1))
+    assert isinstance(shaped._mask, Patch)
+    assert shaped._mask.pixels.shape == (15, 10)
+    assert not np.shares_memory(shaped._mask.pixels, mask)
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0])
@@ -408,3 +416,156 @@ def test_a_lineage_begins_with_the_root_that_is_given() -> None:
     assert named.lineage == (root[0], LineageEntry("0", (2, 1), 4, 7))
     assert unnamed.lineage == (LineageEntry("image", None, 9, 8), LineageEntry("0", (2, 1), 4, 7))
     assert named.transform.tolist() == [[1, 0, -2], [0, 1, -1]]
+
+
+# --- views ---------------------------------------------------------------------------------------
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "margin": {"margin": "1px"},
+    "filled": {"margin": 1.0, "border": "constant", "fill": "#102030"},
+    "sized": {"size": (12, 9), "min_side": 5, "border": "replicate"},
+    "stretched": {"size": (3, 15), "fit": "stretch"},
+    "upright": {"upright": "long", "margin": 0.2},
+    "aligned": {"align": {"points": {"a": [2, 2], "b": [9, 3]}, "size": (12, 8)}},
+    "four corners": {"align": {"quad": ["a", "b", "c", "d"], "size": (20, 10)}},
+}
+QUAD = np.array([[10.0, 8], [22, 10], [20, 18], [9, 16]])
+PARTS = Parts([QUAD], [Keypoints(("a", "b", "c", "d"), QUAD)])
+
+
+def shaped(image: Any, shape: dict[str, Any], **more: Any) -> Crop:
+    """The crop of one object of an image, 40 x 30, in a shape."""
+    options = CropOptions(more.pop("opacity", 0.0), "#fff", **shape)
+    found = instances(np.array([[9.0, 8, 22.4, 18]]), **more)
+    [crop], refused = cut(image, found, options, parts=PARTS)
+    assert refused == []
+    return crop
+
+
+def whole(transform: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A map with three rows."""
+    rows = np.eye(3)
+    rows[: len(transform)] = transform
+    return rows
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shaped_crop_is_consistent(name: str) -> None:
+    """Its size, map, lineage and box speak of the pixels that it has."""
+    image = noise((40, 30))
+    crop = shaped(ArrayPixels(image), SHAPES[name])
+    width, height = crop.resolution_wh
+    assert crop.image.shape == (height, width, 3)
+    assert crop.lineage.transform == pytest.approx(crop.transform)
+    assert crop.lineage.origin == crop.origin
+    entry = crop.lineage[-1]
+    assert (entry.width, entry.height) == (width, height)
+    assert (entry.transform is None) == (name in {"margin", "filled"})
+    matrix = whole(crop.transform)
+    corners = np.array([[9.0, 8, 1], [22.4, 8, 1], [22.4, 18, 1], [9, 18, 1]]) @ matrix.T
+    corners = corners[:, :2] / corners[:, 2:]
+    assert crop.xyxy == pytest.approx([*corners.min(0), *corners.max(0)])
+    x_min, y_min, x_max, y_max = crop.box
+    assert 0 <= x_min < x_max <= 40
+    assert 0 <= y_min < y_max <= 30
+
+
+def test_a_margin_is_the_grown_box() -> None:
+    """To the bit, and still a view of the image."""
+    image = noise((40, 30))
+    crop = shaped(ArrayPixels(image), SHAPES["margin"])
+    assert crop.origin == (8, 7)
+    assert np.array_equal(crop.image, image[7:19, 8:23])
+    assert crop.xyxy.tolist() == [1, 1, 14.399999999999999, 11]
+    filled = shaped(ArrayPixels(image), SHAPES["filled"])
+    assert filled.origin == (-4, -2)
+    assert np.array_equal(filled.image[2:, 4:], image[:28, :36])
+    assert (filled.image[:2] == (0x30, 0x20, 0x10)).all()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("form", ["patch", "runs", "outline"])
+def test_masks_go_through_the_view(name: str, form: str) -> None:
+    """In every form; what lies outside is blended, and what is filled counts as outside."""
+    image, mask = noise((40, 30)), np.zeros((30, 40), np.uint8)
+    outline = np.array([[8, 7], [24, 7], [24, 19], [8, 19]])
+    cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
+    masks: dict[str, Mask] = {
+        "patch": Patch(mask),
+        "runs": Rle.of(mask),
+        "outline": Polygon(outline.astype(float)),
+    }
+    plain = shaped(ArrayPixels(image), SHAPES[name])
+    crop = shaped(ArrayPixels(image), SHAPES[name], masks=[masks[form]], opacity=1.0)
+    assert crop.view is not None
+    inside = mask_through(masks[form], crop.view, (40, 30))
+    assert inside.any()
+    assert crop.mask is not None
+    assert np.array_equal(crop.mask, inside)
+    assert (crop.image[inside == 0] == 255).all()
+    assert np.array_equal(crop.image[inside == 1], plain.image[inside == 1])
+    assert (crop.runs is None) == (form != "runs")
+    if crop.runs is not None:
+        assert np.array_equal(crop.runs.pixels(), inside)
+
+
+@pytest.mark.parametrize("again", [_own, _deep, _pickled])
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shaped_crop_can_be_copied(again: Callable[[Crop], Crop], name: str) -> None:
+    """It looks the same in every way."""
+    image, mask = noise((40, 30)), np.ones((30, 40), bool)
+    crop = shaped(ArrayPixels(image), SHAPES[name], masks=[Patch(mask)], opacity=1.0)
+    other = again(again(crop))
+    assert np.array_equal(other.image, crop.image)
+    assert (other.box, other.lineage, other.origin) == (crop.box, crop.lineage, crop.origin)
+    assert other.xyxy.tolist() == crop.xyxy.tolist()
+    assert other.transform.tolist() == crop.transform.tolist()
+    assert other.mask is not None
+    assert crop.mask is not None
+    assert np.array_equal(other.mask, crop.mask)
+    assert not np.shares_memory(other.pixels.bgr(), image)
+
+
+def test_planes_of_a_shaped_crop() -> None:
+    """They are made from the image's planes, background and all."""
+    grey = np.full((15, 20), 128, np.uint8)
+    luma = np.random.default_rng(1).integers(0, 256, (30, 40), np.uint8)
+    image = YuvPixels(luma, grey, grey, full_range=True)
+    mask = np.zeros((30, 40), np.uint8)
+    mask[10:14, 12:18] = 1
+    crop = shaped(image, SHAPES["sized"], masks=[Patch(mask)], opacity=1.0)
+    stored = crop.jfif()
+    assert stored is not None
+    assert np.abs(stored[0][:9, :12].astype(int) - crop.image[..., 0]).max() <= 2
+    assert (stored[0][:9, :12][crop.mask == 0] == 255).all()
+
+
+def test_what_has_no_shape_is_refused() -> None:
+    """With its reason, and its neighbours survive."""
+    options = CropOptions(align={"quad": ["a", "b", "c", "d"], "size": (20, 10)})
+    boxes = np.array([[9.0, 8, 22, 18], [0, 0, 9, 9], [np.nan, 0, 9, 9], [0, 0, 5, 5]])
+    joints = [Keypoints(("a", "b", "c", "d"), QUAD), None]
+    found = instances(boxes, refused={3: Reason.BAD_MASK})
+    crops, refused = cut(ArrayPixels(noise((40, 30))), found, options, parts=Parts((), joints))
+    assert [crop.index for crop in crops] == [0]
+    assert refused == [(1, Reason.NO_SHAPE), (2, Reason.NOT_FINITE), (3, Reason.BAD_MASK)]
+
+
+@given(st.lists(st.sampled_from([*SHAPES]), min_size=2, max_size=4))
+def test_shaped_crops_of_crops_lead_back_to_the_root(names: list[str]) -> None:
+    """Through any chain: a point of the root goes into the last, and comes back."""
+    pixels: Any = ArrayPixels(noise((400, 300)))
+    lineage, points = None, np.array([[200.0, 150], [210, 155]])
+    root = points
+    for name in names:
+        middle = points.mean(0)
+        quad = QUAD - QUAD.mean(0) + middle
+        parts = Parts([quad], [Keypoints(("a", "b", "c", "d"), quad)])
+        found = instances(np.array([[*(middle - 9), *(middle + 9)]]))
+        [crop], _ = cut(pixels, found, CropOptions(**SHAPES[name]), lineage=lineage, parts=parts)
+        assert crop.view is not None
+        points = crop.view.points(points)
+        pixels, lineage = ArrayPixels(crop.image), crop.lineage
+    assert lineage is not None
+    back = np.column_stack([points, [1, 1]]) @ np.linalg.inv(whole(lineage.transform)).T
+    assert back[:, :2] / back[:, 2:] == pytest.approx(root, abs=1e-3)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from streamcrop.core.align import FACE
-from streamcrop.core.framing import MAX_PIXELS, view_of
+from streamcrop.core.framing import MAX_PIXELS, Parts, view_of, views_of
 from streamcrop.core.geometry import slices
 from streamcrop.core.shape import Shape
 from streamcrop.core.values import Reason
@@ -290,3 +290,17 @@ def test_a_point_becomes_a_crop_where_a_side_is_asked_for() -> None:
     """Of a box without pixels, min_side makes one with."""
     view = seen(view_of(shape(min_side=32), box(100, 100, 100, 100), FRAME))
     assert view.box == (84, 84, 116, 116)
+
+
+def test_views_of_several_objects() -> None:
+    """Each has its own parts; those that have none are refused, and stand in their place."""
+    boxes = np.array([[0.0, 0, 9, 9], [0, 0, 9, 9], [math.nan, 0, 9, 9]])
+    turned = rectangle(100, 100, 40, 20, 10)
+    views, refused = views_of(shape(upright="long"), boxes, FRAME, Parts([turned, None]))
+    assert [None if view is None else view.size for view in views] == [(40, 20), (9, 9), None]
+    assert refused == {2: Reason.NOT_FINITE}
+    views, refused = views_of(
+        shape(align={"template": "face"}), boxes[:2], FRAME, Parts((), [face()])
+    )
+    assert seen(views[0] or Reason.NO_SHAPE).size == (112, 112)
+    assert refused == {1: Reason.NO_SHAPE}
