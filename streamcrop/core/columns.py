@@ -7,7 +7,7 @@ times as long.
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,16 @@ import numpy.typing as npt
 from streamcrop.core.counts import encode_counts
 from streamcrop.core.crop import Crop, Original
 from streamcrop.core.runs import Rle, crop_runs, parse_runs
+from streamcrop.core.seen import SEEN
 from streamcrop.core.translate import move_xy, move_xyxy, per_row
 from streamcrop.core.values import Corners
+from streamcrop.core.view import View
 
 if TYPE_CHECKING:
     import supervision as sv
 
 Boxes = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 
 def _grow(values: npt.NDArray[Any], boxes: Boxes, _: tuple[int, int]) -> npt.NDArray[Any]:
@@ -89,9 +92,13 @@ class Columns:
 
     def __call__(self, crop: Crop, row: int) -> "sv.Detections":
         """The detection of a row in a crop's coordinates."""
-        if self._rows is None:
-            self._rows = self._moved(crop.original)
-        values, data_from = self._rows[row], 1 + len(self.columns)
+        data_from = 1 + len(self.columns)
+        if crop.view is not None:
+            values = self._shown(crop, crop.view, row)
+        else:
+            if self._rows is None:
+                self._rows = self._moved(crop.original)
+            values = self._rows[row]
         # The row of checked detections needs no second check, which costs more than the crop.
         made = object.__new__(self.kind)
         made.xyxy = values[0]
@@ -101,6 +108,17 @@ class Columns:
         made.mask = None if mask is None else mask[None].astype(bool)
         made.data = dict(zip(self.data, values[data_from:], strict=True))
         return made
+
+    def _shown(self, crop: Crop, view: View, row: int) -> tuple[Any, ...]:
+        """A row in the coordinates of a crop that shows the image through a view."""
+        image = crop.original.lineage[-1]
+        values = [crop.xyxy[None].copy(), *(_row(column, row) for column in self.columns.values())]
+        for key, column in self.data.items():
+            value = _row(column, row)
+            if key in SEEN:
+                value = _tried(SEEN[key], value, view, (image.width, image.height))
+            values.append(value)
+        return tuple(values)
 
     def _moved(self, original: Original) -> list[tuple[Any, ...]]:
         """All rows, each in the coordinates of its crop."""
@@ -124,14 +142,17 @@ def _translated(key: str, column: Any, boxes: Boxes, resolution_wh: tuple[int, i
         return _spread(TRANSLATIONS[key](column, boxes, resolution_wh), len(boxes))
     # Rows of unequal length, and what may be none.
     pairs = zip(_spread(column, len(boxes)), boxes[:, None], strict=True)
-    return [_translated_row(key, value, box, resolution_wh) for value, box in pairs]
+    return [_tried(TRANSLATIONS[key], value, box, resolution_wh) for value, box in pairs]
 
 
-def _translated_row(key: str, value: Any, box: Boxes, resolution_wh: tuple[int, int]) -> Any:
+def _tried(
+    move: Callable[[Any, T, tuple[int, int]], Any], value: Any, to: T, size: tuple[int, int]
+) -> Any:
+    """A row of a column, moved; None where it can't be."""
     if value is None or value[0] is None:
         return value
     try:
-        return TRANSLATIONS[key](np.asarray(value), box, resolution_wh)
+        return move(np.asarray(value), to, size)
     except (IndexError, KeyError, TypeError, ValueError):
         # It is none, and left as it is it would speak of another image.
         return np.array([None])

@@ -22,8 +22,10 @@ from streamcrop.core.arguments import (
 from streamcrop.core.background import CropOptions
 from streamcrop.core.columns import Columns
 from streamcrop.core.crop import Crop, cut
+from streamcrop.core.framing import NO_PARTS
 from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, dense_masks
 from streamcrop.core.runs import Rle, parse_runs
+from streamcrop.core.seen import parts_of
 from streamcrop.core.values import Instances, Mask, Pixels, Reason
 
 if TYPE_CHECKING:
@@ -53,12 +55,13 @@ def crop_and_translate(
             modified.
         detections: ``n`` detections in pixels of ``image``, with ``data["detection_id"]`` unless
             empty. Not modified.
-        options: Opacity and colour of the background; default: crops stay as they are.
+        options: How crops are shaped, and what lies outside a mask; default: a crop is its box.
         parent: The crop that ``image`` is, for nested crops; default: ``image`` is an original.
 
     Returns:
-        One crop for each detection that is finite, has a pixel inside the image and, if it has a
-        mask, a readable one; in the order of ``detections``. `Crop.index` is the row.
+        One crop for each detection that is finite, has a pixel inside the image, what the options'
+        shape needs and, if it has a mask, a readable one; in the order of ``detections``.
+        `Crop.index` is the row.
 
     Raises:
         TypeError: If an argument is of another type, as a Pillow image; its text says what to
@@ -83,12 +86,14 @@ def crop_and_translate(
         return []
     ids, boxes = ids_of(detections), boxes_of(detections)
     masks, unreadable = _masks(detections, pixels.resolution_wh)
+    options = options or CropOptions()
     crops, _ = cut(
         pixels,
         Instances(boxes, ids, masks, dict.fromkeys(unreadable, Reason.BAD_MASK)),
-        options or CropOptions(),
+        options,
         lineage=None if parent is None else parent.lineage,
         describe=Columns.of(detections),
+        parts=NO_PARTS if options.shape is None else parts_of(detections.data, len(boxes)),
     )
     return crops
 

@@ -179,3 +179,26 @@ def test_a_column_that_is_none_is_left_alone() -> None:
     detections.data = {"polygon": None}
     crop, _ = described()
     assert Columns.of(detections)(crop, 0).data == {"polygon": None}
+
+
+def test_a_row_goes_through_the_view_of_its_crop() -> None:
+    """Each by itself; what can't be read is None, and what is None stays so."""
+    boxes = np.array([[20.0, 10, 30, 20], [20, 10, 30, 20]])
+    data = {
+        "polygon": column(POINTS, "nowhere"),
+        "rect": [None, POINTS],
+        "note": np.array(["a", "b"]),
+        "image_dimensions": np.array([[HEIGHT, WIDTH]] * 2),
+    }
+    detections = sv.Detections(xyxy=boxes, class_id=np.array([5, 6]), data=data)
+    columns, pixels = Columns.of(detections), ArrayPixels(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    options = CropOptions(size=(20, 20))
+    crops, _ = cut(pixels, Instances(boxes, ["a", "b"]), options, describe=columns)
+    first, second = (crop.detections for crop in crops)
+    assert first.xyxy.tolist() == [[0, 0, 20, 20]]
+    assert first.data["polygon"][0].tolist() == [[5, 2], [8, 4]]
+    assert first.data["rect"] == [None]
+    assert first.data["image_dimensions"].tolist() == [[20, 20]]
+    assert (second.class_id.tolist(), second.data["note"].tolist()) == ([6], ["b"])
+    assert second.data["polygon"].tolist() == [None]
+    assert second.data["rect"].tolist() == [[[5, 2], [8, 4]]]
