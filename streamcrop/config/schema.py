@@ -2,7 +2,7 @@
 
 import socket
 from ipaddress import ip_address
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from streamcrop.config.types import (
 )
 from streamcrop.core import limits
 from streamcrop.core.background import CropOptions
+from streamcrop.core.shape import Border, Fit, Upright
 from streamcrop.keys import KEYS, Key
 
 _LIMITS = limits.Limits()
@@ -97,14 +98,27 @@ class Pairing(Section):
 
 
 class Crop(Section):
-    """What lies outside the mask."""
+    """How crops are shaped, and what lies outside the mask; see `CropOptions`."""
 
     mask_opacity: float = 0.0
     background_color: str | list[int] = "#000000"
+    margin: float | str | list[float | str] = 0
+    aspect: float | str | None = None
+    min_side: float | None = None
+    border: Border = "clip"
+    size: list[int] | None = None
+    fit: Fit = "letterbox"
+    fill: str | list[int] = "#727272"
+    upright: bool | Upright = False
+    align: dict[str, Any] | None = None
 
     def options(self) -> CropOptions:
-        """The same for the core."""
-        return CropOptions(self.mask_opacity, self.background_color)
+        """The same for the core.
+
+        Raises:
+            ValueError: If an option is none.
+        """
+        return CropOptions(**msgspec.structs.asdict(self))
 
 
 class Output(Section):

@@ -20,7 +20,8 @@ Upright = Literal["nearest", "long", "corners"]
 MAX_SIDE = 8192
 # Of a margin: ten times the box on each side.
 MAX_PART = 10.0
-MAX_ASPECT = 100.0
+# Less than 60: YAML reads 1:1 without quotes as 61.
+MAX_ASPECT = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _aspect(value: Any) -> float | None:
         except (ValueError, ZeroDivisionError):
             number = None
     if value is not None and not (is_number(number) and 1 / MAX_ASPECT <= number <= MAX_ASPECT):
-        msg = f"aspect {value!r:.80}: width / height, as 1 or '4:3', from 1/100 to 100"
+        msg = f"aspect {value!r:.80}: width / height, as 1 or '4:3' in quotes, from 1/50 to 50"
         raise ValueError(msg)
     return number if number is None else float(number)
 

@@ -61,6 +61,10 @@ class ViewPixels:
         """See `Pixels`."""
         return self.image.is_decoded
 
+    def decode(self) -> "ViewPixels":
+        """See `Pixels`."""
+        return ViewPixels(self.image.decode(), self.view, self.fill)
+
     def region(self, box: Corners) -> ArrayPixels:
         """See `Pixels`; not a view, but a part of what is made."""
         return ArrayPixels(self.bgr()).region(box)

@@ -11,20 +11,23 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from streamcrop.core.crop import Crop
 from streamcrop.core.limits import Limits
-from streamcrop.core.runs import MAX_SIDE, Rle
-from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
+from streamcrop.core.runs import Rle
+from streamcrop.core.values import Frame, Reason
+from streamcrop.core.view import View
+from streamcrop.core.warp import mask_through
 from streamcrop.errors import FormatError
 from streamcrop.formats.coordinates import moved
 from streamcrop.formats.documents import DEFAULT, check_size
+from streamcrop.formats.lineage import lineage_json
 from streamcrop.formats.rows import RLE_KEYS
+from streamcrop.formats.shown import shown
 from streamcrop.formats.times import rfc3339
 
 # MQTT 5, 1.5.4: a UTF-8 encoded string.
@@ -43,8 +46,6 @@ _UNFIT = re.compile(
 _MAX_REFUSED = 1000
 _encoder = msgspec.json.Encoder()
 _quoted = lru_cache(maxsize=64)(quote)  # all crops of a frame have names in common
-# Ends a node that reads its own crops, and bounds what each crop carries of it.
-_MAX_LINEAGE, _MAX_LINEAGE_ID = 32, 2048
 _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
 
 
@@ -165,57 +166,28 @@ def size(resolution_wh: tuple[int, int]) -> dict[str, int]:
     return {"width": resolution_wh[0], "height": resolution_wh[1]}
 
 
-def lineage_json(lineage: Lineage) -> list[dict[str, Any]]:
-    """The chain of images, root first; the root has no origin."""
-    return [
-        {"id": entry.id, "width": entry.width, "height": entry.height}
-        if entry.origin is None
-        else {"id": entry.id, "origin": entry.origin, "width": entry.width, "height": entry.height}
-        for entry in lineage
-    ]
-
-
-class _Entry(msgspec.Struct):
-    """`LineageEntry` as the messages write it."""
-
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_LINEAGE_ID)]
-    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
-    height: Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
-    origin: tuple[int, int] | None = None
-
-
-_Entries = Annotated[list[_Entry], msgspec.Meta(min_length=2, max_length=_MAX_LINEAGE)]
-
-
-def lineage_of(value: object) -> Lineage:
-    """Read the chain of images of a crop; the inverse of `lineage_json`.
-
-    Raises:
-        FormatError: If it is none: a root, and behind it images that lie each in the one before.
-    """
-    try:
-        root, *crops = msgspec.convert(value, _Entries)
-    except (msgspec.ValidationError, OverflowError) as error:
-        msg = f"no lineage: {error}"
-        raise FormatError(msg) from None
-    fits = root.origin is None
-    for outer, inner in pairwise((root, *crops)):
-        x, y = inner.origin or (-1, -1)
-        fits &= 0 <= x <= outer.width - inner.width and 0 <= y <= outer.height - inner.height
-    if not fits:
-        msg = "no lineage: an image lies outside the one before"
-        raise FormatError(msg)
-    return Lineage(LineageEntry(e.id, e.origin, e.width, e.height) for e in (root, *crops))
-
-
 def crop_row(row: Mapping[str, Any], crop: Crop) -> dict[str, Any]:
     """A prediction of the frame in the coordinates of its crop."""
+    if crop.view is not None:
+        return _shown_row(row, crop.view, crop.original.pixels.resolution_wh)
     found = moved(row, origin=crop.origin)
     keys = [key for key in RLE_KEYS if row.get(key) is not None]
     for key in keys:
         # Where there is one only, it is the crop's mask.
         runs = crop.runs if len(keys) == 1 else None
         found[key] = crop_rle(row[key], crop.box, crop.original.pixels.resolution_wh, runs)
+    return found
+
+
+def _shown_row(
+    row: Mapping[str, Any], view: View, resolution_wh: tuple[int, int]
+) -> dict[str, Any]:
+    """`crop_row` of a crop that shows the frame through a view."""
+    found = shown(row, view)
+    for key in RLE_KEYS:
+        if (value := row.get(key)) is not None:
+            runs = Rle.of(mask_through(Rle.parse(value), view, resolution_wh))
+            found[key] = {**value, **runs.as_json(compressed=isinstance(value["counts"], str))}
     return found
 
 
@@ -243,19 +215,16 @@ def crop_metadata(
         limit: How many bytes it may have; None: any number. A longer one gives up the mask's
             points for run lengths, then the mask, then keypoints and keys it does not know.
     """
-    x, y = origin = crop.origin
-    image = size(crop.resolution_wh)
+    x, y = crop.origin
+    plain = ((1, 0, -x), (0, 1, -y))
     fields = {
         **head,
         "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
         "detection_id": crop.detection_id,
-        "origin": origin,
-        "transform": ((1, 0, -x), (0, 1, -y)),
-        "lineage": [
-            *lineage_json(crop.original.lineage),
-            {"id": crop.detection_id, "origin": origin, **image},
-        ],
-        "image": image,
+        "origin": (x, y),
+        "transform": plain if crop.view is None else crop.transform.tolist(),
+        "lineage": lineage_json(crop.lineage),
+        "image": size(crop.resolution_wh),
     }
     found = crop_row(row, crop)
     text = _encode({**fields, "predictions": [found]})

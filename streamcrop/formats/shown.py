@@ -5,7 +5,7 @@ of its moved corners, whatever form repeats it. Where an image lies in the one i
 (``parent_origin``) can't say how it was turned, and is left out: `lineage` says it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import atan2, cos, degrees, hypot, isfinite, radians, sin
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop.core.align import HORIZON
+from streamcrop.core.framing import Parts
+from streamcrop.core.shape import Shape
 from streamcrop.core.view import Keypoints, View
 from streamcrop.formats import coordinates
 from streamcrop.formats.coordinates import (
@@ -171,6 +173,15 @@ def _box_corners(row: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     signs = np.array([[-right, -down], [right, -down], [right, down], [-right, down]])
     turn = np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
     return np.asarray(signs @ turn + (row["x"], row["y"]))
+
+
+def parts_of(rows: Iterable[Mapping[str, Any]], shape: Shape | None) -> Parts:
+    """What a shape needs of rows beyond their boxes; nothing where it needs none."""
+    corners = shape is not None and shape.upright is not None
+    keypoints = shape is not None and shape.align is not None
+    return Parts(
+        [*map(corners_of, rows)] if corners else (), [*map(keypoints_of, rows)] if keypoints else ()
+    )
 
 
 def corners_of(row: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:

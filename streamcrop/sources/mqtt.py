@@ -10,8 +10,9 @@ from typing import Any
 from streamcrop.core.limits import Limits
 from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, lineage_of, read
+from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, read
 from streamcrop.formats.heads import as_frame_id
+from streamcrop.formats.lineage import lineage_of
 from streamcrop.formats.times import microseconds
 from streamcrop.mqtt.broker import Broker
 from streamcrop.notes import excerpt, unexpected

@@ -35,7 +35,7 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
     "predictions": (
         "received",
         "cropped",
-        _reasons("malformed not_finite outside_frame bad_mask over_limit"),
+        _reasons("malformed not_finite outside_frame bad_mask over_limit no_shape"),
     ),
     "crops": (
         "made",

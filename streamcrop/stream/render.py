@@ -30,6 +30,7 @@ from streamcrop.formats.events import (
     topic_of,
 )
 from streamcrop.formats.images import ENCODINGS, encode
+from streamcrop.formats.shown import parts_of
 
 # A part of a frame's crops that is handed on before the rest is made: so much is held in memory,
 # and so long other streams wait.
@@ -143,24 +144,32 @@ def cut_frame(frame: Frame, message: Message, residual: float, style: Style) -> 
     pixels = frame.pixels
     if len(read.instances) > len(read.instances.refused):
         pixels = pixels.decode()
-    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage)
-    said = {**_outside(read.instances, refused, resolution_wh), **read.said}
+    parts = parts_of(read.rows, style.options.shape)
+    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage, parts=parts)
+    said = {**_no_crop(read.instances, refused, resolution_wh), **read.said}
     beyond = range(len(read.rows), len(read.rows) + read.over_limit)
     refused += [(row, Reason.OVER_LIMIT) for row in beyond]
     return CutFrame(frame, head, crops, read.rows, refused, said)
 
 
-def _outside(
+def _no_crop(
     instances: Instances, refused: list[tuple[int, Reason]], resolution_wh: tuple[int, int]
 ) -> dict[str, str]:
-    """Words for the first box that has no pixel of the frame."""
+    """Words for rows that could be read and have no crop: the first of each kind."""
+    said: dict[str, str] = {}
     width, height = resolution_wh
     for row, reason in refused:
         if reason == Reason.OUTSIDE_FRAME and row not in instances.refused:
             corners = ", ".join(f"{side:g}" for side in instances.xyxy[row])
-            said = f"prediction {row}, from {corners}, has no pixel of the frame's"
-            return {"prediction_outside_frame": f"{said} {width} x {height}"}
-    return {}
+            text = f"prediction {row}, from {corners}, has no pixel of the frame's"
+            said.setdefault("prediction_outside_frame", f"{text} {width} x {height}")
+        elif reason == Reason.NO_SHAPE:
+            text = (
+                f"prediction {row} lacks the keypoints or corners that the section crop asks for, "
+                "or they lie one on another or are mirrored, or the crop would be too large"
+            )
+            said.setdefault("prediction_no_shape", text)
+    return said
 
 
 def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iterator[Rendered]:

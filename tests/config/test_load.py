@@ -102,7 +102,9 @@ streams:
     detections: {topic: "detections/+/#", format: inference, max_message_bytes: 500k,
                  max_predictions: 10}
     pairing: {key: pts, max_wait: 0.5, max_items: 5, max_bytes: 1GB}
-    crop: {mask_opacity: 1, background_color: [255, 0, 7]}
+    crop: {mask_opacity: 1, background_color: [255, 0, 7], margin: [0.1, 3px, 0, 0], aspect: '4:3',
+           min_side: 32, border: replicate, size: [224, 112], fit: stretch, fill: '#fff',
+           upright: long}
     output: {topic: "c/{stream}/{class}/{frame_id}/{detection_id}", encoding: webp, quality: 1,
              qos: 0, envelope: json, max_inflight: 1, files: out}
   plain:
@@ -116,11 +118,17 @@ streams:
     assert (stream.source.path, stream.source.is_file) == ("/data/my clip.mp4", True)
     assert not stream.lossless
     assert stream.tap == config.Tap(rate=5.0, longest_side=640, quality=70)
-    assert stream.crop.options().bgr == (7, 0, 255)
+    options = stream.crop.options()
+    assert (options.bgr, options.fill_bgr) == ((7, 0, 255), (255, 255, 255))
+    assert options.shape is not None
+    assert (options.shape.size, options.shape.upright) == ((224, 112), "long")
     assert (stream.detections.max_message_bytes, stream.pairing.max_bytes) == (500_000, 10**9)
     plain = found.streams["plain"]
     assert plain.tap == config.Tap(rate=None, longest_side=None, quality=85)
     assert (plain.source.path, plain.lossless) == ("/data/clip.mp4", True)
+
+
+FLAT = {"points": {"a": [0, 0], "b": [9, 9], "c": [30, 30]}, "size": [40, 40]}
 
 
 @pytest.mark.parametrize(
@@ -202,6 +210,25 @@ streams:
         (gate("crop", "mask_opacity", value=1.5), "$.streams.gate.crop", "mask_opacity must be"),
         (gate("crop", "mask_opacity", value=-0.1), "$.streams.gate.crop", "mask_opacity must be"),
         (gate("crop", "mask_opacity", value=float("nan")), "$.streams.gate.crop", "mask_opacity"),
+        (
+            gate("crop", "margin", value=1e9),
+            "$.streams.gate.crop",
+            "margin 1000000000.0: a side is",
+        ),
+        (gate("crop", "margin", value=[0, "x"]), "$.streams.gate.crop", "or [left, top, right, bo"),
+        (gate("crop", "aspect", value=0), "$.streams.gate.crop", "aspect 0.0: width / height"),
+        (gate("crop", "aspect", value=61), "$.streams.gate.crop", "'4:3' in quotes"),
+        (
+            gate("crop", "size", value=[100_000, 9]),
+            "$.streams.gate.crop",
+            "size must be [width, he",
+        ),
+        (gate("crop", "size", value=[9.5, 9]), "$.streams.gate.crop.size[0]", "Expected `int`"),
+        (gate("crop", "border", value="wrap"), "$.streams.gate.crop.border", "enum value"),
+        (gate("crop", "fill", value="grey"), "$.streams.gate.crop", "fill 'grey' is no colour"),
+        (gate("crop", "upright", value="x"), "$.streams.gate.crop.upright", "enum value"),
+        (gate("crop", "align", value={"template": "hand"}), "$.streams.gate.crop", "template face"),
+        (gate("crop", "align", value=FLAT), "$.streams.gate.crop", "on one line"),
         (gate("crop", "mask_opacity", value=True), "$.streams.gate.crop.mask_opacity", "`float`"),
         (gate("crop", "background_color", value="red"), "$.streams.gate.crop", "is no colour"),
         (gate("crop", "background_color", value=[1, 2]), "$.streams.gate.crop", "is no colour"),

@@ -294,6 +294,7 @@ def test_pixels_of_a_view_are_pixels() -> None:
     assert pixels.jfif() is None
     assert (pixels.resolution_wh, pixels.is_decoded) == ((90, 60), True)
     assert pixels.nbytes == image.nbytes
+    assert np.array_equal(pixels.decode().bgr(), pixels.bgr())
     assert np.array_equal(pixels.region((5, 6, 50, 40)).bgr(), pixels.bgr()[6:40, 5:50])
     assert pixels.resized((30, 20)).bgr().shape == (20, 30, 3)
     before = image.array.copy()

@@ -16,12 +16,15 @@ from cloudevents.core.formats.json import JSONFormat
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
+from streamcrop.core.framing import Parts
 from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats import events, inference
+from streamcrop.formats.lineage import lineage_of
+from streamcrop.formats.shown import corners_of, keypoints_of
 
 WH = (80, 60)
 PICTURE = b"\xff\xd8\xff\xe0 a picture \x00\x80"
@@ -514,46 +517,60 @@ def test_frame_rle_is_scaled() -> None:
     assert found["predictions"][0]["rle"] == large
 
 
-IMAGES = [
-    {"id": "gate/1", "width": 640, "height": 480},
-    {"id": "car", "origin": [100, 50], "width": 200, "height": 100},
-    {"id": "plate", "origin": [0, 20], "width": 200, "height": 80},
-]
+SHAPES: dict[str, dict[str, Any]] = {
+    "margin": {"margin": "3px"},
+    "filled": {"margin": 3, "border": "constant"},
+    "sized": {"size": (40, 40)},
+    "upright": {"upright": "corners", "size": (33, 21), "fit": "stretch"},
+    "four corners": {"align": {"quad": ["a", "b", "c", "d"], "size": (40, 20)}},
+}
 
 
-def test_lineage_of_is_the_inverse() -> None:
-    """What `lineage_json` wrote is read back; an image may reach the edge of the one before."""
-    lineage = events.lineage_of(IMAGES)
-    assert lineage.origin == (100, 70)
-    assert events.lineage_of(json.loads(json.dumps(events.lineage_json(lineage)))) == lineage
+def shaped(row: dict[str, Any], name: str) -> Crop:
+    """The crop of a row in a shape."""
+    payload = json.dumps({"frame_id": "1234", "predictions": [row]}).encode()
+    read = inference.predictions(inference.decode(payload), WH, name="gate/1234", limit=9)
+    pixels = ArrayPixels(np.zeros((WH[1], WH[0], 3), np.uint8))
+    root = Lineage([LineageEntry("gate/1234", None, *WH)])
+    parts = Parts([*map(corners_of, read.rows)], [*map(keypoints_of, read.rows)])
+    options = CropOptions(**SHAPES[name])
+    [crop], refused = cut(pixels, read.instances, options, lineage=root, parts=parts)
+    assert not refused
+    return crop
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        None,
-        "car",
-        {},
-        [],
-        IMAGES[:1],
-        IMAGES[1:],
-        [IMAGES[0], IMAGES[0]],
-        [IMAGES[0], 7],
-        [IMAGES[0], {**IMAGES[1], "origin": None}],
-        [IMAGES[0], {**IMAGES[1], "origin": [1]}],
-        [IMAGES[0], {**IMAGES[1], "origin": [1.5, 2]}],
-        [IMAGES[0], {**IMAGES[1], "origin": [-1, 0]}],
-        [IMAGES[0], {**IMAGES[1], "origin": [441, 0]}],
-        [IMAGES[0], {**IMAGES[1], "origin": [0, 381]}],
-        [IMAGES[0], {**IMAGES[1], "origin": [0, 10**400]}],
-        [IMAGES[0], {**IMAGES[1], "width": 0}],
-        [{**IMAGES[0], "height": 65_536}, IMAGES[1]],
-        [{**IMAGES[0], "id": ""}, IMAGES[1]],
-        [{**IMAGES[0], "id": "x" * 2049}, IMAGES[1]],
-        [IMAGES[0], *[{"id": "c", "origin": [0, 0], "width": 9, "height": 9}] * 32],
-    ],
-)
-def test_no_lineage(broken: object) -> None:
-    """A chain in which an image does not lie in the one before is none; its length is bounded."""
-    with pytest.raises(FormatError):
-        events.lineage_of(broken)
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_metadata_of_a_shaped_crop(name: str, *, compressed: bool) -> None:
+    """It says how the frame became the crop; all that it says of the object is in the crop."""
+    mask = np.zeros((60, 80), np.uint8)
+    mask[21:29, 22:38] = 1
+    corners = [[20, 20], [40, 21], [39, 31], [19, 30]]
+    joints = [{"x": x, "y": y, "class": c} for (x, y), c in zip(corners, "abcd", strict=True)]
+    row = {
+        **ROW, "detection_id": "a", "xyxyxyxy": corners, "keypoints": joints,
+        "rle": Rle.of(mask).as_json(compressed=compressed),
+    }  # fmt: skip
+    crop = shaped(row, name)
+    said = json.loads(events.crop_metadata(HEAD, row, crop, limit=None))
+    assert said["image"] == events.size(crop.resolution_wh)
+    assert said["origin"] == list(crop.origin)
+    matrix = np.eye(3)
+    matrix[: len(said["transform"])] = said["transform"]
+    assert matrix[: len(crop.transform)] == pytest.approx(crop.transform)
+    entry = said["lineage"][-1]
+    assert (entry["id"], entry["origin"]) == ("a", said["origin"])
+    assert entry.get("transform", said["transform"]) == said["transform"]
+    assert ("transform" in entry) == (name not in {"margin", "filled"})
+    assert lineage_of(said["lineage"]).transform == pytest.approx(crop.transform)
+    [found] = said["predictions"]
+    moved = np.column_stack([corners, [1] * 4]) @ matrix.T
+    places = moved[:, :2] / moved[:, 2:]
+    assert np.array(found["xyxyxyxy"]) == pytest.approx(places)
+    assert [[joint["x"], joint["y"]] for joint in found["keypoints"]] == pytest.approx(places)
+    assert crop.mask is None or np.array_equal(Rle.parse(found["rle"]).pixels(), crop.mask)
+    assert type(found["rle"]["counts"]) is (str if compressed else list)
+    message = inference.decode(json.dumps(said).encode())
+    again = inference.predictions(message, crop.resolution_wh, name="next/1", limit=9)
+    assert not again.instances.refused
+    assert again.instances.xyxy[0] == pytest.approx(crop.xyxy)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.align import perspective
+from streamcrop.core.shape import Shape
 from streamcrop.core.view import View
 from streamcrop.formats.coordinates import moved
-from streamcrop.formats.shown import corners_of, keypoints_of, shown
+from streamcrop.formats.shown import corners_of, keypoints_of, parts_of, shown
 
 BOX = {"x": 50, "y": 40, "width": 20, "height": 12}
 # By key, a value, and its places in order; they are those that must be found again.
@@ -218,3 +219,17 @@ def test_joints_in_each_form(value: Any, names: tuple[str, ...], xy: list[Any]) 
         assert np.array_equal(found.xy, wanted, equal_nan=True)
     assert keypoints_of({"keypoints": []}) is None
     assert keypoints_of({}) is None
+
+
+def test_parts_are_read_where_they_are_needed() -> None:
+    """By the shape; a refused row is empty, and has none."""
+    rows = [{**BOX, "xyxyxyxy": RECTANGLE, "keypoints": [{"x": 1, "y": 2, "class": "nose"}]}, {}]
+    for words, upright, aligned in (
+        ({}, 0, 0),
+        ({"margin": 1}, 0, 0),
+        ({"upright": True}, 2, 0),
+        ({"align": {"template": "face"}}, 0, 2),
+    ):
+        parts = parts_of(rows, Shape.of(words))
+        assert (len(parts.corners), len(parts.keypoints)) == (upright, aligned)
+        assert [*parts.corners, *parts.keypoints, None][-1] is None

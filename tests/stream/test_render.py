@@ -107,6 +107,37 @@ def test_a_crop() -> None:
     assert json.loads(frame_event.data)["crops"] == ["gate/7/a"]
 
 
+def test_a_crop_in_a_shape() -> None:
+    """The picture, and all that the metadata says of it, go through one view."""
+    options = CropOptions(size=(40, 40), border="constant", margin="4px", fill="#102030")
+    style = Style(("edge", "gate"), options, encoding="png")
+    row = {**BOX, "x": 10, "keypoints": [{"x": 10, "y": 25, "class": "nose"}]}
+    (part,) = rendered(row, style=style)
+    picture_of_it, found = decoded(part.events[0].data), json.loads(part.events[0].metadata)
+    assert picture_of_it.shape == (40, 40, 3)
+    # 28 x 18 pixels from (-4, 16) become 40 x 26, below 7 rows that are filled.
+    assert found["transform"] == [[40 / 28, 0, 4 * 40 / 28], [0, 26 / 18, 7 - 16 * 26 / 18]]
+    assert (picture_of_it[:7] == (0x30, 0x20, 0x10)).all()
+    assert (picture_of_it[7:33, :5] == (0x30, 0x20, 0x10)).all()
+    [prediction] = found["predictions"]
+    assert prediction["x"] == pytest.approx(20)
+    assert prediction["keypoints"][0]["y"] == pytest.approx(20)
+    assert found["image"] == {"width": 40, "height": 40}
+
+
+def test_what_has_no_shape_is_said() -> None:
+    """It is counted, and its neighbour is aligned."""
+    options = CropOptions(align={"points": {"a": [8, 8], "b": [24, 8]}, "size": (32, 16)})
+    joints = [{"x": 30, "y": 25, "class": "a"}, {"x": 30, "y": 33, "class": "b"}]
+    style = Style(("edge", "gate"), options)
+    (part,) = rendered({**BOX, "keypoints": joints}, BOX, style=style)
+    assert (part.made, part.refused) == (1, {Reason.NO_SHAPE: 1})
+    assert part.said["prediction_no_shape"].startswith("prediction 1 lacks the keypoints")
+    found = json.loads(part.events[0].metadata)
+    assert np.array(found["transform"]) == pytest.approx(np.array([[0, 2, -42], [-2, 0, 68]]))
+    assert json.loads(part.events[-1].data)["refused"] == [{"index": 1, "reason": "no_shape"}]
+
+
 def test_every_prediction_is_counted() -> None:
     """What was received is what was made and what was refused, each by its reason."""
     style = Style(("edge", "gate"), CropOptions(), max_predictions=6)
