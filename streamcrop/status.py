@@ -15,7 +15,7 @@ from streamcrop.mqtt.broker import Broker
 from streamcrop.mqtt.messages import Outgoing
 from streamcrop.presence import Presence
 from streamcrop.stream.history import Answering, topic_of
-from streamcrop.stream.ledger import LossReport, Overload
+from streamcrop.stream.ledger import LossReport
 from streamcrop.stream.supervision import Stream
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,6 @@ class Status:
         self._logged = dict(self._states)
         self._refused: dict[str, str] = {}
         self._heard = asyncio.Event()
-        self._overloads = {name: Overload(s.outcomes.ledger) for name, s in streams.items()}
-        self._ills: dict[str, str] = {}
         self._losses = [LossReport(name, s.outcomes.ledger) for name, s in streams.items()]
         self._ticks = 0
         self._due: set[str] = set()
@@ -125,7 +123,7 @@ class Status:
 
     def message(self, name: str) -> Outgoing:
         """The status of a stream, as it is now."""
-        state, reason = self._shown(name)
+        state, reason = self.shown(name)
         stream = self._streams[name]
         outcomes = stream.outcomes
         status = {
@@ -146,7 +144,7 @@ class Status:
 
     def summary(self) -> str:
         """How the node is, in a line."""
-        states = Counter(self._shown(name)[0] for name in self._streams)
+        states = Counter(self.shown(name)[0] for name in self._streams)
         broker = "connected to" if self._broker.connected else "without"
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         return f"{broker} the broker; streams: {counts}"
@@ -154,18 +152,15 @@ class Status:
     def _refusals(self, name: str) -> list[str]:
         return [self._refused[topic] for topic in self._needs[name] if topic in self._refused]
 
-    def _shown(self, name: str) -> tuple[str, str]:
+    def shown(self, name: str) -> tuple[str, str]:
         """State and reason; who hears nothing does not run."""
         state, reason = self._states[name]
-        ills = self._refusals(name)
-        if name in self._ills:
-            ills.append(self._ills[name])
-        if state in {"starting", "running"} and ills:
-            return "degraded", "; ".join(ills)
+        if state in {"starting", "running"} and (refusals := self._refusals(name)):
+            return "degraded", "; ".join(refusals)
         return state, reason
 
     def _changed(self, name: str) -> None:
-        if (shown := self._shown(name)) != self._logged[name]:
+        if (shown := self.shown(name)) != self._logged[name]:
             self._logged[name] = shown
             logger.info("stream %s: %s: %s", name, *shown)
             self._soon([name])
@@ -192,13 +187,6 @@ class Status:
         self._ticks += 1
         for report in self._losses:
             report.say()
-        for name, overload in self._overloads.items():
-            was = self._ills.pop(name, None)
-            if said := overload.look():
-                self._ills[name] = said
-            if bool(said) != bool(was):
-                # Not each second: the numbers differ always.
-                self._changed(name)
         if self._ticks % _STATUS_EVERY == 0 and self._broker.connected:
             self._soon(self._streams)
 

@@ -171,6 +171,8 @@ def settings(url: str, video: object, **sections: Any) -> dict[str, Any]:
         "node": "test",
         "broker": {"url": url},
         "shutdown_timeout": 5,
+        # Two nodes at once would want the same port.
+        "http": False,
         "streams": {"gate": stream},
     }
 

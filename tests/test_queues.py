@@ -36,6 +36,7 @@ def test_first_in_first_out() -> None:
     for item in "abc":
         queue.put_nowait(item)
     assert queue.peek() == "a"
+    assert queue.fill == (3, 3, 3, None)
     assert [queue.get_nowait() for _ in range(3)] == ["a", "b", "c"]
 
 

@@ -13,6 +13,7 @@ from streamcrop.keys import KEYS
 from streamcrop.notes import Notes, excerpt, unexpected
 from streamcrop.stream.history import History
 from streamcrop.stream.ledger import Ledger
+from streamcrop.stream.measures import Measures
 from streamcrop.stream.render import Rendered
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Outcomes:
         ending: Is set once the stream is to end.
         failing: Whether what is let go of now is so because of an error that nobody expected.
         restarts: How often the stream was begun again after such an error.
+        measures: How long things take.
     """
 
     def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
@@ -47,6 +49,7 @@ class Outcomes:
         self.ending = asyncio.Event()
         self.failing = False
         self.restarts = 0
+        self.measures = Measures()
         self._paired = f"paired by {paired_by}"
         self._lacks = KEYS[paired_by].lacks
         self._epoch: str | None = None
@@ -59,6 +62,7 @@ class Outcomes:
         if isinstance(item, Reason):
             self.ledger.frames.drop(item)
         else:
+            self.measures.received(item)
             self._remember(self.history.note, item, "received, waits for its detections")
 
     def frame_lost(self, frame: Frame, reason: Reason) -> None:
@@ -153,8 +157,15 @@ class Outcomes:
         self.frame_lost(frame, Reason.CORRUPT)
         self.message_lost(Reason.FAILED)
 
-    def paired(self, frame: Frame, part: Rendered) -> None:
-        """A pair is rendered, with this as its first part."""
+    def paired(self, frame: Frame, part: Rendered, arrived: int | None = None) -> None:
+        """A pair is rendered, with this as its first part.
+
+        Args:
+            frame: Its frame.
+            part: The part.
+            arrived: When its message came, in microseconds since 1970.
+        """
+        self.measures.paired(frame, arrived)
         self.ledger.frames.succeed()
         self.ledger.messages.succeed()
         refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
@@ -180,6 +191,7 @@ class Outcomes:
             return
         if reason is None:
             self.ledger.crops.succeed()
+            self.measures.acknowledged(event.name[0])
         else:
             self.crops_lost(1, reason)
 

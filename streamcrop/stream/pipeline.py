@@ -63,6 +63,10 @@ class Pipeline:
         # Its frame may have been read and not fetched yet.
         self._source.attend()
 
+    def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
+        """How full each queue is, as `BoundedQueue.fill`."""
+        return self._pairing.fills()
+
     async def run(self) -> None:
         """Run until the source has ended and all that it gave has gone to the sinks.
 
@@ -107,6 +111,7 @@ class Pipeline:
             async with aclosing(self._source.frames()) as items:
                 async for item in items:
                     if isinstance(item, Change):
+                        self._outcomes.measures.changed(item.state)
                         self._on_change(item)
                     elif isinstance(item, Note):
                         self._outcomes.notes.say(item.kind, item.text)

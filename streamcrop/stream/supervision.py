@@ -62,6 +62,10 @@ class Stream:
         """Take a detection message."""
         self._pipeline.arrive(payload, said.get("topic", ""))
 
+    def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
+        """How full each queue is, as `BoundedQueue.fill`."""
+        return self._pipeline.fills()
+
     async def run(self, started: Callable[[], Awaitable[None]]) -> None:
         """Run until the source has ended and everything is delivered; cancel it to give up.
 

@@ -1,9 +1,11 @@
 """HTTP: one server for publishers, people and monitors; it listens, and puts its parts together."""
 
+import asyncio
 import errno
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -13,7 +15,12 @@ from yarl import URL
 from streamcrop.config import Http
 from streamcrop.errors import ConfigError, StreamcropError
 from streamcrop.web.admission import MAX_BODY, Admission
+from streamcrop.web.api import PUBLIC, Api
 from streamcrop.web.gate import IDLE, Gate, bind
+from streamcrop.web.login import PATH, Login
+from streamcrop.web.past import STEP, Past
+from streamcrop.web.static import Static
+from streamcrop.web.view import Watched
 from streamcrop.web.whip import Endpoint, Whip
 
 logger = logging.getLogger(__name__)
@@ -23,23 +30,28 @@ PORT = 8088
 _LAST_REQUESTS = 0.3
 # How long the rest of a body is read that nobody wants.
 _LINGER = 1.0
+# A part of the program may say otherwise.
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Server": "streamcrop",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    # With less a form's Origin would be null, as that of a page of another site may be.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 @asynccontextmanager
 async def serve(
-    http: Http, publishers: Mapping[str, Endpoint], *, gate: Gate | None = None
+    http: Http, publishers: Mapping[str, Endpoint], watched: Watched, *, gate: Gate | None = None
 ) -> AsyncIterator[int | None]:
-    """Let publishers in.
+    """Let people, programs and publishers in.
 
     Args:
         http: Where to listen, and who is let in.
         publishers: By the name in ``/whip/{name}``.
+        watched: The node that is shown.
         gate: Who gets a connection; None: the usual one.
 
     Yields:
@@ -53,8 +65,9 @@ async def serve(
     if listeners is None:
         yield None
         return
+    past = Past()
     runner = web.AppRunner(
-        _app(http, publishers, gate),
+        _app(http, publishers, watched, past, gate),
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=IDLE,
@@ -63,14 +76,17 @@ async def serve(
     )
     await runner.setup()
     assert runner.server  # noqa: S101  # it is there after setup
+    remembering = asyncio.create_task(_remember(past, watched), name="http past")
     try:
         async with gate.accepting(listeners, runner.server, tls):
             port = listeners[0].getsockname()[1]
             base = URL.build(scheme="https" if tls else "http", host=http.host, port=port)
+            logger.info("see it: %s", base)
             for name in publishers:
                 logger.info("publish by WHIP, or with a browser: %s", base / "whip" / name)
             yield port
     finally:
+        remembering.cancel()
         await runner.cleanup()
         await gate.close()
 
@@ -90,22 +106,41 @@ async def _bind(http: Http, *, needed: bool) -> list[socket.socket] | None:
     raise StreamcropError(said)
 
 
-def _app(http: Http, publishers: Mapping[str, Endpoint], gate: Gate) -> web.Application:
-    whip = Whip(publishers)
+def _app(
+    http: Http, publishers: Mapping[str, Endpoint], watched: Watched, past: Past, gate: Gate
+) -> web.Application:
+    whip, static = Whip(publishers), Static()
     admission = Admission(
-        token=http.token, guarded=http.is_guarded, hosts=[*http.hosts, http.host], own=whip.token
+        token=http.token,
+        guarded=http.is_guarded,
+        hosts=[*http.hosts, http.host],
+        public=[*PUBLIC, PATH, *static.paths],
+        own=whip.token,
     )
     app = web.Application(
         client_max_size=MAX_BODY, middlewares=[gate.middleware, admission.middleware]
     )
-    app.add_routes(whip.routes())
+    for part in (whip, static, Api(watched, past), Login(admission)):
+        app.add_routes(part.routes())
     app.on_response_prepare.append(_add_headers)
     app.on_response_prepare.append(whip.add_headers)
     return app
 
 
+async def _remember(past: Past, watched: Watched) -> None:
+    while True:
+        try:
+            past.add(watched.view(), time.monotonic())
+        except Exception:
+            logger.exception("the page's last minutes have a gap")
+        await asyncio.sleep(STEP)
+
+
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    # aiohttp's own would name its version.
+    response.headers["Server"] = "streamcrop"
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 def _tls(http: Http) -> ssl.SSLContext | None:

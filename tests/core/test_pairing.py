@@ -609,6 +609,7 @@ def test_the_oldest_makes_room(side: str) -> None:
     assert [add(Thing(key), 0) for key in "ab"] == [[], []]
     assert told(add(Thing("c"), 0)) == [(side, "a", "pairing_full")]
     assert pairer.waiting(side) == 2
+    assert pairer.fill(side) == (2, 2, 2, 1000)
 
 
 @pytest.mark.parametrize("side", ["frames", "messages"])
@@ -633,6 +634,7 @@ def test_what_is_too_large_for_all_room_goes_alone(side: str, *, lossless: bool)
     assert add(Thing("a", 100), 0) == []
     assert told(add(Thing("b", 101), 0)) == [(side, "b", "pairing_full")]
     assert pairer.waiting(side) == 1
+    assert pairer.fill(side) == (1, 100, 8, 100)
 
 
 def test_a_full_side_does_not_stop_a_pair() -> None:

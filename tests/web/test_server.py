@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from web.views import Watched, node
 
 from streamcrop.config import Http
 from streamcrop.errors import ConfigError, StreamcropError
@@ -33,14 +34,14 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StreamcropError, match=rf"^http\.port: .*{port}.*choose another"):
-            async with serve(Http(port=port), {"gate": Fake()}):
+            async with serve(Http(port=port), {"gate": Fake()}, Watched(node())):
                 pass
 
 
 async def test_an_address_that_is_not_ours_is_named() -> None:
     """The error names the setting."""
     with pytest.raises(StreamcropError, match=r"^http\.host: .*203\.0\.113\.7"):
-        async with serve(Http(host="203.0.113.7", port=0), {"gate": Fake()}):
+        async with serve(Http(host="203.0.113.7", port=0), {"gate": Fake()}, Watched(node())):
             pass
 
 
@@ -53,7 +54,7 @@ async def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     issued.private_key_pem.write_to_path(key)
     issued.cert_chain_pems[0].write_to_path(cert)
     tls = {"cert": str(cert), "key": str(key)}
-    async with serve(Http(port=0, **tls), {"gate": Fake()}) as port:
+    async with serve(Http(port=0, **tls), {"gate": Fake()}, Watched(node())) as port:
         context = ssl.create_default_context()
         authority.configure_trust(context)
         async with (
@@ -64,7 +65,7 @@ async def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert f"https://127.0.0.1:{port}/whip/gate" in caplog.text
     for wrong in ({**tls, "cert": str(tmp_path / "none")}, {**tls, "key": str(cert)}):
         with pytest.raises(ConfigError, match=r"^http\.cert, http\.key: "):
-            async with serve(Http(port=0, **wrong), {"gate": Fake()}):
+            async with serve(Http(port=0, **wrong), {"gate": Fake()}, Watched(node())):
                 pass
 
 
@@ -75,12 +76,12 @@ async def test_a_default_port_that_is_taken_is_a_warning(
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         monkeypatch.setattr(server, "PORT", port)
-        async with serve(Http(), {}) as got:
+        async with serve(Http(), {}, Watched(node())) as got:
             assert got is None
         assert f"http.port: another program listens on 127.0.0.1, port {port}" in caplog.text
         for http, publishers in ((Http(port=port), {}), (Http(), {"gate": Fake()})):
             with pytest.raises(StreamcropError, match=r"^http\.port: another program"):
-                async with serve(http, publishers):
+                async with serve(http, publishers, Watched(node())):
                     pass
 
 
@@ -88,7 +89,7 @@ async def test_a_default_port_that_is_taken_is_a_warning(
 async def test_every_answer_is_careful(path: str) -> None:
     """Errors, too: nothing is kept, guessed, or told of us."""
     async with (
-        serve(Http(port=0), {"gate": Fake()}) as port,
+        serve(Http(port=0), {"gate": Fake()}, Watched(node())) as port,
         aiohttp.ClientSession() as client,
         client.get(f"http://127.0.0.1:{port}{path}") as reply,
     ):
@@ -99,7 +100,7 @@ async def test_every_answer_is_careful(path: str) -> None:
 
 async def test_what_breaks_the_grammar_ends_the_connection() -> None:
     """Heads that are too long, or no HTTP, or name two hosts or lengths."""
-    async with serve(Http(port=0), {}) as port:
+    async with serve(Http(port=0), {}, Watched(node())) as port:
         for head in (
             b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",

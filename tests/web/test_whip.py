@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from web.views import Watched, node
 
 from streamcrop.config import Http
 from streamcrop.errors import FormatError, SourceError, StreamcropError
@@ -42,7 +43,7 @@ Ask = Callable[..., Awaitable[tuple[int, Any, str]]]
 async def asking(endpoint: Fake) -> AsyncIterator[Ask]:
     """A server with one stream, ``gate``, and a client of it."""
     async with (
-        serve(Http(port=0), {"gate": endpoint}) as port,
+        serve(Http(port=0), {"gate": endpoint}, Watched(node())) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
     ):
 
