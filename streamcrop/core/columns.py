@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.counts import encode_counts
 from streamcrop.core.crop import Crop, Original
 from streamcrop.core.runs import Rle, crop_runs, parse_runs
 from streamcrop.core.seen import SEEN
@@ -165,15 +164,14 @@ def _cut_runs(column: Any, boxes: list[Corners], resolution_wh: tuple[int, int])
     found = dict(zip(came, parse_runs([*came.values()]), strict=True))
     whole = {at: rle for at, rle in found.items() if isinstance(rle, Rle)}
     cut = crop_runs([*whole.values()], [boxes[at] for at in whole], resolution_wh)
-    texts = encode_counts([rle.counts for rle in cut])
     rows = [np.array([None]) if at in came else row for at, row in enumerate(rows)]
-    for at, rle, text in zip(whole, cut, texts, strict=True):
+    for at, rle in zip(whole, cut, strict=True):
         said = came[at]["counts"]
-        form: Any = text
-        if not isinstance(said, str):
-            form = text.encode() if isinstance(said, bytes) else rle.counts.tolist()
+        moved = rle.as_json(compressed=isinstance(said, str | bytes))
+        if isinstance(said, bytes):
+            moved["counts"] = moved["counts"].encode()
         rows[at] = np.empty(1, object)
-        rows[at][0] = {**came[at], "size": list(rle.size), "counts": form}
+        rows[at][0] = {**came[at], **moved}
     return rows
 
 

@@ -4,8 +4,8 @@ They stay runs while they are scaled and cut; only `Rle.region` makes pixels, an
 region alone. A call of NumPy costs as much as a thousand runs, so one is made for all objects.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any, cast
@@ -41,6 +41,7 @@ class Rle:
 
     size: tuple[int, int]
     counts: _Places
+    _text: Callable[[], str] | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, value: Any) -> "Rle":  # it comes from JSON
@@ -79,8 +80,23 @@ class Rle:
 
     def as_json(self, *, compressed: bool = True) -> dict[str, Any]:
         """As COCO writes it: counts as text, or as a list where ``compressed`` is false."""
-        counts = encode_counts([self.counts])[0] if compressed else self.counts.tolist()
+        counts: Any = self.counts.tolist() if not compressed else None
+        if compressed:
+            counts = encode_counts([self.counts])[0] if self._text is None else self._text()
         return {"size": list(self.size), "counts": counts}
+
+
+class _Texts:
+    """The texts of runs that were cut together: written together, when the first is asked for."""
+
+    def __init__(self, counts: list[_Places]) -> None:
+        self._counts = counts
+        self._texts: list[str] | None = None
+
+    def text(self, nth: int) -> str:
+        if self._texts is None:
+            self._texts = encode_counts(self._counts)
+        return self._texts[nth]
 
 
 def parse_runs(values: Sequence[Any]) -> list[Rle | ValueError]:  # they come from JSON
@@ -200,7 +216,11 @@ def _cropped(
     place = np.maximum(place, low)[place < top]
     place.sort(kind="stable")
     counts = _between(_odd(place), begins, ends)
-    return [*map(Rle, zip(high.tolist(), wide.tolist(), strict=True), counts)]
+    sizes, texts = zip(high.tolist(), wide.tolist(), strict=True), _Texts(counts)
+    return [
+        Rle(size, each, partial(texts.text, nth))
+        for nth, (size, each) in enumerate(zip(sizes, counts, strict=True))
+    ]
 
 
 def _copied(

@@ -289,19 +289,8 @@ def frame_metadata(
     }
     if len(refused) > _MAX_REFUSED:
         fields["refused_omitted"] = len(refused) - _MAX_REFUSED
-    fields["predictions"] = [_frame_row(row, resolution_wh) for _, row in crops]
+    fields["predictions"] = [row for _, row in crops]
     return msgspec.json.encode(fields)
-
-
-def _frame_row(row: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Mapping[str, Any]:
-    """A prediction in frame coordinates, its run lengths too."""
-    whole = (0, 0, *resolution_wh)
-    scaled = {
-        key: crop_rle(row[key], whole, resolution_wh)
-        for key in RLE_KEYS
-        if row.get(key) is not None and tuple(row[key]["size"]) != resolution_wh[::-1]
-    }
-    return {**row, **scaled} if scaled else row
 
 
 @dataclass(frozen=True, slots=True)

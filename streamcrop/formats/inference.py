@@ -15,7 +15,8 @@ from streamcrop.core.values import Message, Predictions
 from streamcrop.errors import FormatError
 from streamcrop.formats.documents import DEFAULT, lax
 from streamcrop.formats.heads import decode
-from streamcrop.formats.rows import Read, each, placed, read_row, strict_rows
+from streamcrop.formats.placing import placed
+from streamcrop.formats.rows import Read, each, read_row, strict_rows
 
 __all__ = ["between", "decode", "predictions", "translated"]
 

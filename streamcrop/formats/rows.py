@@ -7,27 +7,17 @@ says one; anything else that is wrong with it is published as null, or left out.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from math import isfinite
 from typing import Any, Generic, TypeAlias, TypeVar
-from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
-import numpy as np
 
-from streamcrop.core.limits import Limits
-from streamcrop.core.values import Instances, Mask, Predictions, Reason
+from streamcrop.core.values import Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import moved, relative, settled
-from streamcrop.formats.documents import DEFAULT, Finite, convert, lax
-from streamcrop.formats.masks import Masks
+from streamcrop.formats.coordinates import relative, settled
+from streamcrop.formats.documents import Finite, convert, lax
 
-MAX_DETECTION_ID = 256
 RLE_KEYS = ("rle", "rle_mask")
-# Kinds of what is said of rows.
-UNREAD, TINY, NO_ID = "unread", "tiny_boxes", "bad_detection_id"
 _BOX = ("x", "y", "width", "height")
-_MADE = f"a detection ID is 1 to {MAX_DETECTION_ID} printable characters or a number; one is made"
-_NOT_MOVED = "left out, since what it says could not be moved"
 N = TypeVar("N")
 T = TypeVar("T")
 
@@ -174,99 +164,3 @@ def _as_numbers(row: dict[str, Any], read: _Needed[float]) -> dict[str, Any]:
         pairs = zip(points, read.points or (), strict=True)
         found["points"] = [{**point, "x": xy.x, "y": xy.y} for point, xy in pairs]
     return found
-
-
-def placed(
-    values: Iterable[Read | FormatError],
-    total: int,
-    came_wh: tuple[float, float] | None,
-    resolution_wh: tuple[int, int],
-    name: str,
-    *,
-    where: str = "object {}",
-    limits: Limits = DEFAULT,
-) -> Predictions:
-    """Read rows, and bring them into the frame.
-
-    Args:
-        values: Rows, each as it was read, or why it was not.
-        total: How many rows there are, also of those that are not read.
-        came_wh: ``(width, height)`` of the image that the detector saw; None: the frame's.
-        resolution_wh: ``(width, height)`` of the frame.
-        name: Of the frame, ``{stream}/{frame_id}``.
-        where: What a row is called, with its number.
-        limits: What the masks of all rows may ask for.
-    """
-    came_wh = came_wh or resolution_wh
-    scale = resolution_wh[0] / came_wh[0], resolution_wh[1] / came_wh[1]
-    scaled = scale != (1, 1)
-    rows: list[dict[str, Any]] = []
-    ids: list[str] = []
-    seen: set[str] = set()
-    boxes: list[tuple[float, float, float, float]] = []
-    masks: list[Mask | None] = []
-    refused: dict[int, Reason] = {}
-    said: dict[str, str] = {}
-    tiny = 0
-    drawn = Masks(came_wh, resolution_wh, limits)
-    for number, value in enumerate(values):
-        row: dict[str, Any] = {}
-        box, mask, detection_id = (0.0, 0.0, 0.0, 0.0), None, ""
-        try:
-            if isinstance(value, FormatError):
-                raise value
-            row, read, left_out = value
-            if read.points or read.rle is not None or read.rle_mask is not None:
-                mask = drawn.of(read.points or (), read.rle_mask, read.rle)
-            detection_id, is_bad = _detection_id(read.detection_id, name, number)
-            if left_out or is_bad:
-                _say_unread(said, where.format(number), left_out, is_bad=is_bad)
-            if scaled:
-                row = moved(row, scale=scale)
-            while detection_id in seen:
-                detection_id += f"#{number}"
-            row["detection_id"] = detection_id
-            left, top = read.x - read.width / 2, read.y - read.height / 2
-            box = (left, top, left + read.width, top + read.height)
-            tiny += read.width <= 1 >= read.height
-            if scaled:
-                box = (box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1])
-        except FormatError as error:
-            refused[number] = Reason(error.reason)
-            said.setdefault(f"prediction_{error.kind}", _said(where.format(number), error))
-            row, mask = {}, None
-        ids.append(detection_id)
-        seen.add(detection_id)
-        rows.append(row)
-        boxes.append(box)
-        masks.append(mask)
-    if tiny and tiny == len(rows) - len(refused) and max(came_wh) > 1:
-        said[TINY] = "boxes of less than a pixel: relative coordinates? say image 1 x 1"
-    xyxy = np.array(boxes, np.float64).reshape(-1, 4)
-    found = masks if any(mask is not None for mask in masks) else ()
-    return Predictions(rows, Instances(xyxy, ids, found, refused), total - len(rows), said)
-
-
-def _say_unread(said: dict[str, str], where: str, left_out: Iterable[str], *, is_bad: bool) -> None:
-    if left_out:
-        said.setdefault(UNREAD, f"{where}: {', '.join(left_out)}: {_NOT_MOVED}")
-    if is_bad:
-        said.setdefault(NO_ID, f"{where}: {_MADE}")
-
-
-def _said(where: str, error: FormatError) -> str:
-    """What is wrong with a row; msgspec says where in it."""
-    text = str(error)
-    return text.replace("`$", f"`{where}", 1) if "`$" in text else f"{where}: {text}"
-
-
-def _detection_id(value: object, name: str, number: int) -> tuple[str, bool]:
-    """An ID, and whether another one was said that is none.
-
-    It decides on no pixel, and so costs no prediction.
-    """
-    unsaid = value is None or value == "" or (isinstance(value, float) and not isfinite(value))
-    text = str(value) if not unsaid and type(value) in {str, int, float} else ""
-    if 0 < len(text) <= MAX_DETECTION_ID and text.isprintable():
-        return text, False
-    return str(uuid5(NAMESPACE_URL, f"streamcrop:{name}/{number}")), not unsaid

@@ -259,3 +259,11 @@ def test_each_is_cut_as_if_it_were_alone(
     for rle, counts in zip(rles, before, strict=True):
         np.testing.assert_array_equal(rle.counts, counts)
     assert crop_runs([], [], size) == []
+
+
+def test_what_is_cut_together_is_written_together() -> None:
+    """Texts are those of each alone, in any order and more than once."""
+    rles = [Rle.of(np.tri(5 + at, dtype=np.uint8)) for at in range(3)]
+    cut = crop_runs(rles, [(0, 0, 5, 5), (1, 0, 4, 5), (0, 2, 5, 3)], (9, 9))
+    for rle in (*cut[::-1], *cut):
+        assert rle.as_json() == Rle(rle.size, rle.counts).as_json()
