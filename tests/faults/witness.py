@@ -26,11 +26,13 @@ class Crop(NamedTuple):
 
     Attributes:
         at: When, in seconds on the monotonic clock.
+        age: Seconds since its picture was spoken of.
         said: The number of the picture that was spoken of.
         shown: The number that its pixels say; None: none can be read.
     """
 
     at: float
+    age: float
     said: int
     shown: int | None
     id: str
@@ -178,13 +180,15 @@ class Witness:
         shown = pattern.read(
             cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR)
         )
-        self.crops[stream].append(Crop(time.monotonic(), int(row["class"]), shown, event["id"]))
+        now, said = time.monotonic(), int(row["class"])
+        age = now - self.spoken[stream].get(said, now)
+        self.crops[stream].append(Crop(now, age, said, shown, event["id"]))
 
     def _answer(self, stream: str, message: mqtt.MQTTMessage) -> None:
         shown = json.loads(dict(message.properties.UserProperty)["metadata"])
         grey = cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_GRAYSCALE)
         if (number := pattern.read_picture(grey)) is None or stream not in self.spoken:
             return
-        self.spoken[stream].setdefault(number, time.monotonic())
+        self.spoken[stream][number] = time.monotonic()  # again, where a clip begins anew
         seen = Seen(number, grey.shape[::-1], {"frame_id": shown["frame_id"]})
         self.client.publish(f"detections/{stream}", json.dumps(seen.message()), 1)

@@ -47,11 +47,8 @@ def plot(
         crops.hist(
             times, bins, weights=[0.2] * len(times), histtype="step", color=color, label=stream
         )
-        spoken = witness.spoken[stream]
-        ages = [
-            crop.at - spoken[crop.said] for crop in witness.crops[stream] if crop.said in spoken
-        ]
-        age.plot(times[: len(ages)], ages, ".", markersize=1, color=color, label=stream)
+        ages = [crop.age for crop in witness.crops[stream]]
+        age.plot(times, ages, ".", markersize=1, color=color, label=stream)
     rates: list[Any] = [
         ((b[0] - begin) / 60, (b[1] - a[1]) / (b[0] - a[0]))
         for a, b in pairwise(done)
