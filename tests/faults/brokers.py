@@ -47,17 +47,23 @@ def hung(scene: Scene) -> None:
 
 def _moved(scene: Scene) -> None:
     """The same port at another address, which the name then says."""
+    here, there = (f"127.0.0.{2 + len(scene.times) + more}" for more in (0, 1))
     with scene.fault():
         scene.broker.kill()
-        number = 3 + len(scene.times)
-        lines = scene.broker._config.read_text().splitlines()
-        here = f"127.0.0.{number}"
-        lines = [
-            f"listener {scene.port} {here}" if li.startswith("listener") else li for li in lines
-        ]
-        scene.broker._config.write_text("\n".join((*lines, f"listener {scene.port} 127.0.0.1", "")))
-        scene.hurt(hosts={"broker.test": here})
+        config = scene.broker._config
+        config.write_text(config.read_text().replace(f" {here}\n", f" {there}\n"))
+        scene.hurt(hosts={"broker.test": there})
         scene.broker.start()
+
+
+def _by_name(scene: Scene) -> dict[str, object]:
+    """The broker listens at a second address, by which the node alone knows it."""
+    scene.broker.kill()
+    with scene.broker._config.open("a") as config:
+        config.write(f"listener {scene.port} 127.0.0.2\n")
+    scene.broker.start()
+    scene.hurt(hosts={"broker.test": "127.0.0.2"})
+    return {"broker": {"url": f"mqtt://broker.test:{scene.port}"}}
 
 
 def _refused(scene: Scene) -> None:
@@ -113,11 +119,6 @@ def _few_hang_ups(scene: Scene) -> list[str]:
     return [] if scene.between.hung_up <= _FEW else [f"{scene.between.hung_up} hang-ups"]
 
 
-def _by_name(scene: Scene) -> dict[str, object]:
-    scene._control = {"hosts": {"broker.test": "127.0.0.1"}}
-    return {"broker": {"url": f"mqtt://broker.test:{scene.port}"}}
-
-
 ROWS = [
     Row(
         "broker killed for 3 s, its sessions lost",
@@ -145,7 +146,7 @@ ROWS = [
         f"crops again within 1.5 s; at most {_FEW} lost",
         _ended,
         Promise(recovers=1.5, missing=_FEW, gap=None),
-        broker=("persistence_file kept.db", "autosave_interval 1"),
+        broker=("persistence true", "persistence_location {}/"),
     ),
     Row(
         "broker moves to another address",

@@ -54,7 +54,7 @@ class Row:
         times: How often, in the full form.
         quick: Whether it is part of the short form, once.
         settings: Changes the configuration.
-        broker: Further lines of mosquitto's configuration.
+        broker: Further lines of mosquitto's configuration; ``{}`` in them is the folder.
         camera: Further options of the camera.
         driven: Whether the node is one that can be hurt from within (`driver`).
         environment: Of the node.

@@ -82,6 +82,7 @@ class Scene:
         self.ended = 0.0
         self.counted: list[str] = []
         self.kept: dict[str, Any] = {}
+        self.control = folder / "control.json"
         self._control: dict[str, Any] = {}
         self._stack = ExitStack()
 
@@ -98,7 +99,7 @@ class Scene:
 
     def _start(self) -> None:
         folder, row, stack = self.folder, self.row, self._stack
-        self.broker = Mosquitto(folder, *row.broker)
+        self.broker = Mosquitto(folder, *(line.format(folder) for line in row.broker))
         stack.callback(self._end_broker)
         size = ("--rate", RATE, "--width", WIDTH, "--height", HEIGHT, *row.camera)
         self.camera = Camera(folder, *map(str, size))
@@ -115,7 +116,9 @@ class Scene:
         self._detector = threading.Thread(target=self._detect, daemon=True)
         self._detector.start()
         stack.callback(self._detector_stops.set)
-        self.until(lambda: min(map(len, self.witness.crops.values())) >= RATE, _STARTS)
+        if not self.until(lambda: min(map(len, self.witness.crops.values())) >= RATE, _STARTS):
+            msg = f"no crops: {self.log[-500:]}"
+            raise RuntimeError(msg)
         self.wait(2 * SETTLES)
         self.steady = time.monotonic()
         self.before = self.watch.at(self.steady)
@@ -151,7 +154,7 @@ class Scene:
 
     def start_node(self) -> None:
         """Start the node, whose log goes on where it was."""
-        config, self.control = self.folder / "node.yaml", self.folder / "control.json"
+        config = self.folder / "node.yaml"
         config.write_text(yaml.safe_dump(self.settings))
         self.hurt()
         program = ["faults.driver", str(self.control)] if self.row.driven else ["streamcrop"]

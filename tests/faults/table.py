@@ -6,6 +6,7 @@ descriptors are held against what is promised. Some rows need root (a full disk 
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -23,7 +24,8 @@ _WIDE = 44
 
 def play(row: Row, folder: Path, *, times: int | None = None) -> tuple[list[str], str]:
     """Play a row: the promises that were not kept, and what was counted."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     with Scene(folder, row) as scene:
         for _ in range(times or row.times):
             if scene.node.poll() is None:
@@ -67,7 +69,7 @@ def main() -> int:
         try:
             broken, counted = play(row, logs / f"{number:02}", times=times)
         except Exception as error:  # noqa: BLE001  # the table goes on
-            broken, counted = [f"it broke: {error!r:.200}"], ""
+            broken, counted = [f"it broke: {error!s:.500}"], ""
         short += bool(broken)
         print(shown(row, times, broken, counted), flush=True)
     minutes = (time.monotonic() - since) / 60

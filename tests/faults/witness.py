@@ -80,9 +80,9 @@ class Witness:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._arrived
+        self.client = client
         client.connect_async(host, port, keepalive=10)
         client.loop_start()
-        self.client = client
 
     def close(self) -> None:
         """Say no more."""

@@ -75,7 +75,7 @@ class Soak:
         made = sum(ledger[name]["crops"]["published"] for name in self._names if name in ledger)
         times = self.load.asked / made if made else float("inf")
         self.scene.counted.append(
-            f"{times:.1f} times what it could do; {first:.0f} to {last:.0f} MiB; crops {age:.2f} s old"
+            f"{times:.1f} times what it could do; {first:.0f} to {last:.0f} MiB; {age:.2f} s old"
         )
 
 
