@@ -85,6 +85,10 @@ class LyingBroker:
         self._writers[-1].write(_framed(DISCONNECT, bytes([code]), words, version=5))
         self.hang_up()
 
+    def say(self, data: bytes) -> None:
+        """Send whoever is connected any bytes."""
+        self._writers[-1].write(data)
+
     def deliver(self, flags: int, body: bytes) -> None:
         """Send a PUBLISH packet to whoever is connected: its flags, and all after its length."""
         self._writers[-1].write(bytes([PUBLISH << 4 | flags]) + varint(len(body)) + body)

@@ -19,6 +19,7 @@ from streamcrop.mqtt.flights import Ends, Flight, Flights, Numbers
 from streamcrop.mqtt.library import Connection
 from streamcrop.mqtt.messages import Incoming
 from streamcrop.mqtt.packets import Parcel, Terms
+from streamcrop.notes import unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -146,8 +147,11 @@ class Client(Connection):
             incoming = Incoming.of(topic, payload, message.properties, retained=message.retain)
         except ValueError:
             unread.add("its topic is none")
-        else:
+            return
+        try:
             self._hear(incoming)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this message
+            unexpected("handing on a message", error)
 
     def unreadable(self, why: str) -> None:
         """See `Hearing`."""

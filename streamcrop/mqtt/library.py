@@ -270,6 +270,9 @@ class Connection(aiomqtt.Client, Hearing):
     def _on_connect(self, *answer: Any) -> None:
         # Each packet would be formatted for it, with its properties.
         self.paho.on_log = None
+        if self._connected.done():
+            # A second CONNACK, which no broker may send (MQTT 5, 3.2): what is on its way stays so.
+            return
         *_, flags, reason_code, properties = answer
         if reason_code.is_failure:
             explained = self._said(properties, "ReasonString")

@@ -149,7 +149,12 @@ class FileSource:
             # those of a sequence.
             options = {"pattern_type": "none"} if exists else {}
             with av.logging.Capture() as log:
-                container = av.open(f"file:{self._path}", options=options, hwaccel=self._device)
+                container = av.open(
+                    f"file:{self._path}",
+                    options=options,
+                    hwaccel=self._device,
+                    metadata_errors="replace",
+                )
         except (av.FFmpegError, OSError) as error:
             msg = f"{self._path}: cannot be opened as a video: {text_of(error)}"
             raise SourceError(msg) from None

@@ -179,6 +179,7 @@ class LiveSource:
                 options=self._options,
                 timeout=(self._connect_timeout, _READ_TIMEOUT),
                 hwaccel=self._device,
+                metadata_errors="replace",
             )
         except _REFUSED as error:
             ca = self._options.get("ca_file")

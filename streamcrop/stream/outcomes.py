@@ -50,6 +50,7 @@ class Outcomes:
         self.failing = False
         self.restarts = 0
         self.measures = Measures()
+        self._met_unexpected = False
         self._paired = f"paired by {paired_by}"
         self._lacks = KEYS[paired_by].lacks
         self._epoch: str | None = None
@@ -125,7 +126,21 @@ class Outcomes:
 
     def unexpected(self, doing: str, error: Exception) -> None:
         """Say of an error that nobody thought of that it was there; it costs what was in hand."""
+        self._met_unexpected = True
         self.notes.say("failed", unexpected(doing, error))
+
+    def settle(self) -> None:
+        """The stream has ended: what an error that nobody expected left without an end has failed.
+
+        Where there was none, a row that does not add up is a fault of ours, and stays one.
+        """
+        if not self._met_unexpected:
+            return
+        ledger = self.ledger
+        for row in (ledger.frames, ledger.messages, ledger.crops):
+            # It may have come before something was counted as received.
+            row.enter(max(0, -row.missing))
+            row.drop(Reason.FAILED, row.missing)
 
     def message_stale(self, topic: str) -> None:
         """A message was said before this run: the frame that it speaks of is not of this one."""

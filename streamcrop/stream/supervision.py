@@ -90,6 +90,7 @@ class Stream:
             self._pipeline.abort()
             for sink in self._sinks:
                 await sink.abort()
+            self.outcomes.settle()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-import aiomqtt
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from fuzz.target import Target
 from lying_broker import CONNACK, DISCONNECT, PUBACK, PUBLISH, SUBACK, _framed, reason, text, varint
@@ -16,13 +15,18 @@ from yarl import URL
 
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.mqtt.client import Client
-from streamcrop.mqtt.messages import Incoming
+from streamcrop.mqtt.flights import Numbers
+from streamcrop.mqtt.library import FIRST_NUMBER
+from streamcrop.mqtt.messages import Incoming, Outgoing
+from streamcrop.mqtt.packets import Parcel
 from streamcrop.mqtt.subscriptions import Listener, Subscriptions
 from streamcrop.sources.rtp import Decoder
 from streamcrop.sources.webrtc import _Session, _video_in
 from streamcrop.sources.whep import _place, _redirected
 
 _TOPICS = "detections/gate", "cams/+/jpg"
+# Of our own messages, on their way; and bytes, of a length that two more can say.
+_SENT, _LONGEST = 4, 16_000
 _TO_PUBLISH = b"\x26" + text("frame_id") + text("7") + b"\x0b\x01"
 
 
@@ -60,45 +64,73 @@ class _Connection:
         return -1
 
 
+def _client(version: str, heard: list[Incoming], connection: _Connection) -> Client:
+    """One that believes itself connected by this."""
+    client = Client(
+        "127.0.0.1",
+        1883,
+        version=version,
+        numbers=Numbers(FIRST_NUMBER),
+        max_inflight=8,
+        hear=heard.append,
+        identifier="a",
+    )
+    paho: Any = client.paho
+    paho.on_socket_close = paho.on_socket_unregister_write = None
+    paho.on_socket_register_write = paho.on_socket_open = None
+    paho._sock = connection
+    return client
+
+
 async def _read(data: bytes) -> None:
-    """A broker's packets, of which each PUBLISH is taken or dropped, and never ends the rest."""
-    version = aiomqtt.ProtocolVersion.V5 if data[0] % 2 else aiomqtt.ProtocolVersion.V311
-    client = Client("127.0.0.1", 1883, protocol=version, identifier="a")
-    heard = Subscriptions(lambda *_: None)
+    """A broker's packets: what is on its way ends at most once, and the rest is lost."""
+    version, arrived = "5" if data[0] % 2 else "3.1.1", list[Incoming]()
+    connection = _Connection(data[1:])
+    client = _client(version, arrived, connection)
+    subscriptions = Subscriptions(lambda *_: None)
     for topic in _TOPICS:
-        heard.add(topic, Listener(lambda *_: None, lambda *_: None))
-    inner: Any = client._client
-    inner.on_socket_close = inner.on_socket_unregister_write = None
-    inner.on_socket_register_write = inner.on_socket_open = None
+        subscriptions.add(topic, Listener(lambda *_: None, lambda *_: None))
     granted = client._pending_subscribes[1] = loop().create_future()
-    connection = inner._sock = _Connection(data[1:])
+    ended = loop().create_future()
+    if data[0] & 2:
+        client._connected.set_result(None)
+        parcel = Parcel.of([Outgoing("t", b"%d" % at) for at in range(_SENT)], client.terms)
+        ended = client.send(parcel)
+    else:
+        ended.set_result({})
     with suppress(Exception):  # as aiomqtt does: then the connection is lost, no more
-        while not connection.done and inner._sock is connection:
-            inner.loop_read()
-    while not client._queue.empty():
-        heard.hand_on(Incoming.of(client._queue.get_nowait()))
-    for future in (client._connected, client._disconnected, granted):
-        if future.done() and not future.cancelled():
-            future.exception()
+        while not connection.done and client.paho._sock is connection:
+            client.paho.loop_read()
+    for message in arrived:
+        subscriptions.hand_on(message)
+    client.give_up()
+    async with asyncio.timeout(1):
+        assert all(0 <= at < _SENT for at in await ended)
+    _look_at(client._connected, client._disconnected, granted)
 
 
 async def _publish(body: bytes) -> None:
     """A PUBLISH of any content, rightly framed: what is behind it is read as well."""
-    client = Client("h", 1, protocol=aiomqtt.ProtocolVersion.V5, identifier="a")
-    inner: Any = client._client
+    if len(body) > _LONGEST:
+        return
     flags = body[0] & 0xF if body[0] & 6 != 6 else body[0] & 9
     good = _framed(PUBLISH, text("a") + b"\0" + b"behind")
-    length = varint(len(body) - 1) if len(body) < 16_000 else b""
-    connection = _Connection(bytes([PUBLISH << 4 | flags]) + length + body[1:] + good)
-    inner._sock = connection
-    inner.on_socket_register_write = None
-    while not connection.done and length:
-        assert not inner.loop_read()
-    arrived = [client._queue.get_nowait() for _ in range(client._queue.qsize())]
-    assert not length or arrived[-1].payload == b"behind"
+    bad = bytes([PUBLISH << 4 | flags]) + varint(len(body) - 1) + body[1:]
+    connection, arrived = _Connection(bad + good), list[Incoming]()
+    client = _client("5", arrived, connection)
+    while not connection.done:
+        assert not client.paho.loop_read()
+    assert arrived[-1].payload == b"behind"
     for message in arrived:
-        Incoming.of(message).is_for("a/+", 1)
-    client._disconnected.cancel()
+        message.is_for("a/+", 1)
+    _look_at(client._disconnected)
+
+
+def _look_at(*futures: asyncio.Future[Any]) -> None:
+    """Have nobody complain that nobody did."""
+    for future in futures:
+        if future.done() and not future.cancelled():
+            future.exception()
 
 
 async def _take_offer(offer: str) -> None:
@@ -194,12 +226,13 @@ _SESSION = _version_5(
     _framed(CONNACK, b"\0\0", reason("hello") + b"\x21\0\x05\x13\0\x3c\x27\0\0\x40\0", 5),
     _framed(SUBACK, b"\0\1\0\1"),
     _framed(PUBLISH, _BODY),
-    _framed(PUBACK, b"\0\1\x97", reason("quota"), 5),
+    _framed(PUBACK, b"\4\0\x97", reason("quota"), 5),
+    b"\x40\2\4\1" * 2 + b"\x40\2\4\2",
     _framed(DISCONNECT, b"\x8b", reason("goodbye"), 5),
 )
 _OLD = b"\0" + _framed(CONNACK, b"\0\0") + _framed(SUBACK, b"\0\1\1") + _framed(PUBLISH, _BODY)
 TARGETS = {
-    "mqtt": Target(read_packets, [_SESSION, _OLD], share=0.5),
+    "mqtt": Target(read_packets, [_SESSION, b"\3" + _SESSION[1:], _OLD], share=0.5),
     "publish": Target(read_publish, [b"\0" + _BODY, b"\2" + _BODY[:17] + b"\0\1" + _BODY[17:]]),
     "sdp": Target(find_video, [_OFFER, _ANSWER]),
     "whip": Target(take_offer, [_OFFER], share=0.1),

@@ -78,3 +78,23 @@ async def test_a_connection_that_ends_while_a_topic_is_asked_for(
         async with asyncio.timeout(5), broker.opened():
             assert len(peer.connects) == 2
     assert "connection to the broker lost: it ended without a word" in caplog.text
+
+
+async def test_a_broker_that_lets_us_in_twice() -> None:
+    """A second CONNACK (MQTT 5, 3.2: there is none) ends nothing of what is on its way.
+
+    `python -m tests.fuzz mqtt`: a message then waited for its end for ever.
+    """
+    connack = b"\x20\x03\0\0\0"
+    async with LyingBroker(connacks=[(0, b"")]) as peer:
+
+        def answer(_: str) -> tuple[int, bytes]:
+            peer.say(connack)
+            return 0, b""
+
+        peer.puback = answer
+        broker = Broker(Address("127.0.0.1", peer.port), name="test")
+        async with asyncio.timeout(5), broker.opened():
+            await broker.publish(Outgoing("a", b""))
+            await broker.publish(Outgoing("b", b""))
+            assert len(peer.connects) == 1

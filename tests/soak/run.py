@@ -4,7 +4,7 @@ One stream has a real camera, one a clip whose tap is answered; beside them two 
 twice the crops that the node makes. Every twenty seconds a camera or a broker is killed or hangs
 for some seconds. It ends with a verdict and a picture: memory within 5 % from the second third to
 the last, threads and descriptors as they were, a ledger that adds up, no crop of a wrong picture,
-crops again soon after each fault, half of the camera's within 0.6 s of their message, exit status 0.
+crops again soon after each fault, half of the camera's within 0.6 s of their message, exit 0.
 """
 
 import argparse

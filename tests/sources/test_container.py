@@ -359,3 +359,20 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="is no file"):
         list(FileSource(str(tmp_path / "pipe")))
+
+
+def test_a_title_that_is_no_text(tmp_path: Path) -> None:
+    """It costs nothing; `python -m tests.fuzz file`."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Xyzzy"
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(3):
+            picture = av.VideoFrame.from_ndarray(numbered(number, 320, 240), format="bgr24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"Xyzzy", b"X\xd4zzy"))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(path))
+    assert len([*FileSource(str(path))]) == 3

@@ -161,3 +161,24 @@ def test_a_story_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes.dropped(Dropped(message, "messages", Reason.LATE))
     assert outcomes.ledger.errors() == []
     assert [note["count"] for note in outcomes.notes.as_json()] == [3]
+
+
+def test_what_an_unexpected_error_left_without_an_end() -> None:
+    """At the stream's end it has failed, also what was lost before it was counted as received."""
+    outcomes = Outcomes("frame_id", 2.0)
+    outcomes.ledger.frames.enter(3)
+    outcomes.ledger.crops.enter(2)
+    outcomes.ledger.predictions.enter(2)
+    outcomes.ledger.predictions.succeed(2)
+    outcomes.ledger.crops.succeed()
+    outcomes.settle()
+    assert len(outcomes.ledger.errors()) == 2  # nothing excuses it
+    outcomes.message_failed(RuntimeError())
+    outcomes.settle()
+    assert outcomes.ledger.errors() == []
+    rows = outcomes.ledger.as_json()
+    assert {name: rows[name]["dropped"] for name in ("frames", "messages", "crops")} == {
+        "frames": {"failed": 3},
+        "messages": {"failed": 1},
+        "crops": {"failed": 1},
+    }
