@@ -49,7 +49,7 @@ def event_of(picture: bytes, kind: str, metadata: bytes, mode: str) -> tuple[byt
 def take(payload: bytes, said: Mapping[str, str], **how: Any) -> None:
     """A picture's way through a source, the tap and the history: a frame, or a reason why not."""
     source = MqttSource(FakeBroker(), "cams/+/jpg", **how)  # type: ignore[arg-type]
-    items = source._read(_Picture(payload, {"topic": "cams/a/jpg", **said}, 1))
+    items = source._read(_Picture(payload, {"topic": "cams/a/jpg", **said}, 1, len(payload)))
     *notes, last = items
     for note in items:
         if isinstance(note, Note):
