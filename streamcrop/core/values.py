@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NOT_ACKNOWLEDGED = "not_acknowledged"
     NOT_FINITE = "not_finite"
     NOT_TAPPED = "not_tapped"
+    OVERLOAD = "overload"
     OUTSIDE_FRAME = "outside_frame"
     OVER_LIMIT = "over_limit"
     PAIRING_FULL = "pairing_full"

@@ -21,7 +21,8 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
         "received",
         "paired",
         _reasons(
-            "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed"
+            "queue_full not_tapped no_key ambiguous corrupt expired pairing_full overload closed "
+            "failed"
         ),
     ),
     "messages": (
@@ -29,7 +30,7 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
         "paired",
         _reasons(
             "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
-            "pairing_full closed failed"
+            "pairing_full overload closed failed"
         ),
     ),
     "predictions": (
