@@ -1,5 +1,6 @@
 """The parts of a stream, by its part of the configuration."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -215,6 +216,7 @@ def pairing_of(
     outcomes: Outcomes,
     threads: Executor,
     limits: Limits | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Pairing:
     """Build the stage at which a stream's frames and messages become pairs.
 
@@ -224,6 +226,7 @@ def pairing_of(
         outcomes: Is told of each item that will not pair.
         threads: For large messages.
         limits: What one message may ask for; None: the defaults.
+        now: Seconds, on any monotonic clock.
     """
     pairing, detections = settings.pairing, settings.detections
     return Pairing(
@@ -240,6 +243,7 @@ def pairing_of(
         connected=connected,
         outcomes=outcomes,
         threads=threads,
+        now=now,
     )
 
 

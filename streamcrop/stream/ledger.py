@@ -1,7 +1,7 @@
 """The ledger: every frame, message, prediction and crop ends in exactly one named outcome."""
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from streamcrop.core.values import Reason
 
 logger = logging.getLogger(__name__)
+
+_LATELY = 5
 
 
 def _reasons(names: str) -> frozenset[Reason]:
@@ -140,6 +142,40 @@ class Ledger:
             line = f"{row.name:<12}{entered} {row.entered:>7}  {succeeded} {row.succeeded:>7}"
             lines.append(f"{line}  lost {row.dropped.total():>6}{losses and ' =' + losses}")
         return "\n".join(lines)
+
+
+class Overload:
+    """By how much a stream is overloaded: pairs that nobody could render, of all, lately.
+
+    Example:
+        >>> ledger = Ledger()
+        >>> overload = Overload(ledger)
+        >>> overload.look()
+        >>> for _ in range(2):
+        ...     ledger.frames.succeed()
+        >>> ledger.frames.drop(Reason.OVERLOAD, 4)
+        >>> overload.look()
+        'overloaded: 4 of 6 pairs of the last 5 s are lost, since they come faster than they are
+        cut and published'
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._before: deque[tuple[int, int]] = deque(maxlen=_LATELY)
+
+    def look(self) -> str | None:
+        """Say so if it is overloaded; call it once a second."""
+        row = self._ledger.frames
+        now = row.succeeded, row.dropped[Reason.OVERLOAD]
+        first = self._before[0] if self._before else now
+        self._before.append(now)
+        made, lost = (count - before for count, before in zip(now, first, strict=True))
+        if not lost:
+            return None
+        return (
+            f"overloaded: {lost} of {made + lost} pairs of the last {_LATELY} s are lost, since "
+            "they come faster than they are cut and published"
+        )
 
 
 class LossReport:

@@ -11,9 +11,10 @@ from streamcrop.stream.ledger import ROWS, Ledger, LossReport
 
 # The README's table, held here a second time so that a new row is a decision.
 CLOSED_LIST = {
-    "frames": "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed",
+    "frames": "queue_full not_tapped no_key ambiguous corrupt expired pairing_full overload "
+    "closed failed",
     "messages": "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
-    "pairing_full closed failed",
+    "pairing_full overload closed failed",
     "predictions": "malformed not_finite outside_frame bad_mask over_limit no_shape",
     "crops": "encoding_failed too_large not_acknowledged closed failed",
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +18,7 @@ from streamcrop.core.values import Frame
 from streamcrop.formats import inference
 from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
+from streamcrop.stream import rendering as rendering_module
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pair, Waiting
 from streamcrop.stream.render import Style
@@ -135,3 +137,28 @@ async def test_a_pair_that_is_not_rendered_is_lost_with_its_message() -> None:
     blocked.set()
     assert outcomes.ledger.frames.dropped == outcomes.ledger.messages.dropped == {"closed": 1}
     assert outcomes.ledger.errors() == []
+
+
+async def test_a_stream_whose_parts_take_long_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the second such part on they are made in its own threads, until one is quick again."""
+    made: list[str] = []
+    works = rendering_module.encode_crops
+
+    def slow(*args: Any, **named: Any) -> Any:
+        made.append(threading.current_thread().name.split("_")[0])
+        if len(made) < 3:
+            end = time.thread_time() + 0.15
+            while time.thread_time() < end:
+                pass
+        yield from works(*args, **named)
+
+    monkeypatch.setattr(rendering_module, "encode_crops", slow)
+    rendering, pairs, outcomes = stage(Taking())
+    for _ in range(5):
+        undecoded = Undecoded(np.zeros((64, 64, 3), np.uint8))
+        await pairs.put(pair(Frame("0", undecoded), outcomes))
+    pairs.close()
+    await rendering.run()
+    assert made == ["encode", "own", "own", "encode", "encode"]
