@@ -79,7 +79,7 @@ class BoundedQueue(Generic[T]):
     @property
     def fill(self) -> tuple[int, int, int, int | None]:
         """Items and bytes that wait, and how many of each may."""
-        return len(self._items), self._bytes, self._max_items, self._max_bytes
+        return len(self._items), self._bytes, self.max_items, self._max_bytes
 
     def peek(self) -> T:
         """The item that `get_nowait` would return.
