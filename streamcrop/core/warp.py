@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.masks import Patch
+from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Bgr, Corners, Mask, MaskPixels, Pixels, Planes
@@ -151,6 +151,10 @@ class SeenMask:
         """See `Mask.region`; always the whole of the crop."""
         del box, resolution_wh
         return mask_through(self.mask, self.view, self.resolution_wh)
+
+    def cost(self, box: Corners, resolution_wh: tuple[int, int]) -> int:
+        """See `Polygon.cost`; ``box`` is that of the image."""
+        return self.mask.cost(box, resolution_wh) if isinstance(self.mask, Polygon) else 0
 
 
 def seen_mask(mask: Mask | None, view: View | None, resolution_wh: tuple[int, int]) -> Mask | None:

@@ -20,6 +20,7 @@ from streamcrop.formats.documents import Finite, convert, lax
 
 RLE_KEYS = ("rle", "rle_mask")
 _BOX = ("x", "y", "width", "height")
+_MAX_TEXT = 1 << 20
 N = TypeVar("N")
 P = TypeVar("P")
 T = TypeVar("T")
@@ -93,6 +94,8 @@ _X_FIRST = re.compile(rb"\s*\[\s*\{\s*\"x\"")
 
 def strict_rows(texts: list[msgspec.Raw]) -> Iterator[Read | FormatError]:
     """Rows of a message that is JSON."""
+    if any(map(_is_long_text, texts)):
+        return each(_read_text, texts)
     text = b"[%b]" % b",".join(texts)
     for read in (_outlined, _plain) if b'"points"' in text else (_plain,):
         try:
@@ -146,7 +149,20 @@ def each(read: Callable[[T], Read], values: Iterable[T]) -> Iterator[Read | Form
             yield error
 
 
+def _is_long_text(row: msgspec.Raw) -> bool:
+    """True if a row is long, and takes up to four bytes for each of its own several times over."""
+    if memoryview(row).nbytes <= _MAX_TEXT:
+        return False
+    text = bytes(row)
+    return not text.isascii() or b"\\u" in text
+
+
 def _read_text(text: msgspec.Raw) -> Read:
+    if _is_long_text(text):
+        msg = (
+            f"a prediction of more than {_MAX_TEXT:,} bytes is of ASCII alone: leave out its texts"
+        )
+        raise FormatError(msg, reason=Reason.OVER_LIMIT, kind="long_text")
     try:
         return _read(_value.decode(text))
     except (msgspec.DecodeError, RecursionError, ValueError):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop, cut
-from streamcrop.core.limits import Limits
+from streamcrop.core.limits import Budget, Limits
 from streamcrop.core.pixels import ArrayPixels, shrink
 from streamcrop.core.values import Frame, Instances, Lineage, LineageEntry, Message, Reason
 from streamcrop.errors import FormatError
@@ -96,6 +96,7 @@ class CutFrame:
         rows: The rows of the message.
         refused: The indexes of rows that gave no crop, with the reason.
         said: Of each kind of thing that is wrong the first, in words for people.
+        budget: What is left of the pixels that the message may ask for.
     """
 
     frame: Frame
@@ -104,6 +105,7 @@ class CutFrame:
     rows: list[dict[str, Any]]
     refused: list[tuple[int, Reason]]
     said: dict[str, str]
+    budget: Budget
 
 
 def render(
@@ -145,15 +147,21 @@ def cut_frame(frame: Frame, message: Message, residual: float, style: Style) -> 
     if len(read.instances) > len(read.instances.refused):
         pixels = pixels.decode()
     parts = parts_of(read.rows, style.options.shape)
-    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage, parts=parts)
-    said = {**_no_crop(read.instances, refused, resolution_wh), **read.said}
+    budget = Budget(style.limits, "crop_pixels")
+    crops, refused = cut(
+        pixels, read.instances, style.options, lineage=lineage, parts=parts, budget=budget
+    )
+    said = {**_no_crop(read.instances, refused, resolution_wh, budget), **read.said}
     beyond = range(len(read.rows), len(read.rows) + read.over_limit)
     refused += [(row, Reason.OVER_LIMIT) for row in beyond]
-    return CutFrame(frame, head, crops, read.rows, refused, said)
+    return CutFrame(frame, head, crops, read.rows, refused, said, budget)
 
 
 def _no_crop(
-    instances: Instances, refused: list[tuple[int, Reason]], resolution_wh: tuple[int, int]
+    instances: Instances,
+    refused: list[tuple[int, Reason]],
+    resolution_wh: tuple[int, int],
+    budget: Budget,
 ) -> dict[str, str]:
     """Words for rows that could be read and have no crop: the first of each kind."""
     said: dict[str, str] = {}
@@ -163,6 +171,8 @@ def _no_crop(
             corners = ", ".join(f"{side:g}" for side in instances.xyxy[row])
             text = f"prediction {row}, from {corners}, has no pixel of the frame's"
             said.setdefault("prediction_outside_frame", f"{text} {width} x {height}")
+        elif reason == Reason.OVER_LIMIT and row not in instances.refused:
+            said.setdefault("prediction_crop_pixels", f"prediction {row}: {budget.excess}")
         elif reason == Reason.NO_SHAPE:
             text = (
                 f"prediction {row} lacks the keypoints or corners that the section crop asks for, "
@@ -223,7 +233,7 @@ def _add(part: Rendered, found: CutFrame, crop: Crop, style: Style, limit: int |
 
 def _crop_event(found: CutFrame, crop: Crop, data: bytes, style: Style, limit: int | None) -> Event:
     frame, row = found.frame, found.rows[crop.index]
-    metadata = crop_metadata(found.head, row, crop, limit=limit)
+    metadata = crop_metadata(found.head, row, crop, limit=limit, budget=found.budget)
     node, stream = style.source
     names = {"stream": stream, "frame_id": frame.frame_id, "detection_id": crop.detection_id}
     content_type = ENCODINGS[style.encoding].content_type

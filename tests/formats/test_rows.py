@@ -421,3 +421,15 @@ def test_vertices_are_written_as_they_came(
         written = msgspec.json.decode(msgspec.json.encode(row))
         scaled = expected if image["width"] == 20 else moved(expected, scale=(2.0, 1.0))
         assert json.dumps(written) == json.dumps({**scaled, "detection_id": row["detection_id"]})
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "\\ud83d\\ude00"])
+def test_a_row_of_long_text(text: str) -> None:
+    """In Python it takes four times its bytes, several times over: it is refused, and no other."""
+    row = json.dumps({**BOX, "class": "?"}).replace("?", text)
+    long_one = row.replace("class", "x" * (1 << 20))
+    found = read(f'{{"predictions": [{row}, {long_one}, {row}]}}'.encode())
+    assert dict(found.instances.refused) == {1: "over_limit"}
+    assert found.said["prediction_long_text"].startswith("$.predictions[1]: a prediction of more")
+    plain = json.dumps({**BOX, "class": "x" * (1 << 20)})
+    assert not read(f'{{"predictions": [{plain}]}}'.encode()).instances.refused
