@@ -20,6 +20,7 @@ from streamcrop.sinks import Sink
 from streamcrop.sinks.files import FilesSink, Folder
 from streamcrop.sinks.mqtt import Envelope, MqttSink
 from streamcrop.sources import FrameSource
+from streamcrop.stream.choosing import Choosing
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pairing, Waiting
 from streamcrop.stream.pipeline import Pipeline
@@ -206,7 +207,15 @@ class _Parts:
             outcomes=self.outcomes,
             threads=self.threads,
             encoders=self._shared.encoders,
+            choosing=self._choosing(),
         )
+
+    def _choosing(self) -> Choosing | None:
+        select = self._settings.select
+        if select.takes_all:
+            return None
+        # What is read as fast as it can be has no other time than its own.
+        return Choosing(select.interest(), select.rule(), by_media=self._settings.lossless)
 
 
 def pairing_of(

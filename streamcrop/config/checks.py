@@ -50,6 +50,8 @@ def check_stream(stream: Stream, path: str) -> None:
         ConfigError: As `check`.
     """
     at(f"{path}.crop", stream.crop.options)
+    at(f"{path}.select", stream.select.interest)
+    at(f"{path}.select", stream.select.rule)
     at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
     at(f"{path}.source.url", stream.source.check)

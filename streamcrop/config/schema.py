@@ -28,6 +28,8 @@ from streamcrop.config.types import (
 )
 from streamcrop.core import limits
 from streamcrop.core.background import CropOptions
+from streamcrop.core.choice import PerTrack, Rule
+from streamcrop.core.filters import Anchor, Filter
 from streamcrop.core.shape import Border, Fit, Upright
 from streamcrop.keys import KEYS, Key
 
@@ -121,6 +123,51 @@ class Crop(Section):
         return CropOptions(**msgspec.structs.asdict(self))
 
 
+class Select(Section):
+    """Which predictions become crops; see `core.filters.Filter` and `core.choice.Rule`."""
+
+    classes: list[str] | None = None
+    not_classes: list[str] | None = None
+    min_confidence: float = 0
+    min_size: list[float] | None = None
+    max_size: list[float] | None = None
+    zones: dict[str, list[list[float]]] | None = None
+    zone_anchor: Anchor = "foot"
+    per_track: PerTrack = "every"
+    interval: float = 2.0
+    lost_after: float = 2.0
+    max_age: float = 60.0
+
+    def interest(self) -> Filter:
+        """Which rows are of interest.
+
+        Raises:
+            ValueError: If an option is none.
+        """
+        return Filter(
+            self.classes,
+            self.not_classes,
+            self.min_confidence,
+            self.min_size,
+            self.max_size,
+            self.zones,
+            self.zone_anchor,
+        )
+
+    def rule(self) -> Rule:
+        """Which crops of a track are chosen.
+
+        Raises:
+            ValueError: If a time is none.
+        """
+        return Rule(self.per_track, self.interval, self.lost_after, self.max_age)
+
+    @property
+    def takes_all(self) -> bool:
+        """True if each row becomes a crop."""
+        return self.per_track == "every" and self.interest() == Filter()
+
+
 class Output(Section):
     """Where crops go."""
 
@@ -186,6 +233,7 @@ class Stream(Section):
     tap: Tap | None = None
     pairing: Pairing = msgspec.field(default_factory=Pairing)
     crop: Crop = msgspec.field(default_factory=Crop)
+    select: Select = msgspec.field(default_factory=Select)
     output: Output = msgspec.field(default_factory=Output)
 
     @property

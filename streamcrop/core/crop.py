@@ -12,7 +12,7 @@ from streamcrop.core.framing import NO_PARTS, Parts, views_of
 from streamcrop.core.geometry import slices
 from streamcrop.core.limits import Budget
 from streamcrop.core.masks import Patch, Polygon
-from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.pixels import owned
 from streamcrop.core.runs import Rle, crop_runs
 from streamcrop.core.translate import move_xyxy
 from streamcrop.core.values import (
@@ -241,7 +241,7 @@ class Crop:
     def copy(self) -> "Crop":
         """The same crop with pixels and a row of its own, which hold nothing of the image."""
         row, describe = self._row, self.original.describe
-        pixels = ArrayPixels(self.pixels.bgr().copy())
+        pixels = owned(self.pixels)
         mask: Mask | None = None
         if self.runs is not None:
             mask = Rle(self.runs.size, self.runs.counts.copy())
@@ -295,6 +295,7 @@ def cut(
         left of the box, and `no_shape` where it lacks what the shape needs.
 
     Example:
+        >>> from streamcrop.core.pixels import ArrayPixels
         >>> frame = ArrayPixels(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
         >>> boxes = np.array([[-3, 2.6, 4.2, 9], [40, 0, 50, 9], [0, 0, np.nan, 9]])
         >>> crops, refused = cut(frame, Instances(boxes, ["a", "b", "c"]), CropOptions())

@@ -38,7 +38,9 @@ ROWS: dict[str, tuple[str, str, frozenset[Reason]]] = {
     "predictions": (
         "received",
         "cropped",
-        _reasons("malformed not_finite outside_frame bad_mask over_limit no_shape"),
+        _reasons(
+            "malformed not_finite outside_frame bad_mask over_limit no_shape filtered not_chosen"
+        ),
     ),
     "crops": (
         "made",

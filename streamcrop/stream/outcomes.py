@@ -119,6 +119,18 @@ class Outcomes:
         """Crops were made, or would have been, and no sink has got them."""
         self.ledger.crops.drop(self._why(reason), count)
 
+    def held_passed(self, count: int) -> None:
+        """Crops were held, and better ones of their tracks came."""
+        self.ledger.predictions.enter(count)
+        self.ledger.predictions.drop(Reason.NOT_CHOSEN, count)
+
+    def held_lost(self, count: int, reason: Reason = Reason.CLOSED) -> None:
+        """Crops were held, and no sink will get them."""
+        self.ledger.predictions.enter(count)
+        self.ledger.predictions.succeed(count)
+        self.ledger.crops.enter(count)
+        self.crops_lost(count, reason)
+
     def crops_failed(self, count: int, error: Exception) -> None:
         """Crops of a pair were made, and with them something failed as nobody thought."""
         self.ledger.crops.drop(Reason.FAILED, count)
@@ -184,7 +196,9 @@ class Outcomes:
         self.ledger.frames.succeed()
         self.ledger.messages.succeed()
         refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
-        said = f"{part.received} predictions: {part.made} crops made{refused}"
+        held = f", {part.held} held" if part.held else ""
+        count = part.received + part.held
+        said = f"{count} predictions: {part.made} crops made{held}{refused}"
         self._remember(self.history.note, frame, f"{self._paired}, {said}")
 
     def rendered(self, part: Rendered) -> None:

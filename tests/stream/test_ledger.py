@@ -15,7 +15,8 @@ CLOSED_LIST = {
     "closed failed",
     "messages": "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
     "pairing_full overload closed failed",
-    "predictions": "malformed not_finite outside_frame bad_mask over_limit no_shape",
+    "predictions": "malformed not_finite outside_frame bad_mask over_limit no_shape filtered "
+    "not_chosen",
     "crops": "encoding_failed too_large not_acknowledged closed failed",
 }
 
