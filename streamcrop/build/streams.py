@@ -122,7 +122,7 @@ class _Parts:
         """One run of the stream."""
         pairing = pairing_of(
             self._settings,
-            connected=lambda: self._shared.broker.connected,
+            connected=lambda: self._shared.broker.answers,
             outcomes=self.outcomes,
             threads=self.threads,
             limits=self._shared.limits,

@@ -6,12 +6,10 @@ expired, and they would be late. So time stands still: from the loss of the conn
 was queued has come.
 """
 
-from math import inf
-
 # A detector is told by the stream's status that we hear again, and begins to send within so many
 # seconds; from then on, its messages follow each other within so many.
 _BEGINS, _FOLLOWS = 2.0, 1.0
-# For longer than the outage and so many seconds nobody takes to catch up.
+# Nobody takes for longer than the outage and as long again, or so many seconds, to catch up.
 _CATCHES_UP = 10.0
 
 
@@ -40,8 +38,8 @@ class Standstill:
         self._paused = 0.0
         self._seen: float | None = None
         self._up = True
-        self._lost = self._back = -inf
-        self._until = -inf
+        self._lost = self._back = -1e9
+        self._until = -1e9
 
     def read(self, at: float, *, connected: bool) -> float:
         """The time, at a time of the clock that goes on.
@@ -79,4 +77,5 @@ class Standstill:
 
     def is_late(self, at: float) -> bool:
         """True if what comes now may be late because of an outage, by as much as that lasted."""
-        return not self._up or at < self._back + (self._back - self._lost) + _CATCHES_UP
+        outage = self._back - self._lost
+        return not self._up or at < self._back + outage + min(outage, _CATCHES_UP)
