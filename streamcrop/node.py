@@ -9,6 +9,7 @@ from typing import Any
 
 from streamcrop import ledger_file, process, systemd
 from streamcrop.build import broker_of, encoders_of
+from streamcrop.build.sinks import Elsewhere
 from streamcrop.build.streams import Shared, stream_of
 from streamcrop.config import Config
 from streamcrop.core.values import Change
@@ -49,10 +50,13 @@ class Node:
             config, presence, on_change=self._connection_changed, answered=self._answered
         )
         self._encoders = encoders_of()
+        self._elsewhere = Elsewhere(config.node, config.streams.values())
         shared = Shared(
             node=config.node,
             broker=self._broker,
+            elsewhere=self._elsewhere,
             encoders=self._encoders,
+            shutdown_timeout=config.shutdown_timeout,
             limits=config.limits.of_message(),
         )
         self.streams = {
@@ -122,6 +126,7 @@ class Node:
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("status", self._status.run()),
+                ("elsewhere", self._elsewhere.run()),
                 ("ledger", ledger_file.keep(self._ledger_path, lambda: self.ledger)),
                 ("systemd", systemd.tell(self._status.summary)),
             )
@@ -133,6 +138,7 @@ class Node:
                 task.cancel()
             await asyncio.wait({*beside, *streams}, timeout=_GRACE)
             systemd.notify("STOPPING=1")
+            await self._elsewhere.close()
             await self._end_connection(connection)
             self._encoders.shutdown(wait=False, cancel_futures=True)
 

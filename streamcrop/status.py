@@ -128,12 +128,14 @@ class Status:
         state, reason = self.shown(name)
         stream = self._streams[name]
         outcomes = stream.outcomes
+        troubles = {s.name: redacted(s.trouble) for s in stream.sinks if s.trouble}
         status = {
             "state": state,
             "reason": redacted(reason),
             "node": self._node,
             "ledger": outcomes.ledger.as_json(),
             **({"tap": stream.tap.counts} if stream.tap and stream.tap.counts else {}),
+            **({"sinks": troubles} if troubles else {}),
             **({"restarts": outcomes.restarts} if outcomes.restarts else {}),
             **({"notes": notes} if (notes := outcomes.notes.as_json()) else {}),
         }

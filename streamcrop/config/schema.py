@@ -3,17 +3,15 @@
 import socket
 from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
 
-from streamcrop import addresses
+from streamcrop.config.output import Broker, Output
 from streamcrop.config.source import PICTURES, PairingKey, Source
 from streamcrop.config.types import (
     Bytes,
     Count,
-    Credential,
     HostName,
     Name,
     Nesting,
@@ -21,7 +19,6 @@ from streamcrop.config.types import (
     Offset,
     Port,
     Positive,
-    Protocol,
     Quality,
     Section,
     Text,
@@ -34,33 +31,6 @@ from streamcrop.core.shape import Border, Fit, Upright
 from streamcrop.keys import KEYS, Key
 
 _LIMITS = limits.Limits()
-
-
-class Broker(Section):
-    """The connection to the broker."""
-
-    url: Text
-    protocol: Protocol = "auto"
-    username: Credential | None = None
-    password: Credential | None = None
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-    def address(self) -> tuple[str, int, bool, str | None, str | None]:
-        """``(host, port, tls, username, password)``.
-
-        Raises:
-            ValueError: If the URL is none of a broker; its text does not hold the password.
-        """
-        form = "mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://..."
-        url = addresses.server(self.url, form)
-        if url.scheme not in {"mqtt", "mqtts"} or url.path.strip("/") or url.query or url.fragment:
-            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
-        tls = url.scheme == "mqtts"
-        username = self.username or (unquote(url.username) if url.username else None)
-        password = self.password or (unquote(url.password) if url.password else None)
-        return url.hostname or "", url.port or (8883 if tls else 1883), tls, username, password
 
 
 class Tap(Section):
@@ -166,18 +136,6 @@ class Select(Section):
     def takes_all(self) -> bool:
         """True if each row becomes a crop."""
         return self.per_track == "every" and self.interest() == Filter()
-
-
-class Output(Section):
-    """Where crops go."""
-
-    topic: Text = "streamcrop/{stream}/crops"
-    encoding: Literal["jpeg", "png", "webp"] = "jpeg"
-    quality: Quality = 90
-    qos: Literal[0, 1] = 1
-    envelope: Literal["auto", "binary", "json"] = "auto"
-    max_inflight: Count = 64
-    files: str | None = None
 
 
 class Limits(Section):

@@ -1,7 +1,7 @@
 """What became of everything in one stream: the ledger, the last frames' stories, its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
@@ -11,8 +11,9 @@ from streamcrop.formats.documents import shown
 from streamcrop.formats.events import Event
 from streamcrop.keys import KEYS
 from streamcrop.notes import Notes, excerpt, unexpected
+from streamcrop.stream.accounts import SinkAccount
 from streamcrop.stream.history import History
-from streamcrop.stream.ledger import Ledger
+from streamcrop.stream.ledger import Ledger, Row
 from streamcrop.stream.measures import Measures
 from streamcrop.stream.render import Rendered
 
@@ -43,6 +44,7 @@ class Outcomes:
 
     def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
         self.ledger = Ledger()
+        self._accounts: dict[str, SinkAccount] = {}
         self.history = History()
         self.notes = Notes(stream)
         self.failure: SourceError | None = None
@@ -149,7 +151,7 @@ class Outcomes:
         if not self._met_unexpected:
             return
         ledger = self.ledger
-        for row in (ledger.frames, ledger.messages, ledger.crops):
+        for row in (ledger.frames, ledger.messages, ledger.crops, *ledger.sinks.values()):
             # It may have come before something was counted as received.
             row.enter(max(0, -row.missing))
             row.drop(Reason.FAILED, row.missing)
@@ -214,15 +216,32 @@ class Outcomes:
         for error in part.unexpected:
             self.unexpected("making a crop", error)
 
-    def crop_ended(self, event: Event, reason: Reason | None) -> None:
-        """An event was published, or not for a reason."""
-        if not event.is_crop:
-            return
-        if reason is None:
-            self.ledger.crops.succeed()
-            self.measures.acknowledged(event.name[0])
-        else:
-            self.crops_lost(1, reason)
+    def account(self, sink: str) -> SinkAccount:
+        """Who counts for a sink; for the first one that is asked for, crops are published."""
+        ledger = self.ledger
+        is_first = not ledger.sinks
+        row = ledger.sinks[sink] = Row("sink")
+        self._accounts[sink] = account = SinkAccount(
+            [row, ledger.crops] if is_first else [row],
+            self._why,
+            delivered=self._delivered if is_first else lambda _: None,
+        )
+        return account
+
+    def _delivered(self, event: Event) -> None:
+        self.measures.acknowledged(event.name[0])
+
+    def handed_on(self, sinks: Sequence[str], events: Sequence[Event]) -> None:
+        """Sinks are given events."""
+        count = sum(event.is_crop for event in events)
+        for sink in sinks:
+            self._accounts[sink].taken(count)
+
+    def not_reached(self, sinks: Sequence[str], events: Sequence[Event]) -> None:
+        """They were not, for it was given up before their turn."""
+        for sink in sinks:
+            for event in events:
+                self._accounts[sink].ended(event, Reason.CLOSED)
 
     def _frame_unkeyed(self, frame: Frame) -> None:
         """A connection that lasts and still gives frames no key ought to be looked at."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import CorruptError
+from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
 from streamcrop.sinks import Sink
 from streamcrop.stream.choosing import Choosing, Late
@@ -107,8 +108,7 @@ class Rendering:
                 part = await self._in_thread(self._encoders, encoded)
                 self._outcomes.rendered(part)
                 left = left[len(some) :]
-                for sink in self._sinks:
-                    await sink.put(part.events)
+                await self._hand_on(part.events)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs these crops
             self._outcomes.unexpected("handing on crops that were held", error)
             self._outcomes.held_lost(len(left), Reason.FAILED)
@@ -134,8 +134,7 @@ class Rendering:
                 # From here on they are the sinks'.
                 left -= part.encoding_failed + part.failed
                 left -= sum(event.is_crop for event in part.events)
-                for sink in self._sinks:
-                    await sink.put(part.events)
+                await self._hand_on(part.events)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this pair
             if begun:
                 self._outcomes.crops_failed(left, error)
@@ -148,6 +147,16 @@ class Rendering:
             if not begun:
                 self._outcomes.pair_lost(frame)
             self._outcomes.crops_lost(left)
+
+    async def _hand_on(self, events: Sequence[Event]) -> None:
+        names, reached = [sink.name for sink in self._sinks], 0
+        self._outcomes.handed_on(names, events)
+        try:
+            for sink in self._sinks:
+                reached += 1
+                await sink.put(events)
+        finally:
+            self._outcomes.not_reached(names[reached:], events)
 
     async def _begin(self, pair: Pair) -> Iterator[Rendered]:
         """The parts of a pair; a frame that is to be decoded is cut in the stream's own thread."""

@@ -34,6 +34,7 @@ class Stream:
     Attributes:
         outcomes: What became of everything.
         tap: What was shown to detectors.
+        sinks: Where its events go.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Stream:
         self.source = source
         self.tap = tap
         self.outcomes = outcomes
-        self._sinks = sinks
+        self.sinks = sinks
         self._begin = begin
         self._threads = threads
         self._on_change = on_change
@@ -75,6 +76,9 @@ class Stream:
         """
         backoff = Backoff(_FIRST, _LONGEST)
         try:
+            for sink in self.sinks:
+                # What an earlier run could not deliver.
+                await sink.put(())
             while True:
                 await unless(self.outcomes.ending, started())
                 began = time.monotonic()
@@ -83,13 +87,11 @@ class Stream:
                 if time.monotonic() - began > _WELL:
                     backoff.reset()
                 await unless(self.outcomes.ending, asyncio.sleep(backoff.delay()))
-            for sink in self._sinks:
-                await sink.drain()
+            await asyncio.gather(*(sink.drain() for sink in self.sinks))
         finally:
             self.stop()
             self._pipeline.abort()
-            for sink in self._sinks:
-                await sink.abort()
+            await asyncio.gather(*(sink.abort() for sink in self.sinks))
             self.outcomes.settle()
             self._threads.shutdown(wait=False, cancel_futures=True)
 

@@ -68,6 +68,8 @@ def stage(*sinks: Taking) -> tuple[Rendering, BoundedQueue[Pair], Outcomes]:
     """The stage, its input, and what it tells."""
     pairs: BoundedQueue[Pair] = BoundedQueue(max_items=9)
     outcomes = Outcomes("frame_id", 2.0)
+    for sink in sinks:
+        outcomes.account(sink.name)
     rendering = Rendering(
         pairs,
         style=Style(("edge", "gate"), CropOptions()),
@@ -120,7 +122,7 @@ async def test_what_was_handed_to_a_sink_is_its_own(ends: str) -> None:
     crops = outcomes.ledger.crops
     assert (crops.entered, dict(crops.dropped)) == (2, {})
     for event in sink.events:
-        outcomes.crop_ended(event, None)
+        outcomes._accounts["taking"].ended(event, None)
     assert outcomes.ledger.errors() == []
 
 
