@@ -132,6 +132,14 @@ class BoundedQueue(Generic[T]):
         self._room.set()
         return item
 
+    def drop_oldest(self) -> None:
+        """Let go of the oldest item.
+
+        Raises:
+            IndexError: If the queue is empty.
+        """
+        self._on_drop(self.get_nowait())
+
     def close(self) -> None:
         """Say that no item will follow; what is there can still be taken."""
         self._closed = True

@@ -141,6 +141,7 @@ class Select(Section):
 class Limits(Section):
     """What one message or picture may ask for; see `streamcrop.core.limits`."""
 
+    memory: Bytes = Bytes(1 << 30)
     picture_bytes: Bytes = Bytes(_LIMITS.picture_bytes)
     picture_pixels: Count = _LIMITS.picture_pixels
     scans: Count = _LIMITS.scans
@@ -153,7 +154,8 @@ class Limits(Section):
 
     def of_message(self) -> limits.Limits:
         """The same for the core."""
-        return limits.Limits(*msgspec.structs.astuple(self))
+        _, *of_message = msgspec.structs.astuple(self)
+        return limits.Limits(*of_message)
 
 
 class Http(Section):

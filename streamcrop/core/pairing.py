@@ -202,11 +202,15 @@ class Pairer(Generic[F, D]):
         room.counts_items = wanted and (few or room.counts_items)
 
     def shed(self, nbytes: int, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
-        """Let go of the frames that have waited longest, until so many bytes are free."""
+        """Let go of what has waited longest, held pairs last, until so many bytes are free."""
         events = list(self._expire(now))
-        left = self._room.nbytes["frames"] - nbytes
-        while self._room.entries["frames"] and self._room.nbytes["frames"] > left:
-            events.append(self._drop(self._room.first("frames"), Reason.PAIRING_FULL, now))
+        left = self.nbytes - nbytes
+        while self.nbytes > left and (self._held or any(self._room.firsts())):
+            if firsts := list(self._room.firsts()):
+                oldest = min(firsts, key=attrgetter("arrived", "number"))
+                events.append(self._drop(oldest, Reason.PAIRING_FULL, now))
+            else:
+                events += self._let_go(Reason.PAIRING_FULL, now, _FULL)
         return events
 
     @property

@@ -259,8 +259,12 @@ class Pairing:
         return self._pairer.nbytes + sum(queue.nbytes for queue in queues)
 
     def shed(self, nbytes: int) -> None:
-        """Let go of frames that have waited longest, until so many bytes are free."""
+        """Let go of what has waited longest, until so many bytes are free."""
+        left = self.nbytes - nbytes
         self._settle(self._pairer.shed(nbytes, self._clock()))
+        for queue in (self.frames, self._messages, self._held, self._decided):
+            while queue and self.nbytes > left:
+                queue.drop_oldest()
 
     async def _take_message(self) -> None:
         """Give the oldest message to the pairer, by the time at which it came."""

@@ -63,6 +63,17 @@ class Stream:
         """Take a detection message."""
         self._pipeline.arrive(payload, said.get("topic", ""))
 
+    @property
+    def nbytes(self) -> int:
+        """What waits in it, in bytes."""
+        return self._pipeline.nbytes
+
+    def shed(self, nbytes: int) -> None:
+        """Let go of the oldest inputs, until so many bytes are free; counted, and said."""
+        said = f"{nbytes:,} bytes of what waits make room for other streams (limits.memory)"
+        self.outcomes.notes.say("memory", said)
+        self._pipeline.shed(nbytes)
+
     def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
         """How full each queue is, as `BoundedQueue.fill`."""
         return self._pipeline.fills()
