@@ -32,7 +32,7 @@ PARTS = {
     "webrtc": Part(
         ("aiortc",),
         "streamcrop.sources.aiortc_parts",
-        ("tests/sources/test_aiortc_parts.py", "tests/sources/test_webrtc.py"),
+        ("tests/sources/test_aiortc_parts.py", "tests/sources/test_session.py"),
     ),
 }
 

@@ -3,13 +3,17 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from fractions import Fraction
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import aiohttp
 import av
+import psutil
+import pytest
 from aiohttp import web
 from aiortc import (
     MediaStreamTrack,
@@ -19,7 +23,17 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from peers import numbered
+from fakes import until
+from peers import number_in, numbered
+from web.views import Watched, node
+
+from streamcrop.config import Http
+from streamcrop.core.values import Change, Frame, Reason
+from streamcrop.sources.webrtc import WhepSource, WhipSource
+from streamcrop.web.server import serve
+
+if TYPE_CHECKING:
+    from streamcrop.sources import Item
 
 UUID_OF_TESTS = UUID("5f0c2a6e-93c4-4f0a-8a76-1f6f0c9f6b11")
 CLOCK = 90_000
@@ -224,3 +238,80 @@ class WhepServer:
         self.deleted += 1
         self.open.discard(request.path)
         return web.Response()
+
+
+class Reader:
+    """Reads a source to its end; holds numbers instead of pixels."""
+
+    def __init__(self, source: WhipSource | WhepSource) -> None:
+        self.source = source
+        self.items: list[Item] = []
+        self.numbers: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._read())
+        return self
+
+    async def _read(self) -> None:
+        async for item in self.source.frames():
+            self.items.append(item)
+            if isinstance(item, Frame):
+                self.numbers[item.frame_id] = number_in(item.pixels.bgr())
+
+    async def __aexit__(self, *_: object) -> None:
+        self.source.stop()
+        async with asyncio.timeout(5):
+            await self._task
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [item for item in self.items if isinstance(item, Frame)]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [item for item in self.items if isinstance(item, Change)]
+
+    @property
+    def lost(self) -> Counter[Reason]:
+        return Counter(item for item in self.items if isinstance(item, Reason))
+
+    async def until_frames(self, count: int) -> None:
+        await until(lambda: len(self.frames) >= count, 30)
+
+
+@asynccontextmanager
+async def published(**how: Any) -> AsyncIterator[tuple[Reader, str]]:
+    """A WHIP source that is read, and where to publish to it."""
+    source = WhipSource(**how)
+    with pytest.MonkeyPatch.context() as patch:
+        # Many sessions in turn are no attack here.
+        patch.setattr("streamcrop.web.whip._AT_ONCE", 1000)
+        serving = serve(Http(port=0), {"gate": source}, Watched(node()))
+        async with serving as port, Reader(source) as reader:
+            yield reader, f"http://127.0.0.1:{port}/whip/gate"
+
+
+async def no_tasks() -> None:
+    """Wait until no task is left but this one."""
+    try:
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+    except TimeoutError:
+        raise AssertionError(asyncio.all_tasks()) from None
+
+
+def sockets() -> int:
+    """How many this process has open."""
+    return len(psutil.Process().net_connections())
+
+
+async def offer(*kinds: str, direction: str = "sendonly") -> str:
+    """An SDP offer with these sections."""
+    connection = peer()
+    for kind in kinds:
+        connection.addTransceiver(kind, direction)
+    if not kinds:
+        connection.createDataChannel("data")
+    await connection.setLocalDescription()
+    text = connection.localDescription.sdp
+    await connection.close()
+    return text

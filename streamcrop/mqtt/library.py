@@ -15,7 +15,6 @@ Others use the two by their documented parts, or not at all; `streamcrop.mqtt.ch
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar, cast
@@ -39,7 +38,6 @@ from streamcrop.mqtt.answers import (
 from streamcrop.mqtt.connack import CERTIFICATE, Offer
 from streamcrop.mqtt.flights import Flight
 from streamcrop.mqtt.hearing import Hearing
-from streamcrop.mqtt.pulse import EVERY, Pulse
 
 T = TypeVar("T")
 
@@ -50,7 +48,6 @@ PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V
 FIRST_NUMBER = 1024
 _READ_BYTES = 1 << 16
 _PUBACK = 0x40
-_PINGREQ = b"\xc0\0"
 _GOODBYE = 0.5
 _OK, _AGAIN = MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN
 
@@ -65,12 +62,6 @@ class Paho(mqtt.Client):
         self._at = 0
         self._acknowledging = bytearray()
         self._chunks: deque[dict[str, Any]] = deque()
-        self.pulse = Pulse(time.monotonic())
-
-    def ask_for_life(self) -> None:
-        """Ask the broker for a sign of life if it was silent."""
-        if self._sock is not None and self.pulse.should_ask(time.monotonic()):
-            self.write(memoryview(_PINGREQ), None)
 
     def write(self, data: memoryview, flight: Flight | None) -> None:
         """Write, at once if nothing else waits to be written; the owner hears when that is done.
@@ -110,7 +101,6 @@ class Paho(mqtt.Client):
             self._easy_log(mqtt.MQTT_LOG_ERR, "failed to receive: %s", error)
             self._came = memoryview(b"")
         done = _OK if self._came else MQTTErrorCode.MQTT_ERR_CONN_LOST
-        self.pulse.heard(time.monotonic())
         while done == _OK and self._sock is not None:
             self._count_acknowledged()
             done = self._packet_read()
@@ -221,17 +211,12 @@ class Connection(aiomqtt.Client, Hearing):
         return getattr(code, "value", cast("int", code)), in_words(code, self._explained)
 
     async def until_lost(self) -> NoReturn:
-        """Wait for the end, and ask now and then whether it has come.
+        """Wait for the end.
 
         Raises:
-            LostError: When the connection has ended.
-            MqttError: If the broker does not answer any more.
+            LostError: In any case.
         """
-        while not self._disconnected.done():
-            await asyncio.wait({self._disconnected}, timeout=EVERY)
-            self.paho.ask_for_life()
-            if self.paho.pulse.is_gone(time.monotonic()):
-                raise MqttError("it does not answer")
+        await asyncio.wait({self._disconnected})
         raise LostError(self._disconnected.exception())
 
     async def leave(self) -> None:
@@ -297,7 +282,7 @@ class Connection(aiomqtt.Client, Hearing):
         offer = Offer.of(properties)
         if offer.keepalive is not None:
             # paho 2.1 does not heed it (MQTT 5, 3.2.2.3.14).
-            self.paho._keepalive = offer.keepalive  # noqa: SLF001  # has no public way once connected
+            self.paho._keepalive = offer.keepalive
         self.accepted(offer, resumed=flags.session_present)
         super()._on_connect(*answer)
 

@@ -68,7 +68,6 @@ class MqttSink:
     """
 
     name = "mqtt"
-    trouble: str | None = None
 
     def __init__(
         self,

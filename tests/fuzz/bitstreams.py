@@ -15,8 +15,9 @@ from streamcrop.core.values import Change, Frame, Reason
 from streamcrop.errors import SourceError
 from streamcrop.formats import nal, sei
 from streamcrop.formats.heads import MAX_FRAME_ID
+from streamcrop.sources.aiortc_parts import Reassembly
 from streamcrop.sources.container import FileSource
-from streamcrop.sources.rtp import Decoder, Encoded, Reassembly
+from streamcrop.sources.rtp import Decoder, Encoded
 
 _SEI = b"\x06\x05\x12" + b"0123456789abcdef" + b"42" + b"\x80"
 _RECOVERY = b"\x06\x06\x02\x09\xc4\x80"

@@ -1,18 +1,14 @@
-"""What aiortc leaves undone: reassembly, loss, decoding."""
+"""From pictures as they came to frames."""
 
-import random
-from collections.abc import Iterator
 from fractions import Fraction
 
 import av
 import pytest
-from aiortc.rtp import RtpPacket
 from peers import number_in, numbered
 from webrtc_peers import UUID_OF_TESTS, pictures, sei
 
 from streamcrop.core.values import Frame, Reason
-from streamcrop.sources import rtp as module
-from streamcrop.sources.rtp import Decoder, Encoded, Reassembly
+from streamcrop.sources.rtp import Decoder, Encoded
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
@@ -51,54 +47,3 @@ def test_pictures_that_a_decoder_holds_back_are_never_taken_for_others() -> None
         if isinstance(item, Frame):
             assert number_in(item.pixels.bgr()) == int(item.sei or -1)
     assert len(items) == len(coded)
-
-
-def _packets(chance: random.Random) -> Iterator[tuple[int, RtpPacket]]:
-    """Pictures of random sizes as packets, with the number of the picture."""
-    number, timestamp = chance.randrange(2**16), chance.randrange(2**32)
-    for picture in range(150):
-        for part in range(size := chance.choice([1, 1, 3, 10, 40])):
-            packet = RtpPacket(sequence_number=number, timestamp=timestamp)
-            packet._data = b"%d/%d/%d " % (picture, part, size)
-            number = (number + 1) % 2**16
-            yield picture, packet
-        timestamp = (timestamp + 3000) % 2**32
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_reassembly_says_what_is_missing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that is not flagged is whole and follows the one before; nothing waits for long.
-
-    Packets are lost, come late and in another order; numbers and times wrap.
-    """
-    chance, clock = random.Random(seed), [0.0]  # no secret
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    loss, jitter = chance.choice([0, 0.01, 0.1]), chance.choice([0, 0.01])
-    sent = [(n * 0.002, picture, packet) for n, (picture, packet) in enumerate(_packets(chance))]
-    begins = {picture: at for at, picture, _ in reversed(sent)}
-    came = []
-    for at, _, packet in sent:
-        repaired = chance.random() < loss
-        if not repaired or chance.random() < 0.7:
-            late = chance.uniform(0, 0.7) if repaired else chance.uniform(0, jitter)
-            came.append((at + late, packet))
-    if seed % 4 == 0:
-        del came[len(came) // 2 : len(came) // 2 + 30]
-    reassembly, found = Reassembly(), []
-    for now, packet in sorted(came, key=lambda each: each[0]):
-        clock[0] = now
-        reassembly.add(packet)
-        found += [(now, *picture) for picture in reassembly.complete]
-        reassembly.complete.clear()
-    assert len(found) > 10
-    first = previous = int(found[0][1].split(b"/")[0])
-    # The very first may lack its beginning, which nobody can know: it has to be a key picture.
-    for now, data, pts, lost in found[1:]:
-        parts = [tuple(map(int, part.split(b"/"))) for part in data.split()]
-        picture, _, size = parts[0]
-        if not lost:
-            assert parts == [(picture, part, size) for part in range(size)]
-            assert picture == previous + 1
-        assert pts == (picture - first) * 3000
-        assert now - begins[picture] < 0.5 + 0.7 + 0.2
-        previous = picture
