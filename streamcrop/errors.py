@@ -6,7 +6,8 @@ StreamcropError
 ├─ FormatError         bytes are not what the format says; carries the counted reason    never fatal
 ├─ CorruptError        a picture that was to be decoded is damaged                       never fatal
 ├─ SourceError         a source cannot be opened or read                                 exit code 1
-├─ SinkError           a sink refuses (a folder that cannot be written)                  exit code 1
+├─ SinkError           a sink cannot take an event now; it is tried again                never fatal
+├─ RejectedError       a sink will never take an event; carries the counted reason       never fatal
 ├─ LibraryError        a library is not as we know it: names the versions that are       exit code 1
 ├─ BrokerRefusedError  the broker will not have us: credentials, certificate, version    exit code 1
 ├─ PacketTooLargeError the broker takes no packet of this size                           never fatal
@@ -52,7 +53,19 @@ class SourceError(StreamcropError):
 
 
 class SinkError(StreamcropError):
-    """A sink refuses what it is given."""
+    """A sink cannot take what it is given, and may later."""
+
+
+class RejectedError(StreamcropError):
+    """A sink will not take what it is given, however often it is asked.
+
+    Attributes:
+        reason: The name under which the ledger counts it.
+    """
+
+    def __init__(self, message: str, *, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class LibraryError(StreamcropError):

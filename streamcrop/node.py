@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from streamcrop import ledger_file, process, systemd
+from streamcrop import ledger_file, memory, process, systemd
 from streamcrop.build import broker_of, encoders_of
+from streamcrop.build.sinks import Elsewhere
 from streamcrop.build.streams import Shared, stream_of
 from streamcrop.config import Config
 from streamcrop.core.values import Change
@@ -20,7 +22,7 @@ from streamcrop.status import Status
 logger = logging.getLogger(__name__)
 
 _CANCEL_AGAIN = 0.2
-_CONNECT_AGAIN = 1.0
+_AGAIN = 1.0
 # So long may what was cancelled take to end, beyond `shutdown_timeout`.
 _GRACE = 2.0
 
@@ -49,10 +51,13 @@ class Node:
             config, presence, on_change=self._connection_changed, answered=self._answered
         )
         self._encoders = encoders_of()
+        self._elsewhere = Elsewhere(config.node, config.streams.values())
         shared = Shared(
             node=config.node,
             broker=self._broker,
+            elsewhere=self._elsewhere,
             encoders=self._encoders,
+            shutdown_timeout=config.shutdown_timeout,
             limits=config.limits.of_message(),
         )
         self.streams = {
@@ -118,12 +123,15 @@ class Node:
         self._status.subscribe()
         connection = asyncio.create_task(self._connect(), name="broker")
         streams = {asyncio.create_task(self._run_stream(name), name=name) for name in self.streams}
+        memory_limit = self._config.limits.memory
         beside = [
-            asyncio.create_task(work, name=name)
+            asyncio.create_task(_kept_up(name, work), name=name)
             for name, work in (
-                ("status", self._status.run()),
-                ("ledger", ledger_file.keep(self._ledger_path, lambda: self.ledger)),
-                ("systemd", systemd.tell(self._status.summary)),
+                ("the status", self._status.run),
+                ("what goes elsewhere", self._elsewhere.run),
+                ("the ledger", partial(ledger_file.keep, self._ledger_path, lambda: self.ledger)),
+                ("systemd", partial(systemd.tell, self._status.summary)),
+                ("memory", partial(memory.keep, self.streams.values(), memory_limit)),
             )
         ]
         try:
@@ -133,6 +141,7 @@ class Node:
                 task.cancel()
             await asyncio.wait({*beside, *streams}, timeout=_GRACE)
             systemd.notify("STOPPING=1")
+            await self._elsewhere.close()
             await self._end_connection(connection)
             self._encoders.shutdown(wait=False, cancel_futures=True)
 
@@ -149,7 +158,7 @@ class Node:
                 raise
             except Exception:
                 logger.exception("the connection to the broker failed; it is made anew")
-                await asyncio.sleep(_CONNECT_AGAIN)
+                await asyncio.sleep(_AGAIN)
 
     async def _until_the_end(
         self, connection: asyncio.Task[None], streams: set[asyncio.Task[None]]
@@ -212,3 +221,13 @@ class Node:
             # cancellation that comes together with its result.
             connection.cancel()
             await asyncio.wait({connection}, timeout=_CANCEL_AGAIN)
+
+
+async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do something beside the streams; an error that nobody expected ends it for a second."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            logger.exception("%s failed, which costs no more than that; it begins again", name)
+            await asyncio.sleep(_AGAIN)

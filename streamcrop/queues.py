@@ -21,6 +21,9 @@ class BoundedQueue(Generic[T]):
         changed: Is set at every change; give several queues one to wait for all of them.
         taken: Is set whenever an item was taken.
 
+    Attributes:
+        max_items: As given; may be changed, which counts from the next item on.
+
     Example:
         >>> async def main():
         ...     lost = []
@@ -46,7 +49,7 @@ class BoundedQueue(Generic[T]):
     ) -> None:
         self._items: deque[T] = deque()
         self._bytes = 0
-        self._max_items = max_items
+        self.max_items = max_items
         self._max_bytes = max_bytes
         self._size = size
         self._overflow = overflow
@@ -57,6 +60,11 @@ class BoundedQueue(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the items."""
+        return self._bytes
 
     @property
     def closed(self) -> bool:
@@ -71,7 +79,7 @@ class BoundedQueue(Generic[T]):
     @property
     def fill(self) -> tuple[int, int, int, int | None]:
         """Items and bytes that wait, and how many of each may."""
-        return len(self._items), self._bytes, self._max_items, self._max_bytes
+        return len(self._items), self._bytes, self.max_items, self._max_bytes
 
     def peek(self) -> T:
         """The item that `get_nowait` would return.
@@ -83,7 +91,7 @@ class BoundedQueue(Generic[T]):
 
     def has_room(self) -> bool:
         """True if one more item fits, or the queue is closed."""
-        return self._closed or len(self._items) < self._max_items
+        return self._closed or len(self._items) < self.max_items
 
     async def wait_for_room(self) -> None:
         """Wait until `has_room`."""
@@ -124,6 +132,14 @@ class BoundedQueue(Generic[T]):
         self._room.set()
         return item
 
+    def drop_oldest(self) -> None:
+        """Let go of the oldest item.
+
+        Raises:
+            IndexError: If the queue is empty.
+        """
+        self._on_drop(self.get_nowait())
+
     def close(self) -> None:
         """Say that no item will follow; what is there can still be taken."""
         self._closed = True
@@ -147,4 +163,4 @@ class BoundedQueue(Generic[T]):
         if not self._items:
             return True
         full = self._max_bytes is not None and self._bytes + self._size(item) > self._max_bytes
-        return len(self._items) < self._max_items and not full
+        return len(self._items) < self.max_items and not full

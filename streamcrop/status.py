@@ -15,7 +15,7 @@ from streamcrop.mqtt.broker import Broker
 from streamcrop.mqtt.messages import Outgoing
 from streamcrop.presence import Presence
 from streamcrop.stream.history import Answering, topic_of
-from streamcrop.stream.ledger import LossReport
+from streamcrop.stream.ledger import LossReport, Overload
 from streamcrop.stream.supervision import Stream
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Status:
         self._logged = dict(self._states)
         self._refused: dict[str, str] = {}
         self._heard = asyncio.Event()
+        self._overloads = {name: Overload(s.outcomes.ledger) for name, s in streams.items()}
+        self._ills: dict[str, str] = {}
         self._losses = [LossReport(name, s.outcomes.ledger) for name, s in streams.items()]
         self._ticks = 0
         self._due: set[str] = set()
@@ -126,12 +128,14 @@ class Status:
         state, reason = self.shown(name)
         stream = self._streams[name]
         outcomes = stream.outcomes
+        troubles = {s.name: redacted(s.trouble) for s in stream.sinks if s.trouble}
         status = {
             "state": state,
             "reason": redacted(reason),
             "node": self._node,
             "ledger": outcomes.ledger.as_json(),
             **({"tap": stream.tap.counts} if stream.tap and stream.tap.counts else {}),
+            **({"sinks": troubles} if troubles else {}),
             **({"restarts": outcomes.restarts} if outcomes.restarts else {}),
             **({"notes": notes} if (notes := outcomes.notes.as_json()) else {}),
         }
@@ -155,8 +159,11 @@ class Status:
     def shown(self, name: str) -> tuple[str, str]:
         """State and reason; who hears nothing does not run."""
         state, reason = self._states[name]
-        if state in {"starting", "running"} and (refusals := self._refusals(name)):
-            return "degraded", "; ".join(refusals)
+        ills = self._refusals(name)
+        if name in self._ills:
+            ills.append(self._ills[name])
+        if state in {"starting", "running"} and ills:
+            return "degraded", "; ".join(ills)
         return state, reason
 
     def _changed(self, name: str) -> None:
@@ -187,6 +194,13 @@ class Status:
         self._ticks += 1
         for report in self._losses:
             report.say()
+        for name, overload in self._overloads.items():
+            was = self._ills.pop(name, None)
+            if said := overload.look():
+                self._ills[name] = said
+            if bool(said) != bool(was):
+                # Not each second: the numbers differ always.
+                self._changed(name)
         if self._ticks % _STATUS_EVERY == 0 and self._broker.connected:
             self._soon(self._streams)
 

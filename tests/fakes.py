@@ -30,6 +30,10 @@ class FakeBroker:
         self.max_packet: int | None = None
         self.refusal: str | None = None
 
+    @property
+    def answers(self) -> bool:
+        return self.connected
+
     def subscribe(self, topic: str, handler: Handler, **others: Any) -> None:
         self.handlers[topic] = handler
         self.others[topic] = others

@@ -5,9 +5,10 @@ has one of, `streams.stream_of` a stream, `sources.source_of` its source.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
+from streamcrop import config as settings
 from streamcrop.config import Config
 from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.mqtt.subscriptions import Answered
@@ -19,10 +20,19 @@ _OTHER_MESSAGES = 8
 
 def address_of(config: Config) -> Address:
     """The broker's address, from the URL and what stands beside it."""
-    host, port, tls, username, password = config.broker.address()
-    broker = config.broker
+    return address_at(config.broker, [stream.output for stream in config.streams.values()])
+
+
+def address_at(broker: settings.Broker, outputs: Iterable[settings.Output]) -> Address:
+    """A broker's address, and what to speak to it.
+
+    Args:
+        broker: The section that names it.
+        outputs: What goes there.
+    """
+    host, port, tls, username, password = broker.address()
     # Crops in user properties need MQTT 5: then there is nothing to fall back to.
-    binary = any(stream.output.envelope == "binary" for stream in config.streams.values())
+    binary = any(output.envelope == "binary" for output in outputs)
     protocol = "5" if binary and broker.protocol == "auto" else broker.protocol
     return Address(
         host, port, tls, username, password, protocol, broker.ca, broker.cert, broker.key

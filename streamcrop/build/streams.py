@@ -1,5 +1,6 @@
 """The parts of a stream, by its part of the configuration."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -7,18 +8,17 @@ from fractions import Fraction
 from functools import partial
 
 from streamcrop import config
+from streamcrop.build.sinks import Elsewhere, Sinks
 from streamcrop.build.sources import source_of
 from streamcrop.core.limits import Limits
 from streamcrop.core.pairing import Pairer
 from streamcrop.core.values import Change
 from streamcrop.errors import ConfigError
 from streamcrop.formats import DETECTION_FORMATS
-from streamcrop.formats.images import ENCODINGS
 from streamcrop.mqtt.broker import Broker
-from streamcrop.sinks import Sink
-from streamcrop.sinks.files import FilesSink, Folder
-from streamcrop.sinks.mqtt import Envelope, MqttSink
+from streamcrop.sinks.mqtt import Envelope
 from streamcrop.sources import FrameSource
+from streamcrop.stream.choosing import Choosing
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pairing, Waiting
 from streamcrop.stream.pipeline import Pipeline
@@ -41,12 +41,16 @@ class Shared:
         node: The node's name.
         broker: The connection.
         encoders: Where all streams encode.
+        elsewhere: Where crops go beyond the broker.
+        shutdown_timeout: How long the end may take, in seconds.
         limits: What one message may ask for.
     """
 
     node: str
     broker: Broker
     encoders: Executor
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    shutdown_timeout: float = 10.0
     limits: Limits = field(default_factory=Limits)
 
 
@@ -113,14 +117,24 @@ class _Parts:
         self.outcomes = Outcomes(settings.pairing.key, settings.pairing.max_wait, stream=name)
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
         self._envelope = Envelope(shared.broker, settings.output.envelope)
-        self.sinks = self._sinks()
+        sinks = Sinks(
+            name,
+            settings,
+            broker=shared.broker,
+            elsewhere=shared.elsewhere,
+            outcomes=self.outcomes,
+            threads=self.threads,
+            end_within=shared.shutdown_timeout,
+        )
+        self._sent = sinks.envelope
+        self.sinks = sinks.build()
         self.tap = self._tap(settings.tap) if settings.tap else None
 
     def pipeline(self) -> Pipeline:
         """One run of the stream."""
         pairing = pairing_of(
             self._settings,
-            connected=lambda: self._shared.broker.connected,
+            connected=lambda: self._shared.broker.answers,
             outcomes=self.outcomes,
             threads=self.threads,
             limits=self._shared.limits,
@@ -134,32 +148,6 @@ class _Parts:
             outcomes=self.outcomes,
             on_change=self._on_change,
         )
-
-    def _sinks(self) -> list[Sink]:
-        """A row for each sink; the last one's crops are those that count as published."""
-        output, outcomes = self._settings.output, self.outcomes
-        sinks: list[Sink] = []
-        if output.files:
-            suffix = ENCODINGS[output.encoding].suffix
-            sinks.append(
-                FilesSink(
-                    Folder(output.files, self._name, suffix),
-                    threads=self.threads,
-                    on_end=lambda *_: None,
-                    say=outcomes.notes.say,
-                )
-            )
-        sinks.append(
-            MqttSink(
-                self._shared.broker,
-                envelope=self._envelope,
-                qos=output.qos,
-                max_inflight=output.max_inflight,
-                on_end=outcomes.crop_ended,
-                say=outcomes.notes.say,
-            )
-        )
-        return sinks
 
     def _tap(self, settings: config.Tap) -> Tap:
         return Tap(
@@ -200,12 +188,20 @@ class _Parts:
         return Rendering(
             pairing.pairs,
             style=style,
-            limited=lambda: self._envelope.is_limited,
+            limited=lambda: self._settings.output.mqtt and self._sent.is_limited,
             sinks=self.sinks,
             outcomes=self.outcomes,
             threads=self.threads,
             encoders=self._shared.encoders,
+            choosing=self._choosing(),
         )
+
+    def _choosing(self) -> Choosing | None:
+        select = self._settings.select
+        if select.takes_all:
+            return None
+        # What is read as fast as it can be has no other time than its own.
+        return Choosing(select.interest(), select.rule(), by_media=self._settings.lossless)
 
 
 def pairing_of(
@@ -215,6 +211,7 @@ def pairing_of(
     outcomes: Outcomes,
     threads: Executor,
     limits: Limits | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Pairing:
     """Build the stage at which a stream's frames and messages become pairs.
 
@@ -224,6 +221,7 @@ def pairing_of(
         outcomes: Is told of each item that will not pair.
         threads: For large messages.
         limits: What one message may ask for; None: the defaults.
+        now: Seconds, on any monotonic clock.
     """
     pairing, detections = settings.pairing, settings.detections
     return Pairing(
@@ -240,6 +238,7 @@ def pairing_of(
         connected=connected,
         outcomes=outcomes,
         threads=threads,
+        now=now,
     )
 
 

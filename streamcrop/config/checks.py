@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from streamcrop.addresses import quoted
+from streamcrop.config.output import Broker, Output, Spool
 from streamcrop.config.schema import Config, Http, Stream
 from streamcrop.config.source import PUBLISHER, SCHEMES, Kind, PairingKey
 from streamcrop.config.topics import check_filter, check_topic
 from streamcrop.errors import ConfigError
 from streamcrop.formats import DETECTION_FORMATS
 
+LEAST_SPOOL = 1 << 20
 TOPIC_FIELDS = {"stream", "frame_id", "detection_id", "class"}
 
 
@@ -29,18 +31,20 @@ def check(config: Config) -> None:
     """
     if not config.node.isprintable() or set("+#/") & set(config.node):
         raise ConfigError("$.node: expected printable characters without + # /")
-    at("$.broker.url", config.broker.address)
-    for section, part in (("broker", config.broker), ("http", config.web)):
-        if part and (part.cert is None) != (part.key is None):
-            raise ConfigError(f"$.{section}: cert and key belong together")
+    check_broker(config.broker, "$.broker")
+    if config.web and (config.web.cert is None) != (config.web.key is None):
+        raise ConfigError("$.http: cert and key belong together")
     if config.http is True:
         raise ConfigError("$.http: true says no more than nothing: leave it out, or write false")
     for name, stream in config.streams.items():
-        check_stream(stream, f"$.streams.{name}")
-        check_publishers(stream, config.web, f"$.streams.{name}.source")
-        if (stream.output.envelope, config.broker.protocol) == ("binary", "3.1.1"):
-            what = "binary needs MQTT 5, and broker.protocol is 3.1.1: use auto"
-            raise ConfigError(f"$.streams.{name}.output.envelope: {what}")
+        path = f"$.streams.{name}"
+        check_stream(stream, path)
+        check_publishers(stream, config.web, f"{path}.source")
+        for place, broker in (("broker", config.broker), ("output.broker", stream.output.broker)):
+            if broker and (stream.output.envelope, broker.protocol) == ("binary", "3.1.1"):
+                what = f"binary needs MQTT 5, and {place}.protocol is 3.1.1: use auto"
+                raise ConfigError(f"{path}.output.envelope: {what}")
+    at("$.streams", lambda: check_spools(config))
 
 
 def check_stream(stream: Stream, path: str) -> None:
@@ -50,6 +54,8 @@ def check_stream(stream: Stream, path: str) -> None:
         ConfigError: As `check`.
     """
     at(f"{path}.crop", stream.crop.options)
+    at(f"{path}.select", stream.select.interest)
+    at(f"{path}.select", stream.select.rule)
     at(f"{path}.output.topic", lambda: check_topic(stream.output.topic, TOPIC_FIELDS))
     at(f"{path}.detections.topic", lambda: check_filter(stream.detections.topic))
     at(f"{path}.source.url", stream.source.check)
@@ -59,6 +65,9 @@ def check_stream(stream: Stream, path: str) -> None:
     at(f"{path}.detections.format", lambda: check_choice(stream.detections.format))
     at(f"{path}.pairing.key", lambda: check_key(stream))
     at(f"{path}.pairing", lambda: check_times(stream))
+    at(f"{path}.output", lambda: check_sinks(stream.output))
+    if stream.output.broker:
+        check_broker(stream.output.broker, f"{path}.output.broker")
     at(f"{path}.source.decode", lambda: check_decoding(stream))
 
 
@@ -83,6 +92,49 @@ def _no_setting(kind: Kind, setting: str) -> str:
     others = dict.fromkeys(each.name for each in SCHEMES.values() if setting in each.settings)
     takes = ", ".join(sorted(kind.settings))
     return f"a {kind.name} has none (a {' or a '.join(others)} has): leave it out; it has {takes}"
+
+
+def check_broker(broker: Broker, path: str) -> None:
+    """Check the address of a broker, whose section stands at a path.
+
+    Raises:
+        ConfigError: As `check`.
+    """
+    at(f"{path}.url", broker.address)
+    if (broker.cert is None) != (broker.key is None):
+        raise ConfigError(f"{path}: cert and key belong together")
+
+
+def check_sinks(output: Output) -> None:
+    """Check that crops go somewhere, and that nothing is set for a sink that is off.
+
+    Raises:
+        ValueError: If nobody would heed a setting.
+    """
+    if not output.sinks:
+        raise ValueError("mqtt is false, and there is no other sink: crops would go nowhere")
+    if output.broker and not output.mqtt:
+        raise ValueError("nothing would go to broker, for mqtt is false: leave one of them out")
+    if output.spool and not output.spooling:
+        what = "it serves sinks beyond the detections' own broker, and there is none: add broker"
+        raise ValueError(f"spool has nothing to serve: {what}")
+    if output.spool and output.spool.max_bytes < LEAST_SPOOL:
+        raise ValueError("spool.max_bytes: expected at least 1MiB")
+
+
+def check_spools(config: Config) -> None:
+    """Check that streams that share a spool agree on it.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    known: dict[str, tuple[str, Spool]] = {}
+    for name, stream in config.streams.items():
+        if spool := stream.output.spool:
+            first, other = known.setdefault(spool.path, (name, spool))
+            if spool != other:
+                what = f"{first} and {name} share a spool, whose settings have to be the same"
+                raise ValueError(f"output.spool: {what}")
 
 
 def check_choice(name: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 from streamcrop import addresses
 from streamcrop.config.checks import check
 from streamcrop.config.schema import Config, Stream
-from streamcrop.config.types import MAX_NAME, Bytes
+from streamcrop.config.types import MAX_NAME
 from streamcrop.config.words import explained
 from streamcrop.errors import ConfigError
 
@@ -145,6 +145,6 @@ def from_environment(text: str, path: str) -> str:
 
 def _convert(tree: Any, kind: type[msgspec.Struct], path: str) -> Any:  # a YAML tree, a section
     try:
-        return msgspec.convert(tree, kind, dec_hook=lambda _, value: Bytes.parse(value))
+        return msgspec.convert(tree, kind, dec_hook=lambda kind, value: kind.parse(value))
     except (msgspec.ValidationError, OverflowError) as error:
         raise ConfigError(explained(error, kind, path)) from None

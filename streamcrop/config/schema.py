@@ -3,17 +3,15 @@
 import socket
 from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
 
-from streamcrop import addresses
+from streamcrop.config.output import Broker, Output
 from streamcrop.config.source import PICTURES, PairingKey, Source
 from streamcrop.config.types import (
     Bytes,
     Count,
-    Credential,
     HostName,
     Name,
     Nesting,
@@ -21,44 +19,18 @@ from streamcrop.config.types import (
     Offset,
     Port,
     Positive,
-    Protocol,
     Quality,
     Section,
     Text,
 )
 from streamcrop.core import limits
 from streamcrop.core.background import CropOptions
+from streamcrop.core.choice import PerTrack, Rule
+from streamcrop.core.filters import Anchor, Filter
 from streamcrop.core.shape import Border, Fit, Upright
 from streamcrop.keys import KEYS, Key
 
 _LIMITS = limits.Limits()
-
-
-class Broker(Section):
-    """The connection to the broker."""
-
-    url: Text
-    protocol: Protocol = "auto"
-    username: Credential | None = None
-    password: Credential | None = None
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-    def address(self) -> tuple[str, int, bool, str | None, str | None]:
-        """``(host, port, tls, username, password)``.
-
-        Raises:
-            ValueError: If the URL is none of a broker; its text does not hold the password.
-        """
-        form = "mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://..."
-        url = addresses.server(self.url, form)
-        if url.scheme not in {"mqtt", "mqtts"} or url.path.strip("/") or url.query or url.fragment:
-            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
-        tls = url.scheme == "mqtts"
-        username = self.username or (unquote(url.username) if url.username else None)
-        password = self.password or (unquote(url.password) if url.password else None)
-        return url.hostname or "", url.port or (8883 if tls else 1883), tls, username, password
 
 
 class Tap(Section):
@@ -121,21 +93,55 @@ class Crop(Section):
         return CropOptions(**msgspec.structs.asdict(self))
 
 
-class Output(Section):
-    """Where crops go."""
+class Select(Section):
+    """Which predictions become crops; see `core.filters.Filter` and `core.choice.Rule`."""
 
-    topic: Text = "streamcrop/{stream}/crops"
-    encoding: Literal["jpeg", "png", "webp"] = "jpeg"
-    quality: Quality = 90
-    qos: Literal[0, 1] = 1
-    envelope: Literal["auto", "binary", "json"] = "auto"
-    max_inflight: Count = 64
-    files: str | None = None
+    classes: list[str] | None = None
+    not_classes: list[str] | None = None
+    min_confidence: float = 0
+    min_size: list[float] | None = None
+    max_size: list[float] | None = None
+    zones: dict[str, list[list[float]]] | None = None
+    zone_anchor: Anchor = "foot"
+    per_track: PerTrack = "every"
+    interval: float = 2.0
+    lost_after: float = 2.0
+    max_age: float = 60.0
+
+    def interest(self) -> Filter:
+        """Which rows are of interest.
+
+        Raises:
+            ValueError: If an option is none.
+        """
+        return Filter(
+            self.classes,
+            self.not_classes,
+            self.min_confidence,
+            self.min_size,
+            self.max_size,
+            self.zones,
+            self.zone_anchor,
+        )
+
+    def rule(self) -> Rule:
+        """Which crops of a track are chosen.
+
+        Raises:
+            ValueError: If a time is none.
+        """
+        return Rule(self.per_track, self.interval, self.lost_after, self.max_age)
+
+    @property
+    def takes_all(self) -> bool:
+        """True if each row becomes a crop."""
+        return self.per_track == "every" and self.interest() == Filter()
 
 
 class Limits(Section):
     """What one message or picture may ask for; see `streamcrop.core.limits`."""
 
+    memory: Bytes = Bytes(1 << 30)
     picture_bytes: Bytes = Bytes(_LIMITS.picture_bytes)
     picture_pixels: Count = _LIMITS.picture_pixels
     scans: Count = _LIMITS.scans
@@ -148,7 +154,8 @@ class Limits(Section):
 
     def of_message(self) -> limits.Limits:
         """The same for the core."""
-        return limits.Limits(*msgspec.structs.astuple(self))
+        _, *of_message = msgspec.structs.astuple(self)
+        return limits.Limits(*of_message)
 
 
 class Http(Section):
@@ -186,6 +193,7 @@ class Stream(Section):
     tap: Tap | None = None
     pairing: Pairing = msgspec.field(default_factory=Pairing)
     crop: Crop = msgspec.field(default_factory=Crop)
+    select: Select = msgspec.field(default_factory=Select)
     output: Output = msgspec.field(default_factory=Output)
 
     @property

@@ -10,6 +10,8 @@ MAX_TEXT = 16_383
 MAX_NAME = 256
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*((?:[kmg]i?)?)b?", re.ASCII | re.IGNORECASE)
+_TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TIME = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([smhd]?)", re.ASCII | re.IGNORECASE)
 
 # Finite: `.inf` is a number in YAML, and no time that can be waited for.
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
@@ -39,6 +41,26 @@ Hardware = Annotated[
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A part of the file; unknown keys are refused."""
+
+
+class Seconds(float):
+    """A time in seconds; in YAML a number or a text like ``24h``."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Seconds":
+        """Read it.
+
+        Example:
+            >>> Seconds.parse("1.5h")
+            5400.0
+        """
+        match = _TIME.fullmatch(str(value).strip())
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or not match:
+            raise ValueError("Expected a time like 24h, 30m or a number of seconds")
+        seconds = cls(float(match[1]) * _TIMES[match[2].lower()])
+        if not 0 < seconds < 1e9:
+            raise ValueError("Expected a time above 0, and below 30 years")
+        return seconds
 
 
 class Bytes(int):

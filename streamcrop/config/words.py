@@ -5,7 +5,8 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from streamcrop.config.schema import Broker, Config, Detections, Stream
+from streamcrop.config.output import Broker, Spool
+from streamcrop.config.schema import Config, Detections, Stream
 from streamcrop.config.source import Source
 
 # Of the sections that need something, the least.
@@ -15,6 +16,7 @@ _LEAST: dict[type[msgspec.Struct], str] = {
     Stream: "{source: {url: clip.mp4}, detections: {topic: detections/gate}}",
     Source: "{url: clip.mp4}",
     Detections: "{topic: detections/gate}",
+    Spool: "{path: /var/lib/streamcrop/spool.db}",
 }
 _NO_SECTION = re.compile(r"Expected `(?:bool \| )?object(?: \| null)?`, got `(\w+)`")
 _QUOTED = re.compile("(enum value |unknown field ).*[:@].*", re.DOTALL)

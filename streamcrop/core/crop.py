@@ -10,8 +10,9 @@ import numpy.typing as npt
 from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
 from streamcrop.core.framing import NO_PARTS, Parts, views_of
 from streamcrop.core.geometry import slices
-from streamcrop.core.masks import Patch
-from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.limits import Budget
+from streamcrop.core.masks import Patch, Polygon
+from streamcrop.core.pixels import owned
 from streamcrop.core.runs import Rle, crop_runs
 from streamcrop.core.translate import move_xyxy
 from streamcrop.core.values import (
@@ -27,8 +28,8 @@ from streamcrop.core.values import (
     Reason,
     translation,
 )
-from streamcrop.core.view import View
-from streamcrop.core.warp import ViewPixels, reach_of, seen_mask
+from streamcrop.core.view import View, lengths
+from streamcrop.core.warp import SeenMask, ViewPixels, reach_of, seen_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,6 +191,13 @@ class Crop:
         """The mask as run lengths; None unless it came as such."""
         return self._mask if isinstance(self._mask, Rle) else None
 
+    @property
+    def mask_cost(self) -> int:
+        """What it costs to draw the mask, in pixels; 0 where there is nothing to be drawn."""
+        if not isinstance(self._mask, Polygon | SeenMask):
+            return 0
+        return self._mask.cost(self.box, self.original.pixels.resolution_wh)
+
     def to_mask(self) -> MaskPixels | None:
         """As `mask`, but not kept."""
         if self._mask is None:
@@ -233,7 +241,7 @@ class Crop:
     def copy(self) -> "Crop":
         """The same crop with pixels and a row of its own, which hold nothing of the image."""
         row, describe = self._row, self.original.describe
-        pixels = ArrayPixels(self.pixels.bgr().copy())
+        pixels = owned(self.pixels)
         mask: Mask | None = None
         if self.runs is not None:
             mask = Rle(self.runs.size, self.runs.counts.copy())
@@ -268,6 +276,7 @@ def cut(
     lineage: Lineage | None = None,
     describe: Describe | None = None,
     parts: Parts = NO_PARTS,
+    budget: Budget | None = None,
 ) -> tuple[list[Crop], list[tuple[int, Reason]]]:
     """Cut every instance out of a frame.
 
@@ -278,6 +287,7 @@ def cut(
         lineage: The chain of images that ends with this frame; default: a root named ``image``.
         describe: Builds `Crop.detections`.
         parts: What a shape needs of the instances beyond their boxes.
+        budget: Of the pixels that may be looked at; what does not find room in it is `over_limit`.
 
     Returns:
         The crops in the order of the instances, and ``(index, reason)`` of each instance that was
@@ -285,6 +295,7 @@ def cut(
         left of the box, and `no_shape` where it lacks what the shape needs.
 
     Example:
+        >>> from streamcrop.core.pixels import ArrayPixels
         >>> frame = ArrayPixels(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
         >>> boxes = np.array([[-3, 2.6, 4.2, 9], [40, 0, 50, 9], [0, 0, np.nan, 9]])
         >>> crops, refused = cut(frame, Instances(boxes, ["a", "b", "c"]), CropOptions())
@@ -310,6 +321,12 @@ def cut(
         for index, (box, mask) in enumerate(zip(boxes, masks, strict=True))
         if index not in refused
     ]
+    if budget is not None:
+        # Before a mask is touched.
+        costs = [_cost(box, views[index], mask, original) for index, box, mask in kept]
+        over = {each[0] for each, cost in zip(kept, costs, strict=True) if not budget.take(cost)}
+        refused |= dict.fromkeys(over, Reason.OVER_LIMIT)
+        kept = [each for each in kept if each[0] not in over]
     if options.shape is None:
         shown = _parts(kept, resolution_wh)
     else:
@@ -319,6 +336,15 @@ def cut(
         for (index, box, _), mask in zip(kept, shown, strict=True)
     ]
     return crops, sorted(refused.items())
+
+
+def _cost(box: Corners, view: View | None, mask: Mask | None, original: Original) -> int:
+    """The pixels that are to be looked at for a crop."""
+    wide, high = lengths(box)
+    pixels = wide * high + (0 if view is None else view.size[0] * view.size[1])
+    if isinstance(mask, Polygon) and original.options.mask_opacity > 0:
+        pixels += mask.cost(box, original.pixels.resolution_wh)
+    return pixels
 
 
 def _rows(view: View) -> tuple[tuple[float, ...], ...] | None:

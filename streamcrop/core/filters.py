@@ -43,7 +43,7 @@ class Filter:
     """
 
     classes: Sequence[str] | None = None
-    not_classes: Sequence[str] = ()
+    not_classes: Sequence[str] | None = None
     min_confidence: float = 0.0
     min_size: Size | None = None
     max_size: Size | None = None
@@ -83,7 +83,7 @@ class Filter:
         """
         if self._classes is not None and name not in self._classes:
             return False
-        if name in self.not_classes:
+        if name in (self.not_classes or ()):
             return False
         # Not `confidence < min_confidence`, which a NaN is not.
         if self.min_confidence > 0 and not (confidence or 0) >= self.min_confidence:

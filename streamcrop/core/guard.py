@@ -41,8 +41,11 @@ class Item(Protocol):
         ...
 
     @property
-    def came(self) -> float:
-        """When a message came, in seconds on the clock of ``now``."""
+    def came(self) -> float | None:
+        """When a message came, in seconds on a clock that never stands still.
+
+        None where that tells nothing of its detector: it had to wait for somebody else.
+        """
         ...
 
     @property
@@ -172,7 +175,7 @@ class CaptureTimes(Epochs):
         sender = self._sender(item)
         media = sender.media_time(message, self._tolerance)
         if media is None or message.captured_at is None:
-            sender.delays.heed(_microseconds(item.key), item.came)
+            sender.delays.heed(_microseconds(item.key), now)
         elif self._mapping is not None:
             gap = message.captured_at - media - self._mapping
             sender.constant.heed(gap, now, self._reports)
@@ -189,8 +192,10 @@ class CaptureTimes(Epochs):
         if now < self._quiet_until:
             self.note = _SET
             return Verdict.REFUSE
-        delay = round(message.came * 1_000_000) - _microseconds(message.key)
-        usual = sender.delays.allow(delay, now)
+        usual = True
+        if message.came is not None:
+            delay = round(message.came * 1_000_000) - _microseconds(message.key)
+            usual = sender.delays.allow(delay, now)
         if self._confirm:
             self.note = _UNCONFIRMED
             return self._confirmed(frame, now) if usual else Verdict.WAIT

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.outline import fill
 from streamcrop.core.values import Corners, MaskPixels
 
 # Far outside every image, and near enough that OpenCV's fixed point cannot overflow.
@@ -72,15 +73,30 @@ class Polygon:
         pixels, so the canvas is what polygon and box cover together, within the frame: the result
         is that of a whole frame, bit for bit (5,000 random polygons, 2026-11-22).
         """
+        vertices, (left, top, right, bottom) = self._drawing(box, resolution_wh)
+        x_min, y_min, x_max, y_max = box
+        canvas = np.zeros((bottom - top, right - left), np.uint8)
+        fill(canvas, vertices - np.array((left, top), np.int32))
+        return canvas[y_min - top : y_max - top, x_min - left : x_max - left]
+
+    def cost(self, box: Corners, resolution_wh: tuple[int, int]) -> int:
+        """The cost of `region`, in pixels: its canvas, and 20 for each line of each edge."""
+        vertices, (left, top, right, bottom) = self._drawing(box, resolution_wh)
+        y = vertices[:, 1].clip(top, bottom)
+        crossed = np.abs(np.diff(y, append=y[:1])).sum(dtype=np.int64)
+        return (right - left) * (bottom - top) + 20 * int(crossed)
+
+    def _drawing(
+        self, box: Corners, resolution_wh: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.int32], Corners]:
+        """The vertices, and the canvas."""
         width, height = resolution_wh
         vertices = self.xy.clip(-_FAR, _FAR).astype(np.int32)
         x_min, y_min, x_max, y_max = box
         x, y, wide, high = cv2.boundingRect(vertices)
         left, top = max(0, min(x_min, x)), max(0, min(y_min, y))
         right, bottom = min(width, max(x_max, x + wide)), min(height, max(y_max, y + high))
-        canvas = np.zeros((bottom - top, right - left), np.uint8)
-        cv2.fillPoly(canvas, [vertices], 1, offset=(-left, -top))
-        return canvas[y_min - top : y_max - top, x_min - left : x_max - left]
+        return vertices, (left, top, right, bottom)
 
 
 def dense_masks(masks: npt.NDArray[Any], resolution_wh: tuple[int, int]) -> Sequence[Patch]:

@@ -192,6 +192,32 @@ class Pairer(Generic[F, D]):
             times.append(self._held.first.since + self._guard.longest)
         return min(times, default=None)
 
+    def count_items(self, *, wanted: bool) -> None:
+        """Say whether ``max_items`` holds from now on; it does only once no more wait than that.
+
+        While nobody can answer, and until those have who could not, ``max_bytes`` alone holds.
+        """
+        room = self._room
+        few = all(len(side) <= room.max_items for side in room.entries.values())
+        room.counts_items = wanted and (few or room.counts_items)
+
+    def shed(self, nbytes: int, now: float) -> list[Paired[F, D] | Dropped[F, D]]:
+        """Let go of what has waited longest, held pairs last, until so many bytes are free."""
+        events = list(self._expire(now))
+        left = self.nbytes - nbytes
+        while self.nbytes > left and (self._held or any(self._room.firsts())):
+            if firsts := list(self._room.firsts()):
+                oldest = min(firsts, key=attrgetter("arrived", "number"))
+                events.append(self._drop(oldest, Reason.PAIRING_FULL, now))
+            else:
+                events += self._let_go(Reason.PAIRING_FULL, now, _FULL)
+        return events
+
+    @property
+    def nbytes(self) -> int:
+        """What waits and is held, in bytes."""
+        return sum(self._room.nbytes.values()) + self._held.nbytes
+
     def waiting(self, side: Side) -> int:
         """How many frames or messages wait, those of held pairs not among them."""
         return len(self._room.entries[side])

@@ -4,7 +4,7 @@
 crop pays for its own pixels, and a frame that nobody crops pays nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -276,6 +276,19 @@ def padded(plane: Plane, below: int, right: int) -> Plane:
     """A copy of the plane, with its last row and column repeated."""
     wider = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE)
     return cast("Plane", wider)
+
+
+def owned(pixels: Pixels) -> Pixels:
+    """The picture with samples of its own, which hold nothing of another; planes stay planes.
+
+    Example:
+        >>> frame = np.zeros((90, 90, 3), np.uint8)
+        >>> np.shares_memory(owned(ArrayPixels(frame[:9, :9])).bgr(), frame)
+        False
+    """
+    if isinstance(pixels, YuvPixels):
+        return replace(pixels, y=pixels.y.copy(), u=pixels.u.copy(), v=pixels.v.copy())
+    return ArrayPixels(pixels.bgr().copy())
 
 
 def shrink(pixels: Pixels, longest_side: int | None) -> Pixels:

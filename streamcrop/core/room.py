@@ -16,11 +16,15 @@ class WaitingRoom:
     Args:
         max_items: How many of a side may wait.
         max_bytes: How many bytes a side's items may hold.
+
+    Attributes:
+        counts_items: Whether ``max_items`` holds now; ``max_bytes`` always does.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
         self.max_items = max_items
         self.max_bytes = max_bytes
+        self.counts_items = True
         self.entries: dict[Side, dict[int, Entry]] = {"frames": {}, "messages": {}}
         self.nbytes: dict[Side, int] = {"frames": 0, "messages": 0}
 
@@ -36,7 +40,8 @@ class WaitingRoom:
 
     def overflows(self, side: Side) -> bool:
         """True if more waits than may."""
-        return len(self.entries[side]) > self.max_items or self.nbytes[side] > self.max_bytes
+        too_many = self.counts_items and len(self.entries[side]) > self.max_items
+        return too_many or self.nbytes[side] > self.max_bytes
 
     def first(self, side: Side) -> Entry:
         """The entry that has waited longest."""

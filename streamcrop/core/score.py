@@ -35,8 +35,8 @@ class Score:
         size: ``s / (s + 100)``, with ``s`` the square root of the crop's area in pixels.
         border: The part of the object's box that lies in the frame; half of it where the box comes
             within 2 pixels of the frame's edge.
-        sharpness: ``v / (v + 300)``, with ``v`` the mean square of the Laplacian of the luma, the
-            crop brought to 64 x 64 pixels.
+        sharpness: ``(v + 1) / (v + 300)``, with ``v`` the mean square of the Laplacian of the luma,
+            the crop brought to 64 x 64 pixels.
     """
 
     confidence: float
@@ -71,8 +71,8 @@ def score(
 
     Example:
         >>> flat = np.full((50, 200), 90, np.uint8)
-        >>> score(0.8, np.array([100.0, 60, 300, 110]), (640, 480), flat)
-        Score(confidence=0.8, size=0.5, border=1.0, sharpness=0.0)
+        >>> score(0.8, np.array([100.0, 60, 300, 110]), (640, 480), flat).parts()
+        {'confidence': 0.8, 'size': 0.5, 'border': 1.0, 'sharpness': 0.003333}
     """
     width, height = resolution_wh
     left, top, right, bottom = map(float, xyxy)
@@ -97,7 +97,8 @@ def sharpness(luma: npt.NDArray[np.uint8]) -> float:
     same = cv2.resize(np.ascontiguousarray(luma), side, interpolation=way)
     detail = cv2.Laplacian(same, cv2.CV_32F)
     value = float(np.square(detail).mean())
-    return value / (value + HALF_SHARP)
+    # Never 0: among flat crops the other parts are to decide.
+    return (value + 1) / (value + HALF_SHARP)
 
 
 def _area(box: tuple[float, float, float, float] | Corners) -> float:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.masks import Patch
+from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Bgr, Corners, Mask, MaskPixels, Pixels, Planes
@@ -152,6 +152,10 @@ class SeenMask:
         del box, resolution_wh
         return mask_through(self.mask, self.view, self.resolution_wh)
 
+    def cost(self, box: Corners, resolution_wh: tuple[int, int]) -> int:
+        """See `Polygon.cost`; ``box`` is that of the image."""
+        return self.mask.cost(box, resolution_wh) if isinstance(self.mask, Polygon) else 0
+
 
 def seen_mask(mask: Mask | None, view: View | None, resolution_wh: tuple[int, int]) -> Mask | None:
     """A mask of an image as that of a crop: it holds nothing that is as large as the image."""
@@ -231,7 +235,13 @@ def _turned(
 def _alike(planes: Planes) -> tuple[Channels, Channels, Channels]:
     """The planes of a JPEG, chroma as large as luma."""
     y, u, v = planes
-    return y, u.repeat(2, 0).repeat(2, 1), v.repeat(2, 0).repeat(2, 1)
+    return y, _doubled(u), _doubled(v)
+
+
+def _doubled(plane: Channels) -> Channels:
+    """Each sample for two by two pixels; a third of what `numpy.repeat` along both axes takes."""
+    height, width = plane.shape
+    return cast("Channels", cv2.merge((plane, plane))).reshape(height, 2 * width).repeat(2, 0)
 
 
 def _jfif_color(bgr: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ and no others; what stands under any other key stays as it is.
 | keys | what |
 |---|---|
 | ``x y width height`` | the box, by its centre |
-| ``points`` | the outline of the mask: ``{x, y}`` |
+| ``points`` | the outline of the mask: `Point`, or ``{x, y}`` |
 | ``keypoints landmarks`` | joints: ``{x, y}``, ``[x, y, ...]``, or lists of ``x`` and of ``y`` |
 | ``polygon rect xyxyxyxy`` | ``[x, y]`` |
 | ``segmentation segments`` | ``[x, y, x, y, ...]``, one or several, or lists of x and of y |
@@ -19,10 +19,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import hypot
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import FARTHEST
+from streamcrop.formats.documents import FARTHEST, Finite
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 # By how much places may differ from the box that they repeat: rounded, and a little.
@@ -40,6 +42,19 @@ NAMES_X |= {"left", "right", "l", "r", "topleftx", "bottomrightx"}
 NAMES_Y = {*CORNERS_Y, "y", "cy", "yc", "y_center", "ymin", "ymax", "y_min", "y_max"}
 NAMES_Y |= {"top", "bottom", "t", "b", "toplefty", "bottomrighty"}
 WIDTHS, HEIGHTS = {"width", "w"}, {"height", "h"}
+
+
+_Whole: Any = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class Point(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A vertex of an outline that says no more than where it is.
+
+    Half of what a dictionary costs to be moved, and less to be read.
+    """
+
+    x: _Whole | Finite
+    y: _Whole | Finite
 
 
 class _Move(NamedTuple):
@@ -63,8 +78,10 @@ class _Move(NamedTuple):
 
     def points(self, value: Any) -> Any:
         sx, sy, left, top = self
+        if value and type(value) is list and type(value[0]) is Point:
+            return [Point(p.x * sx - left, p.y * sy - top) for p in value]
         try:
-            # As nearly all are.
+            # As nearly all others are.
             return [{**p, "x": p["x"] * sx - left, "y": p["y"] * sy - top} for p in value]
         except TypeError:
             pass

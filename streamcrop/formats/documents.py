@@ -55,7 +55,8 @@ def shown(value: object) -> str:
 def check_size(payload: bytes, limits: Limits) -> None:
     """Refuse JSON that would take too much memory, or too deep a stack, without reading it.
 
-    Values are counted by what stands between them: a comma, or a bracket before the first.
+    Values are counted by what stands between them: a comma, or a bracket before the first. Lists
+    and objects, which take more memory than others, count twice.
 
     Args:
         payload: JSON; of anything else the count is right up to where it ceases to be JSON.
@@ -64,8 +65,8 @@ def check_size(payload: bytes, limits: Limits) -> None:
     Raises:
         FormatError: `too_large`.
     """
-    # Two bytes a value, but for the outermost.
-    few = len(payload) <= 2 * limits.values
+    # A byte or more each.
+    few = len(payload) <= limits.values
     if few and payload.count(b"[") + payload.count(b"{") <= limits.nesting:
         return
     if b"\\" in payload:
@@ -76,7 +77,7 @@ def check_size(payload: bytes, limits: Limits) -> None:
     # Two quotes beside each other end and begin a text, or the other way round.
     marks = payload.translate(_MARKS, _NO_MARKS).replace(b'""', b"")
     marks = _TEXT.sub(b"", marks) if b'"' in marks else marks
-    values = marks.count(b",") + marks.count(b"[") + 1
+    values = marks.count(b",") + 2 * marks.count(b"[") + 1
     if values > limits.values:
         raise _excess(limits, "values", values)
     marks = marks.replace(b",", b"")

@@ -15,11 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 
 from streamcrop.core.crop import Crop
-from streamcrop.core.limits import Limits
+from streamcrop.core.limits import Budget, Limits
 from streamcrop.core.runs import Rle
-from streamcrop.core.values import Frame, Reason
+from streamcrop.core.values import Frame, MaskPixels, Reason
 from streamcrop.core.view import View
 from streamcrop.core.warp import mask_through
 from streamcrop.errors import FormatError
@@ -36,12 +37,10 @@ CROP_TYPE = "streamcrop.crop.v1"
 FRAME_TYPE = "streamcrop.frame.v1"
 STRUCTURED = "application/cloudevents+json"
 _MAX_LEVEL = 256
-# Control characters, the byte order mark and what Unicode calls noncharacters.
-_PLANES = range(0x10000, 0x110000, 0x10000)
+# In UTF-8, control characters, the byte order mark and what Unicode calls noncharacters.
 _UNFIT = re.compile(
-    "[\x7f-\x9f\ufdd0-\ufdef\ufeff\ufffe\uffff"
-    + "".join(chr(plane | 0xFFFE) + chr(plane | 0xFFFF) for plane in _PLANES)
-    + "]"
+    rb"\x7f|\xc2[\x80-\x9f]|\xef(?:\xb7[\x90-\xaf]|\xbb\xbf|\xbf[\xbe\xbf])"
+    rb"|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]"
 )
 _MAX_REFUSED = 1000
 _encoder = msgspec.json.Encoder()
@@ -204,7 +203,12 @@ def crop_rle(
 
 
 def crop_metadata(
-    head: Mapping[str, Any], row: Mapping[str, Any], crop: Crop, *, limit: int | None
+    head: Mapping[str, Any],
+    row: Mapping[str, Any],
+    crop: Crop,
+    *,
+    limit: int | None,
+    budget: Budget | None = None,
 ) -> bytes:
     """The metadata of one crop: itself a valid inference response.
 
@@ -214,43 +218,55 @@ def crop_metadata(
         crop: The crop.
         limit: How many bytes it may have; None: any number. A longer one gives up the mask's
             points for run lengths, then the mask, then keypoints and keys it does not know.
+        budget: Of the pixels that may be looked at to find out the run lengths; None: any number.
     """
-    x, y = crop.origin
-    plain = ((1, 0, -x), (0, 1, -y))
+    x, y = origin = crop.origin
+    image, transform = size(crop.resolution_wh), ((1, 0, -x), (0, 1, -y))
+    entry = {"id": crop.detection_id, "origin": origin, **image}
+    chain = [*lineage_json(crop.original.lineage), entry]
+    if crop.view is not None:
+        transform, chain = crop.transform.tolist(), lineage_json(crop.lineage)
     fields = {
         **head,
         "id": f"{head['stream']}/{head['frame_id']}/{crop.detection_id}",
         "detection_id": crop.detection_id,
-        "origin": (x, y),
-        "transform": plain if crop.view is None else crop.transform.tolist(),
-        "lineage": lineage_json(crop.lineage),
-        "image": size(crop.resolution_wh),
+        "origin": origin,
+        "transform": transform,
+        "lineage": chain,
+        "image": image,
     }
     found = crop_row(row, crop)
-    text = _encode({**fields, "predictions": [found]})
+    text = _encode({**fields, "predictions": [found]}, limit)
     if limit is None or len(text) <= limit:
         return text
-    for shorter, said in _shorter(found, crop):
-        text = _encode({**fields, **said, "predictions": [shorter]})
+    for shorter, said in _shorter(found, crop, limit, budget):
+        text = _encode({**fields, **said, "predictions": [shorter]}, limit)
         if len(text) <= limit:
             break
     return text
 
 
-def _encode(value: object) -> bytes:
-    r"""JSON whose text MQTT carries: what MQTT 5, 1.5.4, warns of stands as ``\uXXXX``."""
+def _encode(value: object, limit: int | None) -> bytes:
+    r"""JSON whose text MQTT carries: where MQTT 5, 1.5.4, warns of a character, it is all of ASCII.
+
+    One that is too long is returned as it is.
+    """
     text = _encoder.encode(value)
     if text.isascii() and b"\x7f" not in text:
         return text
-    return _UNFIT.sub(lambda found: json.dumps(found[0])[1:-1], text.decode()).encode()
+    if (limit is not None and len(text) > limit) or not _UNFIT.search(text):
+        return text
+    return json.dumps(json.loads(text), separators=(",", ":")).encode()
 
 
-def _shorter(row: dict[str, Any], crop: Crop) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
+def _shorter(
+    row: dict[str, Any], crop: Crop, limit: int, budget: Budget | None
+) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
     """Shorter and shorter forms of a prediction, with what is to be said of each."""
     mask_keys = ("points", "polygon", *RLE_KEYS)
     without = {key: value for key, value in row.items() if key not in mask_keys}
     runs = [Rle.parse(row[key]) for key in RLE_KEYS if row.get(key)]
-    if not runs and (mask := crop.to_mask()) is not None:
+    if not runs and (mask := _drawn(crop, limit, budget)) is not None:
         runs = [Rle.of(mask)]
     if runs:
         yield {**without, "rle": runs[0].as_json()}, {}
@@ -264,6 +280,16 @@ def _shorter(row: dict[str, Any], crop: Crop) -> Iterator[tuple[dict[str, Any], 
     if isinstance(name := row.get("class"), str):
         short["class"] = name[:_MAX_LEVEL]
     yield short, {**omitted, "truncated": True}
+
+
+def _drawn(crop: Crop, limit: int, budget: Budget | None) -> MaskPixels | None:
+    """The mask, if it may be drawn, and its run lengths may fit into so many bytes."""
+    if budget is not None and not budget.take(crop.mask_cost):
+        return None
+    mask = crop.to_mask()
+    if mask is None or np.count_nonzero(mask[1:] != mask[:-1]) > limit:
+        return None
+    return mask
 
 
 def frame_metadata(

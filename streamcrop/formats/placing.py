@@ -1,6 +1,6 @@
 """Rows of a message, as they were read, in the frame: in its pixels, each with an ID of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -48,22 +48,29 @@ def placed(
     came_wh = came_wh or resolution_wh
     scale = resolution_wh[0] / came_wh[0], resolution_wh[1] / came_wh[1]
     reads = [*values]
-    masks = Masks(came_wh, resolution_wh, limits).of([_mask_of(read) for read in reads])
+    masks = _masks(reads, Masks(came_wh, resolution_wh, limits))
     frame = _Placing(name, where, resolution_wh, scale)
-    for read, mask in zip(reads, masks, strict=True):
+    for number, read in enumerate(reads):
         if isinstance(read, FormatError):
             frame.refuse(read)
-        elif isinstance(mask, FormatError):
+        elif isinstance(mask := masks.get(number), FormatError):
             frame.refuse(mask)
         else:
             frame.take(read, mask)
     return frame.predictions(total, max(came_wh))
 
 
-def _mask_of(read: Read | FormatError) -> tuple[Any, Any, Any]:
-    if isinstance(read, FormatError):
-        return None, None, None
-    return read[1].points, read[1].rle_mask, read[1].rle
+def _masks(
+    reads: Sequence[Read | FormatError], masks: Masks
+) -> dict[int, Mask | FormatError | None]:
+    """By the number of the row; of those that say one."""
+    said = {
+        number: (needed.points, needed.rle_mask, needed.rle)
+        for number, read in enumerate(reads)
+        if not isinstance(read, FormatError)
+        and ((needed := read[1]).points or needed.rle is not None or needed.rle_mask is not None)
+    }
+    return dict(zip(said, masks.of([*said.values()]), strict=True)) if said else {}
 
 
 @dataclass(slots=True)
@@ -81,6 +88,7 @@ class _Placing:
     masks: list[Mask | None] = field(default_factory=list)
     refused: dict[int, Reason] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
+    tiny: int = 0
 
     def refuse(self, error: FormatError) -> None:
         """Leave out the next row."""
@@ -88,7 +96,10 @@ class _Placing:
         self.refused[number] = Reason(error.reason)
         said = _said(self.where.format(number), error)
         self.said.setdefault(f"prediction_{error.kind}", said)
-        self._add({}, "", (0, 0, 0, 0), None)
+        self.rows.append({})
+        self.ids.append("")
+        self.boxes.append((0, 0, 0, 0))
+        self.masks.append(None)
 
     def take(self, read: Read, mask: Mask | None) -> None:
         """Bring the next row into the frame."""
@@ -106,30 +117,22 @@ class _Placing:
             if isinstance(mask, Rle):
                 row |= _runs_of(row, mask, self.resolution_wh)
         row["detection_id"] = detection_id
-        box = (needed.x, needed.y, needed.width, needed.height)
-        self._add(row, detection_id, box, mask)
-
-    def _add(
-        self,
-        row: dict[str, Any],
-        detection_id: str,
-        box: tuple[float, float, float, float],
-        mask: Mask | None,
-    ) -> None:
+        width, height = needed.width, needed.height
+        left, top = needed.x - width / 2, needed.y - height / 2
+        self.tiny += width <= 1 >= height
         self.rows.append(row)
         self.ids.append(detection_id)
         self.seen.add(detection_id)
-        self.boxes.append(box)
+        self.boxes.append((left, top, left + width, top + height))
         self.masks.append(mask)
 
     def predictions(self, total: int, side: float) -> Predictions:
         """All of them, of an image whose longer side was so many pixels."""
-        boxes = np.array(self.boxes, np.float64).reshape(-1, 4)
-        sizes = boxes[:, 2:]
-        if side > 1 and len(self.refused) < len(self.rows) and (sizes <= 1).all():
+        if self.tiny and self.tiny == len(self.rows) - len(self.refused) and side > 1:
             self.said[TINY] = "boxes of less than a pixel: relative coordinates? say image 1 x 1"
-        corner = boxes[:, :2] - sizes / 2
-        xyxy = np.concatenate((corner * self.scale, (corner + sizes) * self.scale), axis=1)
+        xyxy = np.array(self.boxes, np.float64).reshape(-1, 4)
+        if self.scale != (1, 1):
+            xyxy *= self.scale * 2
         masks = self.masks if self.masks.count(None) < len(self.masks) else ()
         instances = Instances(xyxy, self.ids, masks, self.refused)
         return Predictions(self.rows, instances, total - len(self.rows), self.said)

@@ -6,19 +6,23 @@ says one; anything else that is wrong with it is published as null, or left out.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import relative, settled
+from streamcrop.formats.coordinates import Point, relative, settled
 from streamcrop.formats.documents import Finite, convert, lax
 
 RLE_KEYS = ("rle", "rle_mask")
 _BOX = ("x", "y", "width", "height")
+_MAX_TEXT = 1 << 20
 N = TypeVar("N")
+P = TypeVar("P")
 T = TypeVar("T")
 
 
@@ -34,20 +38,23 @@ class _Origin(msgspec.Struct, Generic[N]):
     height: N
 
 
-class _Needed(msgspec.Struct, Generic[N]):
-    """What decides which pixels a prediction has, and what it is called; coordinates are N."""
+class _Needed(msgspec.Struct, Generic[N, P]):
+    """What decides which pixels a prediction has, and what it is called.
+
+    Coordinates are N, vertices P.
+    """
 
     x: N
     y: N
     width: N
     height: N
-    points: list[_XY[N]] | None = None
+    points: list[P] | None = None
     rle: Any = None
     rle_mask: Any = None
     detection_id: Any = None
 
 
-class _Plain(_Needed[N], Generic[N]):
+class _Plain(_Needed[N, P], Generic[N, P]):
     """A row at which nobody has to look again: its other coordinates are right, or null."""
 
     keypoints: list[_XY[N]] | None = None
@@ -72,25 +79,59 @@ class _Plain(_Needed[N], Generic[N]):
     y4: None = None
 
 
-_FiniteRow: TypeAlias = _Needed[Finite]
-_AnyRow: TypeAlias = _Needed[float]
+_FiniteRow: TypeAlias = _Needed[Finite, _XY[Finite]]
+_AnyRow: TypeAlias = _Needed[float, _XY[float]]
 # A row, what decides of it, and the keys that were left out.
-Read: TypeAlias = tuple[dict[str, Any], _Needed[float], Iterable[str]]
+Read: TypeAlias = tuple[dict[str, Any], _Needed[float, Any], Iterable[str]]
 _value = msgspec.json.Decoder()
-_plain_rows = msgspec.json.Decoder(list[_Plain[Finite]])
+_texts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_plain_rows = msgspec.json.Decoder(list[_Plain[Finite, _XY[Finite]]])
+_outlined_rows = msgspec.json.Decoder(list[_Plain[Finite, Point]])
+_NULL = msgspec.Raw(b"null")
+# As a `Point` is written.
+_X_FIRST = re.compile(rb"\s*\[\s*\{\s*\"x\"")
 
 
 def strict_rows(texts: list[msgspec.Raw]) -> Iterator[Read | FormatError]:
     """Rows of a message that is JSON."""
-    try:
-        text = b"[%b]" % b",".join(texts)
-        reads = zip(_value.decode(text), _plain_rows.decode(text), strict=True)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+    if any(map(_is_long_text, texts)):
         return each(_read_text, texts)
-    return (_scaled_alike(row, read) for row, read in reads)
+    text = b"[%b]" % b",".join(texts)
+    for read in (_outlined, _plain) if b'"points"' in text else (_plain,):
+        try:
+            rows, reads = read(text)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            continue
+        return map(_scaled_alike, rows, reads)
+    return each(_read_text, texts)
 
 
-def _scaled_alike(row: dict[str, Any], read: "_Plain[float]") -> Read:
+def _plain(text: bytes) -> tuple[list[dict[str, Any]], list[_Plain[float, Any]]]:
+    return _value.decode(text), _plain_rows.decode(text)
+
+
+def _outlined(text: bytes) -> tuple[list[dict[str, Any]], list[_Plain[float, Any]]]:
+    """Rows whose vertices are read once, and stay what they were read as.
+
+    Raises:
+        ValueError: If vertices say more than where they are, or that in another order.
+    """
+    reads, texts = _outlined_rows.decode(text), _texts.decode(text)
+    for row, read in zip(texts, reads, strict=True):
+        if read.points:
+            if not _X_FIRST.match(row["points"]):
+                raise ValueError
+            row["points"] = _NULL
+    rest = chain.from_iterable(row.values() for row in texts)
+    values = iter(_value.decode(b"[%b]" % b",".join(rest)))
+    rows: list[dict[str, Any]] = [dict(zip(row, values, strict=False)) for row in texts]
+    for row_of_values, read in zip(rows, reads, strict=True):
+        if read.points:
+            row_of_values["points"] = read.points
+    return rows, reads
+
+
+def _scaled_alike(row: dict[str, Any], read: _Plain[float, Any]) -> Read:
     """A row whose places are right but for those in other coordinates than its box."""
     places = read.keypoints or read.landmarks or read.polygon or read.rect or read.xyxyxyxy
     left_out = relative(row) if places else ()
@@ -108,7 +149,20 @@ def each(read: Callable[[T], Read], values: Iterable[T]) -> Iterator[Read | Form
             yield error
 
 
+def _is_long_text(row: msgspec.Raw) -> bool:
+    """True if a row is long, and takes up to four bytes for each of its own several times over."""
+    if memoryview(row).nbytes <= _MAX_TEXT:
+        return False
+    text = bytes(row)
+    return not text.isascii() or b"\\u" in text
+
+
 def _read_text(text: msgspec.Raw) -> Read:
+    if _is_long_text(text):
+        msg = (
+            f"a prediction of more than {_MAX_TEXT:,} bytes is of ASCII alone: leave out its texts"
+        )
+        raise FormatError(msg, reason=Reason.OVER_LIMIT, kind="long_text")
     try:
         return _read(_value.decode(text))
     except (msgspec.DecodeError, RecursionError, ValueError):
@@ -143,7 +197,7 @@ def _read(value: object) -> Read:
         msg = "a prediction is an object"
         raise FormatError(msg)
     try:
-        read: _Needed[float] = convert(value, _FiniteRow, strict=False)
+        read: _Needed[float, _XY[float]] = convert(value, _FiniteRow, strict=False)
     except FormatError:
         convert(value, _AnyRow, strict=False)
         msg = "a coordinate is not finite"
@@ -153,7 +207,7 @@ def _read(value: object) -> Read:
     return row, read, left_out
 
 
-def _as_numbers(row: dict[str, Any], read: _Needed[float]) -> dict[str, Any]:
+def _as_numbers(row: dict[str, Any], read: _Needed[float, _XY[float]]) -> dict[str, Any]:
     """What of the needed coordinates is written as text."""
     found: dict[str, Any] = {key: getattr(read, key) for key in _BOX if isinstance(row[key], str)}
     points = row.get("points")

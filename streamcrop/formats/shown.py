@@ -28,6 +28,7 @@ from streamcrop.formats.coordinates import (
     OUTLINES,
     PAIRS,
     WIDTHS,
+    Point,
 )
 
 # By how much a box is turned around its centre, in degrees, clockwise as seen.
@@ -103,6 +104,8 @@ class _Way:
         return found | dict.fromkeys(turned, 0.0)
 
     def point(self, point: Any) -> Any:
+        if type(point) is Point:
+            return Point(*self.place(point.x, point.y))
         if type(point) is dict:
             x, y = self.place(point["x"], point["y"])
             return {**point, "x": x, "y": y}

@@ -70,6 +70,7 @@ class Broker:
             hear=self._subscriptions.hand_on,
         )
         self._on_change = on_change
+        self._client: Client | None = None
         self._delivery = Delivery(self._connector.numbers, self._connector.version)
 
     @property
@@ -81,6 +82,11 @@ class Broker:
     def connected(self) -> bool:
         """True if messages can be sent now."""
         return self._delivery.up.is_set()
+
+    @property
+    def answers(self) -> bool:
+        """True if it is connected, and the broker does not hang, as far as we know."""
+        return self._client is not None and self._client.answers
 
     def subscribe(
         self,
@@ -121,6 +127,7 @@ class Broker:
                     code = getattr(error, "code", 0)
                     logger.warning("%s: connection to the broker lost: %s", self._name, error)
                 finally:
+                    self._client = None
                     was_up = self.connected
                     self._delivery.close(code)
                     if was_up:
@@ -164,6 +171,7 @@ class Broker:
         await self._subscriptions.begin(client)
         self._connector.prove()
         self._delivery.open(client)
+        self._client = client
         self._on_change(True)  # noqa: FBT003  # the callback's one argument
         keeping = asyncio.create_task(self._subscriptions.keep(client), name="subscriptions")
         try:

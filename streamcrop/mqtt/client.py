@@ -110,6 +110,11 @@ class Client(Connection):
         """The bytes of the largest packet that the broker acknowledged."""
         return self._flights.largest
 
+    @property
+    def answers(self) -> bool:
+        """True if the broker does not hang, as far as we know."""
+        return self.paho.pulse.answers(time.monotonic())
+
     def give_up(self) -> None:
         """Let `send` say of all that is on its way that the connection was lost."""
         self._flights.give_up(self.paho.unwritten())

@@ -15,6 +15,7 @@ Others use the two by their documented parts, or not at all; `streamcrop.mqtt.ch
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar, cast
@@ -38,6 +39,7 @@ from streamcrop.mqtt.answers import (
 from streamcrop.mqtt.connack import CERTIFICATE, Offer
 from streamcrop.mqtt.flights import Flight
 from streamcrop.mqtt.hearing import Hearing
+from streamcrop.mqtt.pulse import EVERY, Pulse
 
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ PROTOCOLS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V
 FIRST_NUMBER = 1024
 _READ_BYTES = 1 << 16
 _PUBACK = 0x40
+_PINGREQ = b"\xc0\0"
 _GOODBYE = 0.5
 _OK, _AGAIN = MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN
 
@@ -62,6 +65,12 @@ class Paho(mqtt.Client):
         self._at = 0
         self._acknowledging = bytearray()
         self._chunks: deque[dict[str, Any]] = deque()
+        self.pulse = Pulse(time.monotonic())
+
+    def ask_for_life(self) -> None:
+        """Ask the broker for a sign of life if it was silent."""
+        if self._sock is not None and self.pulse.should_ask(time.monotonic()):
+            self.write(memoryview(_PINGREQ), None)
 
     def write(self, data: memoryview, flight: Flight | None) -> None:
         """Write, at once if nothing else waits to be written; the owner hears when that is done.
@@ -101,6 +110,7 @@ class Paho(mqtt.Client):
             self._easy_log(mqtt.MQTT_LOG_ERR, "failed to receive: %s", error)
             self._came = memoryview(b"")
         done = _OK if self._came else MQTTErrorCode.MQTT_ERR_CONN_LOST
+        self.pulse.heard(time.monotonic())
         while done == _OK and self._sock is not None:
             self._count_acknowledged()
             done = self._packet_read()
@@ -211,12 +221,17 @@ class Connection(aiomqtt.Client, Hearing):
         return getattr(code, "value", cast("int", code)), in_words(code, self._explained)
 
     async def until_lost(self) -> NoReturn:
-        """Wait for the end.
+        """Wait for the end, and ask now and then whether it has come.
 
         Raises:
-            LostError: In any case.
+            LostError: When the connection has ended.
+            MqttError: If the broker does not answer any more.
         """
-        await asyncio.wait({self._disconnected})
+        while not self._disconnected.done():
+            await asyncio.wait({self._disconnected}, timeout=EVERY)
+            self.paho.ask_for_life()
+            if self.paho.pulse.is_gone(time.monotonic()):
+                raise MqttError("it does not answer")
         raise LostError(self._disconnected.exception())
 
     async def leave(self) -> None:

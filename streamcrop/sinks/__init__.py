@@ -19,12 +19,14 @@ class Sink(Protocol):
 
     Attributes:
         name: The sink's row in the ledger.
+        trouble: Why it delivers nothing now, if it knows; else None.
     """
 
     name: str
+    trouble: str | None
 
     async def put(self, events: Sequence[Event]) -> None:
-        """Take events; waits until there is room for them.
+        """Take events; waits until there is room for them. Of none, too: it begins to work then.
 
         From the call on they are the sink's, also if it is cancelled while it waits.
         """
@@ -36,4 +38,20 @@ class Sink(Protocol):
 
     async def abort(self) -> None:
         """End at once everything that was taken."""
+        ...
+
+
+class Account(Protocol):
+    """Counts the crops of one sink."""
+
+    def ended(self, event: Event, reason: Reason | None) -> None:
+        """An event was delivered, or not for a reason."""
+        ...
+
+    def spooled(self, count: int) -> None:
+        """So many more crops wait in the spool, or fewer."""
+        ...
+
+    def lost(self, reason: Reason, count: int) -> None:
+        """So many crops were let go of, nobody knows which."""
         ...

@@ -68,6 +68,7 @@ class MqttSink:
     """
 
     name = "mqtt"
+    trouble: str | None = None
 
     def __init__(
         self,

@@ -187,6 +187,11 @@ class Spool:
         where = "stream = ? AND sink = ? AND whole = 1 AND crop = 1"
         return int(self._db.ask(f"SELECT count(*) FROM events WHERE {where}", *key)[0][0])  # noqa: S608  # a constant
 
+    def owed(self, key: Key) -> int:
+        """How many crops wait, or were let go of and not yet told of by `losses`."""
+        query = "SELECT coalesce(sum(count), 0) FROM lost WHERE stream = ? AND sink = ?"
+        return self.count(key) + int(self._db.ask(query, *key)[0][0])
+
     def losses(self, key: Key) -> Counter[Reason]:
         """The crops that were let go of since the last call, in an earlier run too; told once."""
         where = "FROM lost WHERE stream = ? AND sink = ?"

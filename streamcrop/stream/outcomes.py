@@ -1,7 +1,7 @@
 """What became of everything in one stream: the ledger, the last frames' stories, its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from streamcrop.core.pairing import Dropped
@@ -11,8 +11,9 @@ from streamcrop.formats.documents import shown
 from streamcrop.formats.events import Event
 from streamcrop.keys import KEYS
 from streamcrop.notes import Notes, excerpt, unexpected
+from streamcrop.stream.accounts import SinkAccount
 from streamcrop.stream.history import History
-from streamcrop.stream.ledger import Ledger
+from streamcrop.stream.ledger import Ledger, Row
 from streamcrop.stream.measures import Measures
 from streamcrop.stream.render import Rendered
 
@@ -43,6 +44,7 @@ class Outcomes:
 
     def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
         self.ledger = Ledger()
+        self._accounts: dict[str, SinkAccount] = {}
         self.history = History()
         self.notes = Notes(stream)
         self.failure: SourceError | None = None
@@ -119,6 +121,18 @@ class Outcomes:
         """Crops were made, or would have been, and no sink has got them."""
         self.ledger.crops.drop(self._why(reason), count)
 
+    def held_passed(self, count: int) -> None:
+        """Crops were held, and better ones of their tracks came."""
+        self.ledger.predictions.enter(count)
+        self.ledger.predictions.drop(Reason.NOT_CHOSEN, count)
+
+    def held_lost(self, count: int, reason: Reason = Reason.CLOSED) -> None:
+        """Crops were held, and no sink will get them."""
+        self.ledger.predictions.enter(count)
+        self.ledger.predictions.succeed(count)
+        self.ledger.crops.enter(count)
+        self.crops_lost(count, reason)
+
     def crops_failed(self, count: int, error: Exception) -> None:
         """Crops of a pair were made, and with them something failed as nobody thought."""
         self.ledger.crops.drop(Reason.FAILED, count)
@@ -137,7 +151,7 @@ class Outcomes:
         if not self._met_unexpected:
             return
         ledger = self.ledger
-        for row in (ledger.frames, ledger.messages, ledger.crops):
+        for row in (ledger.frames, ledger.messages, ledger.crops, *ledger.sinks.values()):
             # It may have come before something was counted as received.
             row.enter(max(0, -row.missing))
             row.drop(Reason.FAILED, row.missing)
@@ -184,7 +198,9 @@ class Outcomes:
         self.ledger.frames.succeed()
         self.ledger.messages.succeed()
         refused = "".join(f", {count} {reason}" for reason, count in part.refused.items())
-        said = f"{part.received} predictions: {part.made} crops made{refused}"
+        held = f", {part.held} held" if part.held else ""
+        count = part.received + part.held
+        said = f"{count} predictions: {part.made} crops made{held}{refused}"
         self._remember(self.history.note, frame, f"{self._paired}, {said}")
 
     def rendered(self, part: Rendered) -> None:
@@ -200,15 +216,32 @@ class Outcomes:
         for error in part.unexpected:
             self.unexpected("making a crop", error)
 
-    def crop_ended(self, event: Event, reason: Reason | None) -> None:
-        """An event was published, or not for a reason."""
-        if not event.is_crop:
-            return
-        if reason is None:
-            self.ledger.crops.succeed()
-            self.measures.acknowledged(event.name[0])
-        else:
-            self.crops_lost(1, reason)
+    def account(self, sink: str) -> SinkAccount:
+        """Who counts for a sink; for the first one that is asked for, crops are published."""
+        ledger = self.ledger
+        is_first = not ledger.sinks
+        row = ledger.sinks[sink] = Row("sink")
+        self._accounts[sink] = account = SinkAccount(
+            [row, ledger.crops] if is_first else [row],
+            self._why,
+            delivered=self._delivered if is_first else lambda _: None,
+        )
+        return account
+
+    def _delivered(self, event: Event) -> None:
+        self.measures.acknowledged(event.name[0])
+
+    def handed_on(self, sinks: Sequence[str], events: Sequence[Event]) -> None:
+        """Sinks are given events."""
+        count = sum(event.is_crop for event in events)
+        for sink in sinks:
+            self._accounts[sink].taken(count)
+
+    def not_reached(self, sinks: Sequence[str], events: Sequence[Event]) -> None:
+        """They were not, for it was given up before their turn."""
+        for sink in sinks:
+            for event in events:
+                self._accounts[sink].ended(event, Reason.CLOSED)
 
     def _frame_unkeyed(self, frame: Frame) -> None:
         """A connection that lasts and still gives frames no key ought to be looked at."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -16,6 +15,7 @@ from streamcrop.errors import FormatError
 from streamcrop.keys import Key
 from streamcrop.queues import BoundedQueue
 from streamcrop.stream.outcomes import Outcomes
+from streamcrop.stream.standstill import Standstill
 
 # Enough to hide the hand-over between two stages, and no more frames in memory than that.
 STAGE_FRAMES = 4
@@ -26,10 +26,25 @@ _LARGE_MESSAGE = 64 << 10
 # forth has a camera's pictures decoded anew, from a key picture on: in turns, 225 held pairs took
 # 10 s, in which crops came 100 to 400 ms late (720p, 2026-11-28).
 _IN_A_ROW = 60
+# Live, pairs wait so long at most, in seconds, once there have been more than can be rendered for
+# `_PATIENCE`: many at once, or a picture that takes long, are no overload. It is over when nothing
+# has had to go for `_OVER`.
+_FRESH, _PATIENCE, _OVER = 0.2, 1.0, 2.0
+# While messages catch up after an outage so many of them, and of pairs, may wait; bytes bound both.
+_CATCHING_UP = 20_000
+# So many messages are read in a row before a frame has its turn.
+_MESSAGES_IN_A_ROW = 32
 # What has expired is let go of so much later, in seconds, many at once; it is in no pair any more.
 _LEISURE = 0.25
 # A message this much further from the newest frame than it may wait speaks of another day.
 _FAR = 10.0
+
+
+class _Decided(NamedTuple):
+    """A pair, and since when it waits to be rendered."""
+
+    pair: "Pair"
+    since: float
 
 
 class _Came(NamedTuple):
@@ -46,7 +61,7 @@ class Waiting:
     """What the pairer holds: a frame or a message under its key.
 
     Attributes:
-        came: When a message came, in seconds, monotonic.
+        came: When it came, in seconds, monotonic; None for a message that had to wait elsewhere.
         sender: The topic of a message.
         arrived: When a message came, in microseconds since 1970.
     """
@@ -54,7 +69,7 @@ class Waiting:
     key: Any
     nbytes: int
     value: Any
-    came: float = 0.0
+    came: float | None = 0.0
     sender: str = ""
     arrived: int | None = None
 
@@ -78,6 +93,7 @@ class Pairing:
         connected: Says whether the broker is there now: else nobody can answer.
         outcomes: Is told of each item that will not pair.
         threads: For large messages.
+        now: Seconds, on any monotonic clock.
 
     Attributes:
         frames: The frames that may be paired; live, the oldest makes room.
@@ -99,7 +115,9 @@ class Pairing:
         connected: Callable[[], bool],
         outcomes: Outcomes,
         threads: Executor,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._now = now
         self._pairer = pairer
         self._key = key
         self._decode = decode
@@ -110,10 +128,16 @@ class Pairing:
         self._connected = connected
         self._outcomes = outcomes
         self._threads = threads
-        self._paused = 0.0
+        self._time = Standstill()
+        self._max_items, self._max_bytes = max_items, max_bytes
+        # The last time that the pairer was given.
+        self._told = 0.0
         self._newest: Any = None
-        self._decided: deque[Pair] = deque()
-        self._row = 0
+        # How many pairs that were held have gone in a row, and whether it is the others' turn.
+        self._row, self._decided_go = 0, False
+        # Since when pairs wait too long; till when there are too many of them.
+        self._behind: float | None = None
+        self._overloaded_until = 0.0
         self._work = asyncio.Event()
         self._make_queues(max_items, max_bytes)
 
@@ -137,8 +161,18 @@ class Pairing:
             ),
             changed=self._work,
         )
+        self._decided: BoundedQueue[_Decided] = BoundedQueue(
+            max_items=_CATCHING_UP,
+            max_bytes=max_bytes,
+            size=lambda decided: decided.pair.frame.nbytes,
+            overflow="block" if lossless else "drop_oldest",
+            on_drop=lambda decided: outcomes.pair_lost(
+                decided.pair.frame.value, Reason.CLOSED if self._decided.closed else Reason.OVERLOAD
+            ),
+        )
         self.pairs: BoundedQueue[Pair] = BoundedQueue(
-            max_items=STAGE_FRAMES,
+            # What waits here has waited before; a live one is to be fresh.
+            max_items=STAGE_FRAMES if lossless else 1,
             on_drop=lambda pair: outcomes.pair_lost(pair.frame.value),
             taken=self._work,
         )
@@ -161,28 +195,35 @@ class Pairing:
             said += f"{self._max_message_bytes:,}: send less, or raise it"
             error = FormatError(said, reason=Reason.TOO_LARGE)
             self._outcomes.message_refused(topic or self._topic, payload, error)
-        else:
-            now = time.time_ns() // 1000, time.monotonic()
-            self._messages.put_nowait(_Came(payload, topic or self._topic, *now))
+            return
+        at = self._now()
+        late = self._time.is_late(at)
+        self._messages.max_items = _CATCHING_UP if late else self._max_items
+        self._messages.put_nowait(_Came(payload, topic or self._topic, time.time_ns() // 1000, at))
 
     async def run(self) -> None:
         """Pair until the frames have ended and none of them waits, or the stream is to end."""
         while not self._outcomes.ending.is_set():
-            self._settle(self._pairer.expire(self._clock()))
-            await self._take_message()
+            # What has come is read before anything expires.
+            for _ in range(min(len(self._messages), _MESSAGES_IN_A_ROW)):
+                await self._take_message()
+            if not self._messages:
+                self._settle(self._pairer.expire(self._clock()))
             await self._hand_on()
             idle = not self._take_frame() and not self._messages
             if self.frames.ended and not self._pairer.waiting("frames") and not self._messages:
                 break
             # What can be handed on now does not wait for the next frame or message.
-            more = self.pairs.has_room() if self._held else bool(self._decided)
+            more = self.pairs.has_room() and (self._held or self._decided)
             await (self._wait_for_work() if idle and not more else asyncio.sleep(0))
         self._messages.close()
         self._messages.clear()
         self._settle(self._pairer.close(self._clock()))
         while self._held:
-            self._decided.append(self._held.get_nowait())
-        await self._hand_on()
+            self._decided.put_nowait(_Decided(self._held.get_nowait(), self._now()))
+        while self._decided:
+            await self.pairs.wait_for_room()
+            self.pairs.put_nowait(self._decided.get_nowait().pair)
         self.pairs.close()
 
     def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
@@ -208,13 +249,25 @@ class Pairing:
         for queue in (self._held, self.pairs):
             queue.close()
             queue.clear()
-        while self._decided:
-            self._outcomes.pair_lost(self._decided.popleft().frame.value)
+        self._decided.close()
+        self._decided.clear()
+
+    @property
+    def nbytes(self) -> int:
+        """What waits here, in bytes."""
+        queues = (self.frames, self._messages, self._held, self._decided)
+        return self._pairer.nbytes + sum(queue.nbytes for queue in queues)
+
+    def shed(self, nbytes: int) -> None:
+        """Let go of what has waited longest, until so many bytes are free."""
+        left = self.nbytes - nbytes
+        self._settle(self._pairer.shed(nbytes, self._clock()))
+        for queue in (self.frames, self._messages, self._held, self._decided):
+            while queue and self.nbytes > left:
+                queue.drop_oldest()
 
     async def _take_message(self) -> None:
-        """Give the oldest message to the pairer."""
-        if not self._messages:
-            return
+        """Give the oldest message to the pairer, by the time at which it came."""
         came = self._messages.get_nowait()
         try:
             message = await self._read(came.payload)
@@ -234,10 +287,12 @@ class Pairing:
             return
         if self._offset:
             key += self._offset
-        item = Waiting(
-            key, len(came.payload), message, came.at - self._paused, came.topic, came.arrived
-        )
-        self._settle(self._pairer.add_detections(item, self._clock()))
+        now = self._time.read(self._now(), connected=self._connected())
+        at = None if self._time.is_late(came.at) else came.at
+        item = Waiting(key, len(came.payload), message, at, came.topic, came.arrived)
+        # Not by the time at which we come to read it: its frame may have expired by then.
+        came_at = max(self._told, now - (self._now() - came.at))
+        self._settle(self._pairer.add_detections(item, came_at))
 
     async def _read(self, payload: bytes) -> Message:
         if len(payload) <= _LARGE_MESSAGE:
@@ -255,7 +310,7 @@ class Pairing:
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this frame
             self._outcomes.frame_failed(self.frames.get_nowait(), "reading a frame's key", error)
             return True
-        item = Waiting(key, frame.pixels.nbytes, frame)
+        item = Waiting(key, frame.pixels.nbytes, frame, self._now())
         if self._lossless and not self._pairer.has_room(item):
             return False
         self.frames.get_nowait()
@@ -273,7 +328,8 @@ class Pairing:
             elif event.held and not self._held.closed:
                 self._held.put_nowait(event)
             else:
-                self._decided.append(event)
+                self._decided.put_nowait(_Decided(event, self._now()))
+                self._time.answered(event.frame.came or 0.0, self._now())
 
     def _look_at_times(self, event: Dropped[Waiting, Waiting]) -> None:
         """Say so where a message speaks of times in which there were no frames."""
@@ -288,36 +344,66 @@ class Pairing:
                 )
 
     async def _hand_on(self) -> None:
-        """Wait until what was decided is taken; what was held goes many in a row, before it."""
-        since = time.monotonic()
-        while self._held and self.pairs.has_room() and not self._has_turn:
-            self.pairs.put_nowait(self._held.get_nowait())
-            self._row += 1
-        if not self._held or self._has_turn:
-            self._row = 0
-            while self._decided:
-                await self.pairs.wait_for_room()
-                self.pairs.put_nowait(self._decided.popleft())
-        if self._lossless:
-            self._paused += time.monotonic() - since
+        """Hand on what was decided; what was held goes many in a row, before it.
 
-    @property
-    def _has_turn(self) -> bool:
-        """True if what was decided goes before what was held."""
-        enough = self._row >= _IN_A_ROW or len(self._decided) >= _LIVE_FRAMES
-        return bool(self._decided) and enough
+        A file's frames wait until there is room. Live, what has waited too long is let go of.
+        """
+        since = self._now()
+        while self._held or self._decided:
+            if self._lossless:
+                await self.pairs.wait_for_room()
+            elif not self.pairs.has_room():
+                break
+            self.pairs.put_nowait(self._next_pair())
+        if self._lossless:
+            self._time.skip(self._now() - since)
+        else:
+            self._stay_fresh(since)
+
+    def _next_pair(self) -> Pair:
+        """Take the pair whose turn it is: those that were held go many in a row."""
+        if not self._held or not self._decided:
+            self._decided_go = not self._held
+        elif self._row >= _IN_A_ROW or len(self._decided) >= _LIVE_FRAMES:
+            self._decided_go = True
+        if self._decided_go:
+            self._row = 0
+            return self._decided.get_nowait().pair
+        self._row += 1
+        return self._held.get_nowait()
+
+    def _stay_fresh(self, now: float) -> None:
+        """Let go of the oldest pairs where there have been more than can be rendered."""
+        if self._held or self._time.is_late(now) or not self._is_behind(now):
+            self._behind = None
+            return
+        self._behind = now if self._behind is None else self._behind
+        if now < self._overloaded_until or now > self._behind + _PATIENCE:
+            while len(self._decided) > 1 and self._is_behind(now):
+                pair = self._decided.get_nowait().pair
+                self._outcomes.pair_lost(pair.frame.value, Reason.OVERLOAD)
+            self._overloaded_until = now + _OVER
+
+    def _is_behind(self, now: float) -> bool:
+        return bool(self._decided) and now > self._decided.peek().since + _FRESH
 
     async def _wait_for_work(self) -> None:
         """Wait for an input, or until something in the pairer expires."""
-        deadline = self._pairer.deadline
-        since, was_up = time.monotonic(), self._connected()
+        now, deadline = self._clock(), self._pairer.deadline
         self._work.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(deadline and max(0, deadline + _LEISURE - self._clock())):
+            async with asyncio.timeout(self._longest_wait(deadline, now)):
                 await self._work.wait()
-        if self._lossless and not (was_up and self._connected()):
-            self._paused += time.monotonic() - since
+
+    def _longest_wait(self, deadline: float | None, now: float) -> float | None:
+        if self._time.stands or self._decided:
+            # The deadline moves on with the time that stands still; what waits gets older.
+            return _LEISURE
+        return None if deadline is None else max(0, deadline + _LEISURE - now)
 
     def _clock(self) -> float:
-        """Seconds; for a file, without the time in which nobody could have answered."""
-        return time.monotonic() - self._paused
+        """Seconds, without the time in which nobody could have answered."""
+        now = self._time.read(self._now(), connected=self._connected())
+        self._pairer.count_items(wanted=not self._time.stands)
+        self._told = now
+        return now

@@ -63,6 +63,15 @@ class Pipeline:
         # Its frame may have been read and not fetched yet.
         self._source.attend()
 
+    @property
+    def nbytes(self) -> int:
+        """What waits in it, in bytes."""
+        return self._pairing.nbytes
+
+    def shed(self, nbytes: int) -> None:
+        """Let go of the oldest inputs, until so many bytes are free."""
+        self._pairing.shed(nbytes)
+
     def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
         """How full each queue is, as `BoundedQueue.fill`."""
         return self._pairing.fills()

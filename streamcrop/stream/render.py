@@ -2,21 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.background import CropOptions
-from streamcrop.core.crop import Crop, cut
-from streamcrop.core.limits import Limits
+from streamcrop.core.crop import Crop
 from streamcrop.core.pixels import ArrayPixels, shrink
-from streamcrop.core.values import Frame, Instances, Lineage, LineageEntry, Message, Reason
+from streamcrop.core.values import Frame, Message, Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats import DETECTION_FORMATS, inference
+from streamcrop.formats import inference
 from streamcrop.formats.events import (
     CROP_TYPE,
     FRAME_TYPE,
@@ -30,32 +27,22 @@ from streamcrop.formats.events import (
     topic_of,
 )
 from streamcrop.formats.images import ENCODINGS, encode
-from streamcrop.formats.shown import parts_of
+from streamcrop.stream.cutting import CutFrame, Style, cut_frame
+
+__all__ = [
+    "CutFrame",
+    "Rendered",
+    "Style",
+    "cut_frame",
+    "encode_crops",
+    "encode_late",
+    "metadata_of",
+    "render",
+]
 
 # A part of a frame's crops that is handed on before the rest is made: so much is held in memory,
 # and so long other streams wait.
 PART_CROPS, PART_PIXELS = 32, 2 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a stream's frames are rendered.
-
-    Attributes:
-        source: ``(node, stream)``.
-        paired_by: The pairing key's name, as in the configuration.
-        topic: The template of a crop's topic.
-    """
-
-    source: tuple[str, str]
-    options: CropOptions
-    paired_by: str = "frame_id"
-    format: str = "inference"
-    max_predictions: int = 1000
-    topic: str = "streamcrop/{stream}/crops"
-    encoding: str = "jpeg"
-    quality: int = 90
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(slots=True)
@@ -72,6 +59,7 @@ class Rendered:
         unexpected: What nobody thought of, of both kinds.
         said: Of each kind of thing that is wrong the first, in words for people.
         last: Whether no part follows.
+        held: The number of crops that may be made later; in the first part.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -83,27 +71,7 @@ class Rendered:
     unexpected: list[Exception] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     last: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CutFrame:
-    """A frame that is cut, whose crops are not encoded yet.
-
-    Attributes:
-        frame: The frame.
-        head: Metadata that all of its crops begin with.
-        crops: The crops, in the order of the message's rows.
-        rows: The rows of the message.
-        refused: The indexes of rows that gave no crop, with the reason.
-        said: Of each kind of thing that is wrong the first, in words for people.
-    """
-
-    frame: Frame
-    head: dict[str, Any]
-    crops: list[Crop]
-    rows: list[dict[str, Any]]
-    refused: list[tuple[int, Reason]]
-    said: dict[str, str]
+    held: int = 0
 
 
 def render(
@@ -114,62 +82,6 @@ def render(
     Nothing is done before the first part is asked for. Takes and raises what the two do.
     """
     yield from encode_crops(cut_frame(frame, message, residual, style), style, limited=limited)
-
-
-def cut_frame(frame: Frame, message: Message, residual: float, style: Style) -> CutFrame:
-    """Cut out what a message speaks of; the frame is decoded if anything is.
-
-    Args:
-        frame: The frame. Not modified.
-        message: What was said of it.
-        residual: How far apart their keys are.
-        style: How.
-
-    Raises:
-        CorruptError: If the frame turns out to be damaged.
-    """
-    head = {
-        "stream": style.source[1],
-        "frame_id": frame.frame_id,
-        **frame_fields(frame),
-        "paired_by": style.paired_by,
-        "residual": residual,
-    }
-    name = f"{style.source[1]}/{frame.frame_id}"
-    resolution_wh = frame.pixels.resolution_wh
-    read = DETECTION_FORMATS[style.format].predictions(
-        message, resolution_wh, name=name, limit=style.max_predictions, limits=style.limits
-    )
-    lineage = frame.lineage or Lineage([LineageEntry(name, None, *resolution_wh)])
-    pixels = frame.pixels
-    if len(read.instances) > len(read.instances.refused):
-        pixels = pixels.decode()
-    parts = parts_of(read.rows, style.options.shape)
-    crops, refused = cut(pixels, read.instances, style.options, lineage=lineage, parts=parts)
-    said = {**_no_crop(read.instances, refused, resolution_wh), **read.said}
-    beyond = range(len(read.rows), len(read.rows) + read.over_limit)
-    refused += [(row, Reason.OVER_LIMIT) for row in beyond]
-    return CutFrame(frame, head, crops, read.rows, refused, said)
-
-
-def _no_crop(
-    instances: Instances, refused: list[tuple[int, Reason]], resolution_wh: tuple[int, int]
-) -> dict[str, str]:
-    """Words for rows that could be read and have no crop: the first of each kind."""
-    said: dict[str, str] = {}
-    width, height = resolution_wh
-    for row, reason in refused:
-        if reason == Reason.OUTSIDE_FRAME and row not in instances.refused:
-            corners = ", ".join(f"{side:g}" for side in instances.xyxy[row])
-            text = f"prediction {row}, from {corners}, has no pixel of the frame's"
-            said.setdefault("prediction_outside_frame", f"{text} {width} x {height}")
-        elif reason == Reason.NO_SHAPE:
-            text = (
-                f"prediction {row} lacks the keypoints or corners that the section crop asks for, "
-                "or they lie one on another or are mirrored, or the crop would be too large"
-            )
-            said.setdefault("prediction_no_shape", text)
-    return said
 
 
 def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iterator[Rendered]:
@@ -187,6 +99,7 @@ def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iter
     reasons = Counter(reason for _, reason in found.refused)
     received = len(found.crops) + len(found.refused)
     part, pixels = Rendered([], received, len(found.crops), reasons, said=dict(found.said)), 0
+    part.held = len(found.held)
     for crop in found.crops:
         _add(part, found, crop, style, limit)
         pixels += math.prod(crop.resolution_wh)
@@ -194,13 +107,26 @@ def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iter
             yield part
             part, pixels = Rendered(), 0
     described = [(crop, found.rows[crop.index]) for crop in found.crops]
-    metadata = frame_metadata(
-        found.head, found.frame.pixels.resolution_wh, described, found.refused
-    )
+    head = {**found.head, "held": found.held} if found.held else found.head
+    metadata = frame_metadata(head, found.frame.pixels.resolution_wh, described, found.refused)
     topic = f"streamcrop/{style.source[1]}/metadata"
     part.events.append(Event(topic, metadata, "application/json", {}))
     part.last = True
     yield part
+
+
+def encode_late(chosen: Sequence[CutFrame], style: Style, *, limited: bool = True) -> Rendered:
+    """Encode crops that were held.
+
+    Args:
+        chosen: Each as if it had been the only one of its frame.
+        style: How.
+        limited: Whether metadata has to fit into an MQTT property.
+    """
+    part = Rendered([], len(chosen), len(chosen), last=True)
+    for found in chosen:
+        _add(part, found, found.crops[0], style, MAX_PROPERTY_BYTES if limited else None)
+    return part
 
 
 def _add(part: Rendered, found: CutFrame, crop: Crop, style: Style, limit: int | None) -> None:
@@ -223,7 +149,10 @@ def _add(part: Rendered, found: CutFrame, crop: Crop, style: Style, limit: int |
 
 def _crop_event(found: CutFrame, crop: Crop, data: bytes, style: Style, limit: int | None) -> Event:
     frame, row = found.frame, found.rows[crop.index]
-    metadata = crop_metadata(found.head, row, crop, limit=limit)
+    head, better_than = found.head, found.supersedes.get(crop.index)
+    if better_than is not None:
+        head = {**head, "supersedes": better_than}
+    metadata = crop_metadata(head, row, crop, limit=limit, budget=found.budget)
     node, stream = style.source
     names = {"stream": stream, "frame_id": frame.frame_id, "detection_id": crop.detection_id}
     content_type = ENCODINGS[style.encoding].content_type

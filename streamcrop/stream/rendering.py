@@ -1,18 +1,36 @@
 """The stage at which pairs become events, which the sinks get."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, TypeVar
 
+from streamcrop.core.values import Reason
 from streamcrop.errors import CorruptError
+from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
 from streamcrop.sinks import Sink
+from streamcrop.stream.choosing import Choosing, Late
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pair
-from streamcrop.stream.render import Rendered, Style, cut_frame, encode_crops, render
+from streamcrop.stream.render import (
+    PART_CROPS,
+    Rendered,
+    Style,
+    cut_frame,
+    encode_crops,
+    encode_late,
+    render,
+)
 
 T = TypeVar("T")
+# A stream whose parts take longer, in seconds of a thread's CPU, makes them in threads of its own:
+# else others would wait for it. 32 crops of 720p take 20 ms (2026-11-28).
+_LONG = 0.1
+# Seconds after which a track that ended is seen to have, where no frame comes.
+_LOOK = 0.25
 
 
 class Rendering:
@@ -25,7 +43,8 @@ class Rendering:
         sinks: Where events go, in this order.
         outcomes: Is told what became of each pair and its crops.
         threads: The stream's own, for decoding, which is no other stream's concern.
-        encoders: For encoding.
+        encoders: For encoding; all streams share them.
+        choosing: Chooses which rows become crops; None: all do.
     """
 
     def __init__(
@@ -38,6 +57,7 @@ class Rendering:
         outcomes: Outcomes,
         threads: Executor,
         encoders: Executor,
+        choosing: Choosing | None = None,
     ) -> None:
         self._pairs = pairs
         self._style = style
@@ -46,11 +66,55 @@ class Rendering:
         self._outcomes = outcomes
         self._threads = threads
         self._encoders = encoders
+        self._takes_long = False
+        self._choosing = choosing
+        # Who holds it may choose.
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Render until no more pairs will come."""
-        async for pair in self._pairs:
-            await self._render(pair)
+        if self._choosing is None:
+            async for pair in self._pairs:
+                await self._render(pair)
+            return
+        ending = asyncio.create_task(self._end_tracks(self._choosing))
+        try:
+            async for pair in self._pairs:
+                async with self._turn:
+                    await self._render(pair)
+            async with self._turn:
+                await self._hand_late(self._choosing.close())
+        finally:
+            ending.cancel()
+            self._outcomes.held_lost(self._choosing.held)
+
+    async def _end_tracks(self, choosing: Choosing) -> None:
+        """Hand on what is held by tracks that ended, where no frame comes to say so."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            deadline = choosing.deadline
+            if deadline is not None and deadline <= time.monotonic():
+                async with self._turn:
+                    await self._hand_late(choosing.expire(time.monotonic()))
+
+    async def _hand_late(self, late: Late) -> None:
+        """Hand on crops of earlier frames, some at a time."""
+        left = list(late.chosen)
+        self._outcomes.held_passed(late.passed)
+        try:
+            while left:
+                some, limited = left[:PART_CROPS], self._limited()
+                encoded = partial(encode_late, some, self._style, limited=limited)
+                part = await self._in_thread(self._encoders, encoded)
+                self._outcomes.rendered(part)
+                left = left[len(some) :]
+                await self._hand_on(part.events)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs these crops
+            self._outcomes.unexpected("handing on crops that were held", error)
+            self._outcomes.held_lost(len(left), Reason.FAILED)
+            left = []
+        finally:
+            self._outcomes.held_lost(len(left))
 
     async def _render(self, pair: Pair) -> None:
         frame, message = pair.frame.value, pair.detections.value
@@ -58,7 +122,9 @@ class Rendering:
         try:
             parts = await self._begin(pair)
             while not last:
-                part = await self._in_thread(self._encoders, next, parts)
+                threads = self._threads if self._takes_long else self._encoders
+                part, seconds = await self._in_thread(threads, _timed, parts)
+                self._takes_long = seconds > _LONG
                 last = part.last
                 if not begun:
                     self._outcomes.paired(frame, part, pair.detections.arrived)
@@ -68,8 +134,7 @@ class Rendering:
                 # From here on they are the sinks'.
                 left -= part.encoding_failed + part.failed
                 left -= sum(event.is_crop for event in part.events)
-                for sink in self._sinks:
-                    await sink.put(part.events)
+                await self._hand_on(part.events)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this pair
             if begun:
                 self._outcomes.crops_failed(left, error)
@@ -83,10 +148,28 @@ class Rendering:
                 self._outcomes.pair_lost(frame)
             self._outcomes.crops_lost(left)
 
+    async def _hand_on(self, events: Sequence[Event]) -> None:
+        names, reached = [sink.name for sink in self._sinks], 0
+        self._outcomes.handed_on(names, events)
+        try:
+            for sink in self._sinks:
+                reached += 1
+                await sink.put(events)
+        finally:
+            self._outcomes.not_reached(names[reached:], events)
+
     async def _begin(self, pair: Pair) -> Iterator[Rendered]:
         """The parts of a pair; a frame that is to be decoded is cut in the stream's own thread."""
         frame, message = pair.frame.value, pair.detections.value
         limited = self._limited()
+        if self._choosing is not None:
+            threads = self._encoders if frame.pixels.is_decoded else self._threads
+            now = time.monotonic()
+            cut, late = await self._in_thread(
+                threads, self._choosing.cut, frame, message, pair.residual, self._style, now
+            )
+            await self._hand_late(late)
+            return encode_crops(cut, self._style, limited=limited)
         if frame.pixels.is_decoded:
             return render(frame, message, pair.residual, self._style, limited=limited)
         cut = await self._in_thread(
@@ -96,3 +179,9 @@ class Rendering:
 
     async def _in_thread(self, threads: Executor, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *args)
+
+
+def _timed(parts: Iterator[Rendered]) -> tuple[Rendered, float]:
+    """The next part, and the seconds of CPU that it took."""
+    began = time.thread_time()
+    return next(parts), time.thread_time() - began

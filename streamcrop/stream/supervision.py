@@ -34,6 +34,7 @@ class Stream:
     Attributes:
         outcomes: What became of everything.
         tap: What was shown to detectors.
+        sinks: Where its events go.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Stream:
         self.source = source
         self.tap = tap
         self.outcomes = outcomes
-        self._sinks = sinks
+        self.sinks = sinks
         self._begin = begin
         self._threads = threads
         self._on_change = on_change
@@ -61,6 +62,17 @@ class Stream:
     def arrive(self, payload: bytes, said: Mapping[str, str]) -> None:
         """Take a detection message."""
         self._pipeline.arrive(payload, said.get("topic", ""))
+
+    @property
+    def nbytes(self) -> int:
+        """What waits in it, in bytes."""
+        return self._pipeline.nbytes
+
+    def shed(self, nbytes: int) -> None:
+        """Let go of the oldest inputs, until so many bytes are free; counted, and said."""
+        said = f"{nbytes:,} bytes of what waits make room for other streams (limits.memory)"
+        self.outcomes.notes.say("memory", said)
+        self._pipeline.shed(nbytes)
 
     def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
         """How full each queue is, as `BoundedQueue.fill`."""
@@ -75,6 +87,9 @@ class Stream:
         """
         backoff = Backoff(_FIRST, _LONGEST)
         try:
+            for sink in self.sinks:
+                # What an earlier run could not deliver.
+                await sink.put(())
             while True:
                 await unless(self.outcomes.ending, started())
                 began = time.monotonic()
@@ -83,13 +98,11 @@ class Stream:
                 if time.monotonic() - began > _WELL:
                     backoff.reset()
                 await unless(self.outcomes.ending, asyncio.sleep(backoff.delay()))
-            for sink in self._sinks:
-                await sink.drain()
+            await asyncio.gather(*(sink.drain() for sink in self.sinks))
         finally:
             self.stop()
             self._pipeline.abort()
-            for sink in self._sinks:
-                await sink.abort()
+            await asyncio.gather(*(sink.abort() for sink in self.sinks))
             self.outcomes.settle()
             self._threads.shutdown(wait=False, cancel_futures=True)
 

@@ -175,7 +175,7 @@ async def latency(port: int, qos: int, seconds: int, *, load: bool) -> list[Row]
 
     pairs = pipeline._pipeline._pairing.pairs
     pairs.put_nowait = noted(pairs.put_nowait, on_pair)
-    sink = pipeline._sinks[-1]
+    sink = pipeline.sinks[-1]
     sink._on_end = noted(sink._on_end, on_end)
     idle = await lags(asyncio.sleep(min(2, seconds)))
     pauses = collections()

@@ -15,7 +15,18 @@ def stream(url: str, **sections: Any) -> Stream:
     """A stream of a source."""
     source = {"url": url, **sections.pop("source", {})}
     detections = {"topic": "d", **sections.pop("detections", {})}
-    return msgspec.convert({"source": source, "detections": detections, **sections}, Stream)
+    tree = {"source": source, "detections": detections, **sections}
+    return msgspec.convert(tree, Stream, dec_hook=lambda kind, value: kind.parse(value))
+
+
+def sinks(**output: Any) -> Stream:
+    """A stream with sinks."""
+    return stream("a.mp4", output=output)
+
+
+def spooling(path: str, **settings: Any) -> Stream:
+    """A stream with a spool."""
+    return sinks(broker={"url": "mqtt://b"}, spool={"path": path, **settings})
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,19 @@ def stream(url: str, **sections: Any) -> Stream:
         (stream("a.mp4", crop={"mask_opacity": 2}), "$.s.crop: mask_opacity must be"),
         (stream("a.mp4", output={"topic": "{x}"}), "$.s.output.topic: The topic has an unknown"),
         (stream("a.mp4", detections={"topic": "a#"}), "$.s.detections.topic: Expected a topic f"),
+        (sinks(mqtt=False), "$.s.output: mqtt is false, and there is no other sink: crops would"),
+        (
+            sinks(mqtt=False, files="x", broker={"url": "mqtt://b"}),
+            "$.s.output: nothing would go to broker, for mqtt is false",
+        ),
+        (sinks(spool={"path": "s.db"}), "$.s.output: spool has nothing to serve: it serves sinks"),
+        (
+            sinks(files="x", spool={"path": "s.db"}),
+            "$.s.output: spool has nothing to serve: it serves sinks",
+        ),
+        (spooling("s.db", max_bytes="1023KiB"), "$.s.output: spool.max_bytes: expected at least 1"),
+        (sinks(broker={"url": "http://b"}), "$.s.output.broker.url: Expected mqtt://"),
+        (sinks(broker={"url": "mqtts://b", "key": "k"}), "$.s.output.broker: cert and key belong"),
     ],
 )
 def test_streams(made: Stream, expected: str) -> None:
@@ -90,12 +114,26 @@ def test_streams(made: Stream, expected: str) -> None:
             "$.streams.a.output.envelope: binary needs MQTT 5",
         ),
         ({"streams": {"a": stream("rtsp:a")}}, "$.streams.a.source.url: Expected rtsp://"),
+        (
+            {"streams": {"a": spooling("s.db"), "b": spooling("s.db", rate=9)}},
+            "$.streams: output.spool: a and b share a spool, whose settings have to be the same",
+        ),
+        (
+            {
+                "streams": {
+                    "a": sinks(broker={"url": "mqtt://b", "protocol": "3.1.1"}, envelope="binary")
+                }
+            },
+            "$.streams.a.output.envelope: binary needs MQTT 5, and output.broker.protocol is 3.1.1",
+        ),
     ],
 )
 def test_nodes(tree: dict[str, Any], expected: str) -> None:
     """What concerns the whole node, and each of its streams."""
     least = {"broker": {"url": "mqtt://h"}, "streams": {"a": stream("a.mp4")}}
     check(msgspec.convert(least, Config))
+    shared = {"a": spooling("s.db"), "b": spooling("s.db"), "c": spooling("t.db", rate=9)}
+    check(msgspec.convert({**least, "streams": shared}, Config))
     with pytest.raises(ConfigError, match="^" + re.escape(expected)):
         check(msgspec.convert({**least, **tree}, Config))
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from streamcrop import config
 from streamcrop.config import Bytes, load, parse
 from streamcrop.core.background import CropOptions
+from streamcrop.core.choice import Rule
+from streamcrop.core.filters import Filter
 from streamcrop.errors import ConfigError
 from streamcrop.formats import DETECTION_FORMATS
 
@@ -80,6 +82,8 @@ def test_defaults() -> None:
     assert (stream.pairing.max_items, stream.pairing.max_bytes) == (1000, 256 * 2**20)
     assert (stream.crop.mask_opacity, stream.crop.background_color) == (0.0, "#000000")
     assert stream.crop.options() == CropOptions()
+    assert (stream.select.interest(), stream.select.rule()) == (Filter(), Rule())
+    assert stream.select.takes_all
     assert stream.output.topic == "streamcrop/{stream}/crops"
     assert (stream.output.encoding, stream.output.quality, stream.output.qos) == ("jpeg", 90, 1)
     assert (stream.output.envelope, stream.output.max_inflight) == ("auto", 64)
@@ -105,6 +109,9 @@ streams:
     crop: {mask_opacity: 1, background_color: [255, 0, 7], margin: [0.1, 3px, 0, 0], aspect: '4:3',
            min_side: 32, border: replicate, size: [224, 112], fit: stretch, fill: '#fff',
            upright: long}
+    select: {classes: [car, bus], not_classes: [dog], min_confidence: 0.5, min_size: [9, 9],
+             max_size: [900, 900], zones: {drive: [[0, 0], [1, 0], [1, 1]]}, zone_anchor: centre,
+             per_track: best, interval: 3, lost_after: 4, max_age: 50}
     output: {topic: "c/{stream}/{class}/{frame_id}/{detection_id}", encoding: webp, quality: 1,
              qos: 0, envelope: json, max_inflight: 1, files: out}
   plain:
@@ -122,12 +129,17 @@ streams:
     assert (options.bgr, options.fill_bgr) == ((7, 0, 255), (255, 255, 255))
     assert options.shape is not None
     assert (options.shape.size, options.shape.upright) == ((224, 112), "long")
+    assert stream.select.rule() == Rule("best", 3, 4, 50)
+    assert stream.select.interest().zone_anchor == "centre"
+    assert not stream.select.takes_all
     assert (stream.detections.max_message_bytes, stream.pairing.max_bytes) == (500_000, 10**9)
     plain = found.streams["plain"]
     assert plain.tap == config.Tap(rate=None, longest_side=None, quality=85)
     assert (plain.source.path, plain.lossless) == ("/data/clip.mp4", True)
 
 
+TWO, NAN = [[0, 0], [1, 1]], [[0, 0], [1, 0], [0, float("nan")]]
+PIXELS = [[0, 0], [640, 0], [0, 480]]
 FLAT = {"points": {"a": [0, 0], "b": [9, 9], "c": [30, 30]}, "size": [40, 40]}
 
 
@@ -229,6 +241,17 @@ FLAT = {"points": {"a": [0, 0], "b": [9, 9], "c": [30, 30]}, "size": [40, 40]}
         (gate("crop", "upright", value="x"), "$.streams.gate.crop.upright", "enum value"),
         (gate("crop", "align", value={"template": "hand"}), "$.streams.gate.crop", "template face"),
         (gate("crop", "align", value=FLAT), "$.streams.gate.crop", "on one line"),
+        (gate("select", "classes", value=[""]), "$.streams.gate.select", "classes must be a list"),
+        (gate("select", "classes", value="car"), "$.streams.gate.select.classes", "Expected `arra"),
+        (gate("select", "min_confidence", value=2), "$.streams.gate.select", "from 0 to 1"),
+        (gate("select", "min_size", value=[9]), "$.streams.gate.select", "[width, height] in pix"),
+        (gate("select", "zones", value={"a": TWO}), "$.streams.gate.select", "3 or more corners"),
+        (gate("select", "zones", value={"a": NAN}), "$.streams.gate.select", "all numbers"),
+        (gate("select", "zones", value={"a": PIXELS}), "$.streams.gate.select", "within 0 to 1"),
+        (gate("select", "per_track", value="worst"), "$.streams.gate.select.per_track", "enum va"),
+        (gate("select", "interval", value=0), "$.streams.gate.select", "interval must be a number"),
+        (gate("select", "max_age", value=float("inf")), "$.streams.gate.select", "max_age must be"),
+        (gate("select", "class", value="car"), "$.streams.gate.select", "unknown field `class`"),
         (gate("crop", "mask_opacity", value=True), "$.streams.gate.crop.mask_opacity", "`float`"),
         (gate("crop", "background_color", value="red"), "$.streams.gate.crop", "is no colour"),
         (gate("crop", "background_color", value=[1, 2]), "$.streams.gate.crop", "is no colour"),

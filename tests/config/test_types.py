@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcrop.config.types import Bytes, Hardware, NotNegative, Port, Positive, Quality, Section
+from streamcrop.config.types import (
+    Bytes,
+    Hardware,
+    NotNegative,
+    Port,
+    Positive,
+    Quality,
+    Seconds,
+    Section,
+)
 
 
 @given(st.integers(1, 10**12), st.sampled_from(["", "k", "Ki", "MB", "MiB", " gib", "G"]))
@@ -15,6 +24,25 @@ def test_sizes(count: int, unit: str) -> None:
     base = 1024 if "i" in name else 1000
     power = " kmg".index(name[0]) if name else 0
     assert Bytes.parse(f"{count}{unit}") == int(float(count) * base**power)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("24h", 86_400), ("1.5 m", 90), ("7D", 604_800), ("30s", 30), (60, 60), (0.5, 0.5), ("2", 2)],
+)
+def test_times(text: object, expected: float) -> None:
+    """A number, perhaps with its unit."""
+    assert Seconds.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, None, [], "", "1w", "-1", "0", 0, -5, "1e3", float("inf"), float("nan"), "40000d"],
+)
+def test_no_times(value: object) -> None:
+    """Neither another type nor nothing is a time, nor what cannot be waited for."""
+    with pytest.raises(ValueError, match="Expected a time"):
+        Seconds.parse(value)
 
 
 @pytest.mark.parametrize("value", [True, None, 1.5, [], "", "8 apples", "-1", "0", 0, "0.1", "1e3"])

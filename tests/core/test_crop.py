@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from streamcrop.core.background import CropOptions, remove_background
 from streamcrop.core.crop import Crop, cut
 from streamcrop.core.framing import Parts
+from streamcrop.core.limits import Budget, Limits
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
@@ -301,6 +302,41 @@ def test_a_crop_holds_no_more_of_a_mask_than_it_needs() -> None:
     assert isinstance(shaped._mask, Patch)
     assert shaped._mask.pixels.shape == (15, 10)
     assert not np.shares_memory(shaped._mask.pixels, mask)
+
+
+TRIANGLE = Polygon(np.array([[2.0, 1], [6, 1], [2, 8]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "mask", "cost"),
+    [
+        (CropOptions(), None, 28),
+        (CropOptions(), TRIANGLE, 28),
+        (CropOptions(1.0), Patch(np.ones((9, 9), bool)), 28),
+        # The canvas of 5 x 8, and two edges of 7 lines.
+        (CropOptions(1.0), TRIANGLE, 28 + 40 + 20 * 14),
+        (CropOptions(size=(50, 20)), TRIANGLE, 28 + 1000),
+        (CropOptions(1.0, size=(50, 20)), TRIANGLE, 28 + 1000 + 40 + 20 * 14),
+    ],
+)
+def test_a_crop_has_a_price(options: CropOptions, mask: Mask | None, cost: int) -> None:
+    """Its pixels and those it is made from, and an outline where one is drawn for them."""
+    image, box = noise((9, 9)), np.array([[2, 1, 6, 8]] * 2)
+    instances = Instances(box, ["a", "b"], [mask] * 2)
+    for most, expected in ((2 * cost, 2), (2 * cost - 1, 1), (cost, 1), (cost - 1, 0)):
+        budget = Budget(Limits(crop_pixels=most), "crop_pixels")
+        crops, refused = cut(ArrayPixels(image), instances, options, budget=budget)
+        assert len(crops) == expected
+        assert refused == [(row, Reason.OVER_LIMIT) for row in range(expected, 2)]
+
+
+@pytest.mark.parametrize("shape", [{}, {"margin": 1}])
+@pytest.mark.parametrize("mask", [None, *MASKS.values()], ids=["none", *MASKS.keys()])
+def test_only_an_outline_is_drawn(mask: Mask | None, shape: dict[str, Any]) -> None:
+    """What a mask costs that is asked for later; others are there already."""
+    crop = one(noise((9, 9)), [2, 1, 6, 8], masks=[mask], options=CropOptions(**shape))
+    is_outline = isinstance(mask, Polygon)
+    assert crop.mask_cost == (mask.cost(crop.box, (9, 9)) if is_outline else 0)
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0])

@@ -58,6 +58,21 @@ def test_a_polygon_is_filled_as_on_the_whole_frame(size: Size, data: st.DataObje
 
 
 @pytest.mark.parametrize(
+    ("xy", "box", "cost"),
+    [
+        # 4 x 3 pixels and two edges of three lines; the box adds to the canvas, the frame ends it.
+        ([(1, 1), (4, 1), (4, 4), (1, 4)], (2, 2, 3, 3), 16 + 20 * 6),
+        ([(1, 1), (4, 1), (4, 4), (1, 4)], (0, 0, 10, 10), 100 + 20 * 6),
+        ([(-9, -9), (30, -9), (30, 30), (-9, 30)], (2, 2, 3, 3), 100 + 20 * 20),
+        ([(1, 20), (4, 20), (4, 40)], (2, 2, 3, 3), 4 * 8),
+    ],
+)
+def test_what_a_polygon_costs(xy: Any, box: Corners, cost: int) -> None:
+    """Its canvas, and each line that an edge of it crosses there, by its vertices alone."""
+    assert Polygon(np.array(xy, np.float64)).cost(box, (10, 10)) == cost
+
+
+@pytest.mark.parametrize(
     ("xy", "box", "rows"),
     [
         ([(1, 1), (4, 1), (4, 3), (1, 3)], (0, 0, 6, 4), ["000000", "011110", "011110", "011110"]),

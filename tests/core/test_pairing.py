@@ -1004,3 +1004,40 @@ def test_reasons_are_members() -> None:
     frame = Thing("a")
     pairer.add_frame(frame, 0)
     assert pairer.close(0) == [Dropped(frame, "frames", Reason.CLOSED)]
+
+
+def test_while_nobody_can_answer_bytes_alone_bound() -> None:
+    """More frames than may wait are kept then, and until no more wait than may."""
+    pairer = make(max_items=2, max_wait=100)
+    pairer.count_items(wanted=False)
+    for number in range(5):
+        assert pairer.add_frame(Thing(number, 10), number) == []
+    pairer.count_items(wanted=True)
+    assert pairer.add_frame(Thing(5, 10), 5) == []
+    for number in range(4):
+        [paired] = pairer.add_detections(Thing(number), 6)
+        assert isinstance(paired, Paired)
+    pairer.count_items(wanted=True)
+    [dropped] = pairer.add_frame(Thing(6, 10), 7)
+    assert (dropped.item.key, dropped.reason) == (4, Reason.PAIRING_FULL)
+
+
+def test_room_is_made_by_what_waited_longest() -> None:
+    """Frames and messages by age, pairs in doubt last; their bytes are free then."""
+    guard = Fickle()
+    pairer = make(max_wait=100, guard=guard)
+    guard.verdict = guard.later = Verdict.WAIT
+    pairer.add_frame(Thing("held", 40), 0)
+    pairer.add_detections(Thing("held", 5), 0)
+    pairer.add_frame(Thing("a", 30), 0.1)
+    pairer.add_detections(Thing("b", 20), 0.2)
+    pairer.add_frame(Thing("c", 10), 0.3)
+    assert pairer.nbytes == 100
+    events = pairer.shed(31, 0.4)
+    assert [(each.item.key, each.side, each.reason) for each in events] == [
+        ("a", "frames", Reason.PAIRING_FULL),
+        ("b", "messages", Reason.PAIRING_FULL),
+    ]
+    events = pairer.shed(11, 0.5)
+    assert [each.item.key for each in events] == ["c", "held", "held"]
+    assert (pairer.nbytes, pairer.shed(1, 0.6)) == (0, [])

@@ -18,6 +18,7 @@ from streamcrop.core.pixels import (
     ArrayPixels,
     YuvPixels,
     oriented_array,
+    owned,
     padded,
     shrink,
 )
@@ -470,3 +471,18 @@ def test_what_is_in_memory_takes_no_decoding() -> None:
     grey = np.full((2, 2), 128, np.uint8)
     assert ArrayPixels(grey).is_decoded
     assert YuvPixels(grey, grey[:1, :1], grey[:1, :1]).is_decoded
+
+
+def test_owned_pixels_are_the_same_and_share_nothing() -> None:
+    """Planes stay planes, with their phase; anything else becomes BGR."""
+    luma = np.arange(99, dtype=np.uint8).reshape(9, 11)
+    frame = YuvPixels(luma, luma[:5, :6], luma[3:8, :6], matrix="bt709")
+    part = frame.region((3, 2, 8, 7))
+    copied = owned(part)
+    assert isinstance(copied, YuvPixels)
+    assert (copied.phase, copied.matrix) == ((1, 0), "bt709")
+    assert np.array_equal(copied.bgr(), part.bgr())
+    assert not any(np.shares_memory(plane, luma) for plane in (copied.y, copied.u, copied.v))
+    grey = owned(ArrayPixels(luma[:3]))
+    assert np.array_equal(grey.bgr(), ArrayPixels(luma[:3]).bgr())
+    assert not np.shares_memory(grey.bgr(), luma)

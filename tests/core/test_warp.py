@@ -17,7 +17,7 @@ from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.shape import Shape
 from streamcrop.core.view import View
-from streamcrop.core.warp import ViewPixels, mask_through
+from streamcrop.core.warp import SeenMask, ViewPixels, mask_through
 
 Array = npt.NDArray[Any]
 FILL = (200, 30, 90)
@@ -326,6 +326,14 @@ def test_a_mask_lies_where_its_object_lies(name: str) -> None:
         assert set(np.unique(found)) <= {0, 1}
         sure = (np.abs(far) > 1.5) & ((edges == 0) | (edges > 1.5))
         assert np.array_equal(found[sure], (within & (far < 0))[sure])
+
+
+def test_what_a_mask_costs() -> None:
+    """Only an outline is drawn."""
+    outline, size = Polygon(np.array([[20.0, 20], [120, 30], [70, 110]])), (WIDTH, HEIGHT)
+    view, box = straight([50, 40, 80, 90], margin=1.0), (50, 40, 80, 90)
+    assert SeenMask(outline, view, size).cost(box, size) == outline.cost(box, size)
+    assert SeenMask(Rle.of(disc()), view, size).cost(box, size) == 0
 
 
 def test_a_mask_covers_the_grown_box() -> None:

@@ -6,6 +6,7 @@ from math import isinf
 from typing import Any
 
 from faults.scene import SETTLES, Scene
+from peers import adds_up
 
 # A process that lives has so many threads and descriptors more now and then.
 _MORE_THREADS, _MORE_DESCRIPTORS = 3, 6
@@ -58,7 +59,7 @@ def _ledger(scene: Scene) -> Iterator[str]:
         return
     for stream, rows in ledger.items():
         yield from (f"{stream}: {each}" for each in unbalanced(rows))
-    dropped = {name: row["dropped"] for name, row in ledger["gate"].items()}
+    dropped = {name: row["dropped"] for name, row in ledger["gate"].items() if name != "sinks"}
     for name, reasons in scene.row.promise.counted.items():
         for reason in reasons:
             if not dropped[name].get(reason):
@@ -67,9 +68,9 @@ def _ledger(scene: Scene) -> Iterator[str]:
 
 def unbalanced(rows: dict[str, Any]) -> Iterator[str]:
     """The rows of a stream's ledger that do not add up."""
-    for name, row in rows.items():
-        entered, succeeded = [value for value in row.values() if isinstance(value, int)][:2]
-        if entered != succeeded + sum(row["dropped"].values()):
+    sinks = {f"sink {name}": row for name, row in rows["sinks"].items()}
+    for name, row in {**rows, **sinks}.items():
+        if name != "sinks" and not adds_up(row):
             yield f"{name} do not add up: {row}"
 
 

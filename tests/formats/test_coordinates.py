@@ -3,12 +3,13 @@
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import moved, number, relative, settled
+from streamcrop.formats.coordinates import Point, moved, number, relative, settled
 
 BOX = {"x": 5, "y": 4, "width": 2, "height": 4}
 FULL = {
@@ -370,3 +371,14 @@ def test_whatever_is_settled_moves(more: dict[str, Any], scale: tuple[float, flo
     there = moved(row, scale=scale, origin=(3, 1))
     assert list(there) == list(row)
     moved(settled(there)[0], origin=(8, 8))
+
+
+def test_a_vertex_moves_as_a_dictionary_does() -> None:
+    """To the same numbers, whole where they were whole; the row that came stays as it is."""
+    places = [{"x": 7, "y": 3}, {"x": 0.1, "y": -0.0}, {"x": 1e299, "y": 1 << 62}]
+    typed = [Point(**place) for place in places]
+    for how in ({}, {"origin": (5, 4)}, {"scale": (1 / 3, 2), "origin": (1, 0)}):
+        expected = moved({**BOX, "points": places}, **how)["points"]
+        found = moved({**BOX, "points": typed}, **how)["points"]
+        assert repr(msgspec.to_builtins(found)) == repr(expected)
+    assert typed == [Point(**place) for place in places]

@@ -152,13 +152,13 @@ def test_numbers_as_text() -> None:
     ("payload", "values"),
     [
         (b"7", 1),
-        (b"[1,2,3,4,5,6,7,8,9]", 10),
-        (b"[1,2,3,4,5,6,7,8,9,10]", 11),
-        (b'{"a":1,"b":[2,{"c":3}],"d":"x"}', 7),
-        (b"[[[]]" + b",[[]]" * 4 + b"]", 16),
+        (b"[1,2,3,4,5,6,7,8,9]", 11),
+        (b"[1,2,3,4,5,6,7,8,9,10]", 12),
+        (b'{"a":1,"b":[2,{"c":3}],"d":"x"}', 10),
+        (b"[[[]]" + b",[[]]" * 4 + b"]", 27),
         # What stands in a text is none.
-        (rb'["[,,{,{,{[[[","\\","],[[[{\"[[[","a\"]]]],,,,,,,,,,"]', 5),
-        (b'[{"[[[[":",,,,,,,,"},"",{"]]]]":"x,"}]', 6),
+        (rb'["[,,{,{,{[[[","\\","],[[[{\"[[[","a\"]]]],,,,,,,,,,"]', 6),
+        (b'[{"[[[[":",,,,,,,,"},"",{"]]]]":"x,"}]', 9),
     ],
 )
 def test_values_are_counted_before_they_are_read(payload: bytes, values: int) -> None:
@@ -188,8 +188,8 @@ def test_size(value: object, ascii_only: bool) -> None:
         if not isinstance(inner, list):
             return 1, 0
         sizes = [size(each) for each in inner]
-        # An empty list or object counts as if there were something in it.
-        counts = sum(count for count, _ in sizes) + 1 + (not inner)
+        # Twice, and once more for what an empty one does not hold.
+        counts = sum(count for count, _ in sizes) + 2 + (not inner)
         return counts, 1 + max((depth for _, depth in sizes), default=0)
 
     values, depth = size(value)
@@ -220,7 +220,7 @@ def test_deep_nesting(depth: int) -> None:
     """Nesting that would exhaust a stack is refused."""
     for closing in (b"]" * depth, b""):
         with pytest.raises(FormatError, match="levels of nesting") as info:
-            document(b"[" * depth + closing, Limits(values=2 * depth))
+            document(b"[" * depth + closing, Limits(values=3 * depth))
         assert info.value.reason == "too_large"
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import quote, unquote
 
+import msgspec
 import numpy as np
 import pytest
 import supervision as sv
@@ -193,16 +194,18 @@ def test_what_is_no_event(payload: bytes, properties: dict[str, str]) -> None:
 def test_an_event_that_asks_for_too_much() -> None:
     """Values are counted in the JSON of it, and in the JSON within."""
     metadata = json.dumps({"n": [0] * 99})
-    events.read(PICTURE, {"specversion": "1.0", "metadata": metadata}, Limits(values=101))
+    events.read(PICTURE, {"specversion": "1.0", "metadata": metadata}, Limits(values=103))
     structured = {**dict.fromkeys(map(str, range(98)), "x"), "data_base64": "", "metadata": "{}"}
-    events.read(json.dumps(structured).encode(), {}, Limits(values=101))
+    events.read(json.dumps(structured).encode(), {}, Limits(values=103))
     for payload, said in (
         (PICTURE, {"specversion": "1.0", "metadata": metadata}),
         (json.dumps({"data_base64": "", "metadata": metadata}).encode(), {}),
         (json.dumps(structured).encode(), {}),
     ):
-        with pytest.raises(FormatError, match="node: 101 values in one message are more") as info:
-            events.read(payload, said, Limits(values=100))
+        with pytest.raises(
+            FormatError, match=r"node: 10[23] values in one message are more"
+        ) as info:
+            events.read(payload, said, Limits(values=101))
         assert info.value.reason == "too_large"
 
 
@@ -454,10 +457,10 @@ def test_a_limit_that_nothing_meets() -> None:
 def test_inputs_are_not_modified() -> None:
     """Neither a row nor the head changes while it is shortened."""
     ((crop, row),) = crops_of({**ROW, "points": circle(3000), "class": "x" * 70_000})
-    head, kept = dict(HEAD), json.dumps(row)
+    head, kept = dict(HEAD), msgspec.json.encode(row)
     events.crop_metadata(head, row, crop, limit=65_535)
     events.frame_metadata(head, WH, [(crop, row)], [])
-    assert (head, json.dumps(row)) == (HEAD, kept)
+    assert (head, msgspec.json.encode(row)) == (HEAD, kept)
 
 
 # Frame metadata

@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from predicted import BOX, FULL, RLE, SQUARE, encoded, read, region
@@ -229,7 +230,7 @@ def test_the_largest_number_survives_the_largest_scale() -> None:
     found = read(encoded(row, image={"width": 1, "height": 1}), (65_535, 65_535))
     assert not found.instances.refused
     assert np.isfinite(found.instances.xyxy).all()
-    json.dumps(found.rows, allow_nan=False)
+    json.dumps(msgspec.to_builtins(found.rows), allow_nan=False)
 
 
 def test_both_run_lengths_are_scaled() -> None:

@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from predicted import BOX, FULL, SQUARE, encoded, read, region
 
 from streamcrop.core.values import Message, Predictions, Reason
 from streamcrop.errors import FormatError
+from streamcrop.formats.coordinates import Point, moved
 from streamcrop.formats.inference import decode, predictions
 from streamcrop.formats.rows import read_row
 
@@ -382,3 +384,52 @@ def test_at_once_and_one_by_one(rows: list[dict[str, Any]]) -> None:
     assert beside.instances.detection_id == [*alone.instances.detection_id, ""]
     assert beside.instances.xyxy[:-1].tolist() == alone.instances.xyxy.tolist()
     assert beside.instances.refused == {**alone.instances.refused, len(rows): Reason.MALFORMED}
+
+
+VERTICES = '[{"x":1,"y":2.5},{"x":4.0,"y":-0.0},{"x":12345678901,"y":6}]'
+
+
+@pytest.mark.parametrize(
+    ("points", "is_typed"),
+    [
+        (VERTICES, True),
+        (VERTICES.replace("[{", " [ {  ").replace(":", " : "), True),
+        ('[{"x":1,"x":7,"y":2},{"x":4,"y":2},{"x":4,"y":6}]', True),
+        ('[{"y":2,"x":1},{"x":4,"y":2},{"x":4,"y":6}]', False),
+        ('[{"x":1,"y":2,"z":3},{"x":4,"y":2},{"x":4,"y":6}]', False),
+        ('[{"x":1,"y":2},{"x":4,"y":2},{"x":4,"y":6,"visible":true}]', False),
+        (f'[{{"x":1,"y":2}},{{"x":4,"y":2}},{{"x":{10**30},"y":6}}]', False),
+    ],
+)
+@pytest.mark.parametrize("image", [{"width": 20, "height": 10}, {"width": 10, "height": 10}])
+def test_vertices_are_written_as_they_came(
+    points: str, is_typed: bool, image: dict[str, int]
+) -> None:
+    """Numbers stay whole or not, keys in their order; and the neighbours' rows are the same."""
+    box = {"note": [1], **BOX, "class": "a"}
+    rows = (
+        f'{json.dumps(box)[:-1]},"points":{points},"last":{{"points":[1]}}}}',
+        json.dumps({**box, "points": []}),
+        json.dumps({**box, "points": None, "confidence": 0.5}),
+        json.dumps(box),
+    )
+    payload = f'{{"image":{json.dumps(image)},"predictions":[{",".join(rows)}]}}'.encode()
+    found = read(payload).rows
+    assert (type(found[0]["points"][0]) is Point) == is_typed
+    for text, row in zip(rows, found, strict=True):
+        expected = json.loads(text)
+        written = msgspec.json.decode(msgspec.json.encode(row))
+        scaled = expected if image["width"] == 20 else moved(expected, scale=(2.0, 1.0))
+        assert json.dumps(written) == json.dumps({**scaled, "detection_id": row["detection_id"]})
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "\\ud83d\\ude00"])
+def test_a_row_of_long_text(text: str) -> None:
+    """In Python it takes four times its bytes, several times over: it is refused, and no other."""
+    row = json.dumps({**BOX, "class": "?"}).replace("?", text)
+    long_one = row.replace("class", "x" * (1 << 20))
+    found = read(f'{{"predictions": [{row}, {long_one}, {row}]}}'.encode())
+    assert dict(found.instances.refused) == {1: "over_limit"}
+    assert found.said["prediction_long_text"].startswith("$.predictions[1]: a prediction of more")
+    plain = json.dumps({**BOX, "class": "x" * (1 << 20)})
+    assert not read(f'{{"predictions": [{plain}]}}'.encode()).instances.refused

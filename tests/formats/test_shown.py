@@ -4,6 +4,7 @@ import copy
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from streamcrop.core.align import perspective
 from streamcrop.core.shape import Shape
 from streamcrop.core.view import View
-from streamcrop.formats.coordinates import moved
+from streamcrop.formats.coordinates import Point, moved
 from streamcrop.formats.shown import corners_of, keypoints_of, parts_of, shown
 
 BOX = {"x": 50, "y": 40, "width": 20, "height": 12}
@@ -233,3 +234,12 @@ def test_parts_are_read_where_they_are_needed() -> None:
         parts = parts_of(rows, Shape.of(words))
         assert (len(parts.corners), len(parts.keypoints)) == (upright, aligned)
         assert [*parts.corners, *parts.keypoints, None][-1] is None
+
+
+@given(views)
+def test_a_vertex_goes_where_a_dictionary_goes(view: View) -> None:
+    """To the same numbers."""
+    vertices = [{"x": 41, "y": 35.5}, {"x": 59.25, "y": 36}]
+    expected = shown({**BOX, "points": vertices}, view)["points"]
+    found = shown({**BOX, "points": [Point(**vertex) for vertex in vertices]}, view)["points"]
+    assert msgspec.to_builtins(found) == expected

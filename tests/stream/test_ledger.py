@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from streamcrop.core.values import Reason
-from streamcrop.stream.ledger import ROWS, Ledger, LossReport
+from streamcrop.stream.ledger import ROWS, Ledger, LossReport, Row
 
 # The README's table, held here a second time so that a new row is a decision.
 CLOSED_LIST = {
-    "frames": "queue_full not_tapped no_key ambiguous corrupt expired pairing_full closed failed",
+    "frames": "queue_full not_tapped no_key ambiguous corrupt expired pairing_full overload "
+    "closed failed",
     "messages": "too_large malformed no_key queue_full duplicate late stale expired ambiguous "
-    "pairing_full closed failed",
-    "predictions": "malformed not_finite outside_frame bad_mask over_limit no_shape",
-    "crops": "encoding_failed too_large not_acknowledged closed failed",
+    "pairing_full overload closed failed",
+    "predictions": "malformed not_finite outside_frame bad_mask over_limit no_shape filtered "
+    "not_chosen",
+    "crops": "encoding_failed too_large not_acknowledged closed failed spool_full spool_expired",
+    "sink": "encoding_failed too_large not_acknowledged closed failed spool_full spool_expired",
 }
 
 
@@ -34,7 +37,7 @@ def test_every_reason_has_a_row() -> None:
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_unknown_reasons_are_refused(name: str) -> None:
     """A loss under a name that nobody looks for is a broken program."""
-    row = getattr(Ledger(), name)
+    row = Row(name)
     for reason in {*Reason, "gone"} - ROWS[name][2]:
         with pytest.raises(ValueError, match=f"is no reason for {name}"):
             row.drop(reason)
@@ -52,6 +55,7 @@ def test_empty_adds_up() -> None:
         "messages": {"received": 0, "paired": 0, "dropped": {}},
         "predictions": {"received": 0, "cropped": 0, "dropped": {}},
         "crops": {"made": 0, "published": 0, "dropped": {}},
+        "sinks": {},
     }
 
 
@@ -72,6 +76,9 @@ def full() -> Ledger:
     ledger.predictions.drop(Reason.BAD_MASK, 0)
     ledger.crops.enter(690)
     ledger.crops.succeed(690)
+    sink = ledger.sinks["mqtt"] = Row("sink")
+    sink.enter(690)
+    sink.succeed(690)
     return ledger
 
 
@@ -81,17 +88,18 @@ def test_json_is_the_contracts() -> None:
       "frames":     {"received":230,"paired":228,"dropped":{"expired":2}},
       "messages":   {"received":231,"paired":228,"dropped":{"malformed":1,"duplicate":2}},
       "predictions":{"received":693,"cropped":690,"dropped":{"outside_frame":2,"not_finite":1}},
-      "crops":      {"made":690,"published":690,"dropped":{}}}""")
+      "crops":      {"made":690,"published":690,"dropped":{}},
+      "sinks":      {"mqtt":{"taken":690,"delivered":690,"spooled":0,"dropped":{}}}}""")
     assert json.loads(json.dumps(full().as_json())) == expected
     assert full().errors() == []
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", [*sorted(ROWS.keys() - {"sink"}), "sink mqtt"])
 def test_what_has_not_ended_is_an_error(name: str) -> None:
     """Each row is checked for itself, and one that ended twice is as wrong as none."""
     for count in (1, -1):
         ledger = full()
-        row = getattr(ledger, name)
+        row = ledger.sinks["mqtt"] if name == "sink mqtt" else getattr(ledger, name)
         row.enter(count)
         assert row.missing == count
         assert any(error.startswith(f"{name}: {row.entered} ") for error in ledger.errors())
@@ -113,10 +121,57 @@ def test_cropped_predictions_are_crops() -> None:
     assert ledger.errors() == ["690 cropped, 691 crops made"]
 
 
+def spooling() -> Ledger:
+    """A ledger with a second sink, and a spool that serves both."""
+    ledger = full()
+    sink = ledger.sinks["s3"] = Row("sink")
+    sink.enter(690)
+    for row in (ledger.crops, sink):
+        row.spools = True
+        row.inherited = 7
+        row.spooled = 5
+        row.succeeded = 688
+        row.drop(Reason.SPOOL_EXPIRED, 4)
+    return ledger
+
+
+def test_the_spool_adds_up() -> None:
+    """Made and inherited are published, spooled and dropped; a row without one says less."""
+    ledger = spooling()
+    assert ledger.errors() == []
+    found = ledger.as_json()
+    assert found["crops"] == {
+        "made": 690,
+        "inherited": 7,
+        "published": 688,
+        "spooled": 5,
+        "dropped": {"spool_expired": 4},
+    }
+    assert found["sinks"]["s3"] == {
+        "taken": 690,
+        "inherited": 7,
+        "delivered": 688,
+        "spooled": 5,
+        "dropped": {"spool_expired": 4},
+    }
+    assert "inherited" not in found["sinks"]["mqtt"]
+    ledger.sinks["s3"].spooled += 1
+    assert ledger.errors() == [
+        "sink s3: 690 taken + 7 inherited, but 688 delivered + 6 spooled + 4 dropped"
+    ]
+
+
+def test_the_text_of_other_sinks() -> None:
+    """Those behind the first one have lines of their own, and the spool stands in them."""
+    lines = str(spooling()).splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["crops", "s3"]
+    assert lines[4].endswith("lost      4 =  spool_expired 4  spooled 5 (7 inherited)")
+
+
 def test_text() -> None:
     """The text has a line a row, with all losses by name."""
     lines = str(full()).splitlines()
-    assert [line.split()[0] for line in lines] == list(ROWS)
+    assert [line.split()[0] for line in lines] == ["frames", "messages", "predictions", "crops"]
     assert lines[0].split() == [
         "frames",
         "received",

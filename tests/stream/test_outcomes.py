@@ -14,6 +14,22 @@ from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.render import Rendered
 
 
+def test_sinks_that_were_not_reached() -> None:
+    """What was given up before a sink's turn ends there, because the stream ends or fails."""
+    for failing, reason in ((False, "closed"), (True, "failed")):
+        outcomes = Outcomes("utc", 2.0)
+        outcomes.failing = failing
+        outcomes.account("mqtt")
+        outcomes.account("files")
+        outcomes.ledger.crops.enter(2)
+        events = [Event("t", b"", "", {}, is_crop=True)] * 2
+        outcomes.handed_on(["files", "mqtt"], events)
+        outcomes.not_reached(["mqtt"], events)
+        assert outcomes.ledger.sinks["mqtt"].dropped == {reason: 2}
+        assert outcomes.ledger.crops.dropped == {reason: 2}
+        assert outcomes.ledger.sinks["files"].missing == 2
+
+
 def test_a_pair_and_its_crops() -> None:
     """A pair that is rendered adds up, and its story says what came of it."""
     outcomes = Outcomes("utc", 2.0)
@@ -23,13 +39,21 @@ def test_a_pair_and_its_crops() -> None:
     part = Rendered([], 3, 2, Counter({Reason.OUTSIDE_FRAME: 1}), encoding_failed=1)
     outcomes.paired(paired, part)
     outcomes.rendered(part)
-    outcomes.crop_ended(Event("t", b"", "", {}, is_crop=True), None)
-    outcomes.crop_ended(Event("t", b"", "", {}), Reason.TOO_LARGE)
+    first, second = outcomes.account("mqtt"), outcomes.account("files")
+    events = [Event("t", b"", "", {}, is_crop=True), Event("t", b"", "", {})]
+    outcomes.handed_on(["mqtt", "files"], events)
+    for event, reason in zip(events, (None, Reason.TOO_LARGE), strict=True):
+        first.ended(event, reason)
+    second.ended(events[0], Reason.FAILED)
     assert outcomes.ledger.errors() == []
     assert outcomes.ledger.as_json()["crops"] == {
         "made": 2,
         "published": 1,
         "dropped": {"encoding_failed": 1},
+    }
+    assert outcomes.ledger.as_json()["sinks"] == {
+        "mqtt": {"taken": 1, "delivered": 1, "spooled": 0, "dropped": {}},
+        "files": {"taken": 1, "delivered": 0, "spooled": 0, "dropped": {"failed": 1}},
     }
     story = outcomes.history.explain("a-1")
     assert story.endswith("paired by utc, 3 predictions: 2 crops made, 1 outside_frame")

@@ -25,7 +25,18 @@ SECOND = 1_000_000
 START = 1_795_341_600 * SECOND
 
 
-def stage(**pairing: Any) -> tuple[Pairing, Outcomes]:
+class Clock:
+    """Time that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.connected = True
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def stage(clock: Clock | None = None, **pairing: Any) -> tuple[Pairing, Outcomes]:
     """A stage of a camera that pairs by capture time."""
     tree = {
         "source": {"url": "rtsp://camera/main"},
@@ -35,7 +46,11 @@ def stage(**pairing: Any) -> tuple[Pairing, Outcomes]:
     settings = msgspec.convert(tree, config.Stream, dec_hook=lambda kind, value: kind(value))
     outcomes = Outcomes("utc", settings.pairing.max_wait)
     matching = pairing_of(
-        settings, connected=lambda: True, outcomes=outcomes, threads=ThreadPoolExecutor(1)
+        settings,
+        connected=lambda: clock is None or clock.connected,
+        outcomes=outcomes,
+        threads=ThreadPoolExecutor(1),
+        now=clock or time.monotonic,
     )
     return matching, outcomes
 
@@ -141,35 +156,34 @@ async def test_messages_of_another_day_are_spoken_of() -> None:
         assert "name times 86400 s before those of frames" in note["text"]
 
 
+async def take(matching: Pairing, count: int) -> list[str]:
+    """The names of so many frames that were paired, in order."""
+    return [(await anext(aiter(matching.pairs))).frame.value.frame_id for _ in range(count)]
+
+
+def told(number: int, now: float) -> bytes:
+    """A message with media time."""
+    times = {"captured_at": START / SECOND + now, "pts": number * 100 + 7, "time_base": "1/1000"}
+    return json.dumps({**times, "predictions": []}).encode()
+
+
+async def offer(matching: Pairing, number: int, now: float) -> None:
+    """A frame with media time, and its message."""
+    known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
+    await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
+    matching.arrive(told(number, now), "detections")
+    await until(lambda: not matching.frames and not matching._messages)
+
+
 async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
     """Eight seconds of pairs become sure at once; frames and messages are taken meanwhile."""
-    matching, outcomes = stage(confirm=False, max_wait=30)
-    clock = time.monotonic
-    names: list[str] = []
-
-    async def take() -> None:
-        while len(names) < 90:
-            names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
-            await asyncio.sleep(0.01)
-
-    taking = asyncio.create_task(take())
-    with running(matching, outcomes), pytest.MonkeyPatch.context() as patch:
+    clock = Clock()
+    matching, outcomes = stage(clock, confirm=False, max_wait=30)
+    with running(matching, outcomes):
         for number in range(90):
-            now = number / 10
-            patch.setattr(matching, "_clock", lambda now=now: clock() + now)
-            known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
-            await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
-            said = json.dumps(
-                {
-                    "captured_at": START / SECOND + now,
-                    "pts": number * 100 + 7,
-                    "time_base": "1/1000",
-                    "predictions": [],
-                }
-            )
-            matching.arrive(said.encode(), "detections")
-            await until(lambda: not matching.frames and not matching._messages)
-        await taking
+            clock.time = 1000 + number / 10
+            await offer(matching, number, number / 10)
+        names = await take(matching, 90)
         assert sorted(names, key=int) == [str(number) for number in range(90)]
         # A pair that nobody doubted passed those that had waited.
         assert names.index("80") < names.index("70")
@@ -230,3 +244,105 @@ def test_held_pairs_that_nobody_takes_make_room() -> None:
     matching.abort()
     assert outcomes.ledger.frames.dropped == {"queue_full": 1, "closed": 2}
     assert outcomes.ledger.messages.dropped == {"queue_full": 1, "closed": 2}
+
+
+async def test_an_outage_is_waited_out() -> None:
+    """What is said of a minute's frames afterwards finds them, more than may wait otherwise."""
+    clock = Clock()
+    matching, outcomes = stage(clock, max_wait=1, max_items=20)
+    with running(matching, outcomes):
+        await matching.frames.put(captured("before", 0))
+        await until(lambda: not matching.frames)
+        clock.connected = False
+        for number in range(300):
+            clock.time += 0.2
+            await matching.frames.put(captured(str(number), 0.2 + number / 5))
+            await until(lambda: not matching.frames)
+        clock.connected = True
+        for number in range(-1, 300):
+            matching.arrive(message(0.2 + number / 5), "detections")
+        assert await take(matching, 301) == ["before", *(str(number) for number in range(300))]
+        # Time goes on, and bounds hold again.
+        clock.time += 400
+        await matching.frames.put(captured("late", 500))
+        await until(lambda: matching._pairer.waiting("frames") == 1)
+        clock.time += 1.1
+        await until(lambda: outcomes.ledger.frames.dropped["expired"] == 1)
+        assert set(outcomes.ledger.frames.dropped) == {"expired"}
+        assert not outcomes.ledger.messages.dropped
+
+
+async def test_delays_of_an_outage_teach_nothing() -> None:
+    """Messages that had to wait, and those that come in time again, are all believed."""
+    clock = Clock()
+    matching, outcomes = stage(clock, max_wait=5)
+    taking = asyncio.create_task(take(matching, 259))
+    with running(matching, outcomes):
+        waiting: list[bytes] = []
+        for number in range(260):
+            clock.connected = not 80 <= number < 180
+            clock.time += 0.1
+            await matching.frames.put(captured(str(number), number / 10))
+            waiting.append(message(number / 10))
+            while clock.connected and waiting:
+                matching.arrive(waiting.pop(0), "detections")
+            await until(lambda: not matching.frames and not matching._messages)
+        names = await asyncio.wait_for(taking, 20)
+        assert names == [str(number) for number in range(259)]
+        assert not outcomes.ledger.frames.dropped
+        assert not outcomes.ledger.messages.dropped
+
+
+async def test_overload_takes_the_oldest_and_leaves_the_fresh() -> None:
+    """Three times more pairs than are rendered: what flows is fresh, the rest is `overload`."""
+    clock = Clock()
+    matching, outcomes = stage(clock, max_wait=5)
+    ages = []
+    with running(matching, outcomes):
+        for number in range(300):
+            clock.time += 0.1
+            await matching.frames.put(captured(str(number), number / 10))
+            matching.arrive(message(number / 10), "detections")
+            await until(lambda: not matching.frames and not matching._messages)
+            await asyncio.sleep(0.001)
+            if number % 3 == 2:
+                [name] = await take(matching, 1)
+                ages.append((number - int(name)) / 10)
+        lost = outcomes.ledger.frames.dropped
+        assert set(lost) == set(outcomes.ledger.messages.dropped) == {"overload"}
+        assert lost["overload"] >= 180
+        # At first nobody knows whether it will pass.
+        assert max(ages[:20]) <= 1.7
+        assert max(ages[20:]) <= 0.6
+
+
+async def test_many_at_once_are_no_overload() -> None:
+    """A detector that answers a second's frames together loses none, though they take as long."""
+    clock = Clock()
+    matching, outcomes = stage(clock, max_wait=5)
+    with running(matching, outcomes):
+        for turn in range(5):
+            for number in range(turn * 30, turn * 30 + 30):
+                clock.time += 1 / 30
+                await matching.frames.put(captured(str(number), number / 30))
+                await until(lambda: not matching.frames)
+            for number in range(turn * 30, turn * 30 + 30):
+                matching.arrive(message(number / 30), "detections")
+            for _ in range(30):
+                clock.time += 0.03
+                await take(matching, 1)
+                await asyncio.sleep(0.001)
+        assert not outcomes.ledger.frames.dropped
+
+
+async def test_a_message_is_read_before_its_frame_expires() -> None:
+    """The loop was busy meanwhile: the message came in time, so it counts as it came."""
+    clock = Clock()
+    matching, outcomes = stage(clock, max_wait=1)
+    with running(matching, outcomes):
+        await matching.frames.put(captured("1", 0))
+        await until(lambda: matching._pairer.waiting("frames") == 1)
+        clock.time += 0.5
+        matching.arrive(message(0), "detections")
+        clock.time += 5
+        assert await take(matching, 1) == ["1"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from streamcrop.core.background import CropOptions
+from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Reason
@@ -350,3 +351,54 @@ def test_metadata_of(frame_id: str | None, expected: str) -> None:
     assert found["predictions"][0]["x"] == 10
     with pytest.raises(FormatError):
         list(metadata_of(picture(), b"", STYLE))
+
+
+def test_pixels_of_one_message() -> None:
+    """A box that asks for more than is left is refused, and smaller ones behind it are cut."""
+    style = Style(("edge", "gate"), CropOptions(), limits=Limits(crop_pixels=80 * 60 + 2 * 200))
+    whole = {"x": 40, "y": 30, "width": 80, "height": 60}
+    [part] = rendered(BOX, whole, whole, BOX, BOX, style=style)
+    assert part.refused == {Reason.OVER_LIMIT: 2}
+    assert part.made == len(part.events) - 1 == 3
+    said = "prediction 2: 9,800 pixels to cut out for one message are more than limits.crop_pixels"
+    assert part.said["prediction_crop_pixels"].startswith(said)
+    assert json.loads(part.events[-1].data)["refused"] == [
+        {"index": 2, "reason": "over_limit"},
+        {"index": 4, "reason": "over_limit"},
+    ]
+
+
+def outline_of(count: int) -> list[dict[str, int]]:
+    """Random vertices."""
+    places = np.random.default_rng(count).integers(0, (80, 60), (count, 2)).tolist()
+    return [{"x": x, "y": y} for x, y in places]
+
+
+@pytest.mark.parametrize("opacity", [0.0, 1.0])
+def test_an_outline_is_drawn_within_the_bound(opacity: float) -> None:
+    """Where nobody needs it, it costs nothing; else its lines count."""
+    limits = Limits(crop_pixels=30_000)
+    style = Style(("edge", "gate"), CropOptions(opacity), limits=limits)
+    [part] = rendered(*[{**BOX, "points": outline_of(30)}] * 2, style=style)
+    assert part.refused == ({Reason.OVER_LIMIT: 1} if opacity else {})
+
+
+@pytest.mark.parametrize(("bound", "key"), [(10**8, "rle"), (30_000, "mask_omitted")])
+def test_an_outline_that_is_too_long_to_be_said(bound: int, key: str) -> None:
+    """It is drawn to be said as run lengths, within the bound; else it is left out."""
+    style = Style(("edge", "gate"), CropOptions(), limits=Limits(crop_pixels=bound))
+    [part] = rendered({**BOX, "points": outline_of(6000)}, style=style)
+    metadata = json.loads(part.events[0].metadata)
+    assert key in {**metadata, **metadata["predictions"][0]}
+    assert "points" not in metadata["predictions"][0]
+    assert len(part.events[0].metadata) < 65_536
+
+
+def test_run_lengths_that_cannot_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have a character each, at least."""
+    monkeypatch.setattr(Rle, "of", lambda mask: pytest.fail(f"made of {mask.shape}"))
+    wild = {"x": 1200, "y": 900, "width": 2400, "height": 1800}
+    places = np.random.default_rng(1).integers(0, (2400, 1800), (4000, 2)).tolist()
+    row = {**wild, "points": [{"x": x, "y": y} for x, y in places]}
+    part, _ = rendered(row, image=picture((2400, 1800)))
+    assert json.loads(part.events[0].metadata)["mask_omitted"]

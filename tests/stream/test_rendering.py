@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +18,7 @@ from streamcrop.core.values import Frame
 from streamcrop.formats import inference
 from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
+from streamcrop.stream import rendering as rendering_module
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pair, Waiting
 from streamcrop.stream.render import Style
@@ -66,6 +68,8 @@ def stage(*sinks: Taking) -> tuple[Rendering, BoundedQueue[Pair], Outcomes]:
     """The stage, its input, and what it tells."""
     pairs: BoundedQueue[Pair] = BoundedQueue(max_items=9)
     outcomes = Outcomes("frame_id", 2.0)
+    for sink in sinks:
+        outcomes.account(sink.name)
     rendering = Rendering(
         pairs,
         style=Style(("edge", "gate"), CropOptions()),
@@ -118,7 +122,7 @@ async def test_what_was_handed_to_a_sink_is_its_own(ends: str) -> None:
     crops = outcomes.ledger.crops
     assert (crops.entered, dict(crops.dropped)) == (2, {})
     for event in sink.events:
-        outcomes.crop_ended(event, None)
+        outcomes._accounts["taking"].ended(event, None)
     assert outcomes.ledger.errors() == []
 
 
@@ -135,3 +139,28 @@ async def test_a_pair_that_is_not_rendered_is_lost_with_its_message() -> None:
     blocked.set()
     assert outcomes.ledger.frames.dropped == outcomes.ledger.messages.dropped == {"closed": 1}
     assert outcomes.ledger.errors() == []
+
+
+async def test_a_stream_whose_parts_take_long_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the second such part on they are made in its own threads, until one is quick again."""
+    made: list[str] = []
+    works = rendering_module.encode_crops
+
+    def slow(*args: Any, **named: Any) -> Any:
+        made.append(threading.current_thread().name.split("_")[0])
+        if len(made) < 3:
+            end = time.thread_time() + 0.15
+            while time.thread_time() < end:
+                pass
+        yield from works(*args, **named)
+
+    monkeypatch.setattr(rendering_module, "encode_crops", slow)
+    rendering, pairs, outcomes = stage(Taking())
+    for _ in range(5):
+        undecoded = Undecoded(np.zeros((64, 64, 3), np.uint8))
+        await pairs.put(pair(Frame("0", undecoded), outcomes))
+    pairs.close()
+    await rendering.run()
+    assert made == ["encode", "own", "own", "encode", "encode"]

@@ -1,0 +1,81 @@
+"""Where crops go, and the brokers: the sections of their own under ``output``, and ``broker``."""
+
+from typing import Literal
+from urllib.parse import unquote
+
+from streamcrop import addresses
+from streamcrop.config.types import (
+    Bytes,
+    Count,
+    Credential,
+    Positive,
+    Protocol,
+    Quality,
+    Seconds,
+    Section,
+    Text,
+)
+
+
+class Broker(Section):
+    """The connection to the broker."""
+
+    url: Text
+    protocol: Protocol = "auto"
+    username: Credential | None = None
+    password: Credential | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def address(self) -> tuple[str, int, bool, str | None, str | None]:
+        """``(host, port, tls, username, password)``.
+
+        Raises:
+            ValueError: If the URL is none of a broker; its text does not hold the password.
+        """
+        form = "mqtt://[USER[:PASSWORD]@]HOST[:PORT] or mqtts://..."
+        url = addresses.server(self.url, form)
+        if url.scheme not in {"mqtt", "mqtts"} or url.path.strip("/") or url.query or url.fragment:
+            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
+        tls = url.scheme == "mqtts"
+        username = self.username or (unquote(url.username) if url.username else None)
+        password = self.password or (unquote(url.password) if url.password else None)
+        return url.hostname or "", url.port or (8883 if tls else 1883), tls, username, password
+
+
+class Spool(Section):
+    """Where crops wait while they cannot be delivered; one file, which streams may share."""
+
+    path: Text
+    max_bytes: Bytes = Bytes(1 << 30)
+    max_age: Seconds = Seconds(24 * 3600)
+    order: Literal["newest", "oldest"] = "newest"
+    rate: Positive = 50.0
+
+
+class Output(Section):
+    """Where crops go."""
+
+    topic: Text = "streamcrop/{stream}/crops"
+    encoding: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: Quality = 90
+    qos: Literal[0, 1] = 1
+    envelope: Literal["auto", "binary", "json"] = "auto"
+    max_inflight: Count = 64
+    mqtt: bool = True
+    broker: Broker | None = None
+    files: str | None = None
+    spool: Spool | None = None
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Their names, as in the ledger; what the first one delivers counts as published."""
+        on = {"mqtt": self.mqtt, "files": self.files}
+        return tuple(name for name, is_on in on.items() if is_on)
+
+    @property
+    def spooling(self) -> tuple[str, ...]:
+        """The sinks that the spool serves: those beyond the detections' own broker."""
+        on = {"mqtt": self.mqtt and self.broker}
+        return tuple(name for name, is_on in on.items() if is_on)

@@ -1,0 +1,47 @@
+"""Where crops go: sinks that are on, and those that the spool serves."""
+
+import pytest
+
+from streamcrop import config
+
+
+def output(text: str) -> config.Output:
+    """What a file says below ``output``."""
+    head = (
+        "broker: {url: mqtt://b}\nstreams: {s: {source: {url: a}, detections: {topic: d}, output: "
+    )
+    return config.parse(head + text + "}}").streams["s"].output
+
+
+@pytest.mark.parametrize(
+    ("text", "sinks", "spooling"),
+    [
+        ("{}", ("mqtt",), ()),
+        ("{files: x}", ("mqtt", "files"), ()),
+        ("{files: x, mqtt: false}", ("files",), ()),
+        ("{broker: {url: mqtts://c}}", ("mqtt",), ("mqtt",)),
+    ],
+)
+def test_sinks(text: str, sinks: tuple[str, ...], spooling: tuple[str, ...]) -> None:
+    """Those that are on, the first one first; those beyond the detections' own broker."""
+    read = output(text)
+    assert read.sinks == sinks
+    assert read.spooling == spooling
+
+
+def test_a_spool() -> None:
+    """Its sizes and times may have units."""
+    spool = output(
+        "{broker: {url: mqtt://c}, spool: {path: s.db, max_age: 2d, max_bytes: 8MiB}}"
+    ).spool
+    assert spool == config.Spool(
+        path="s.db", max_bytes=config.Bytes(8 << 20), max_age=config.Seconds(172_800)
+    )
+    assert (spool.order, spool.rate) == ("newest", 50.0)
+
+
+def test_the_address_of_another_broker() -> None:
+    """It is read as that of the first one is."""
+    broker = output("{broker: {url: 'mqtts://me:pw@cloud', username: you}}").broker
+    assert broker
+    assert broker.address() == ("cloud", 8883, True, "you", "pw")
