@@ -1,6 +1,7 @@
 """The node as its page and its metrics show it: one moment of all streams, as plain values."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from streamcrop import __version__
 from streamcrop.addresses import redacted
@@ -9,7 +10,11 @@ from streamcrop.mqtt.broker import Broker
 from streamcrop.status import Status
 from streamcrop.stream.ledger import ROWS, Row
 from streamcrop.stream.supervision import Stream
+from streamcrop.web.recent import Recent
 from streamcrop.web.view import NodeView, QueueView, RowView, StreamView, TimesView
+
+# Frames that are shown as lost.
+_LOST = 8
 
 
 class Overview:
@@ -20,6 +25,9 @@ class Overview:
         broker: The detections'.
         status: Knows the states.
         streams: The streams, by name.
+
+    Attributes:
+        recent: The newest crops, if there is a page to show them.
     """
 
     def __init__(
@@ -31,6 +39,10 @@ class Overview:
         self._streams = streams
         host, port, *_ = config.broker.address()
         self._address = f"{host}:{port}"
+        self.recent = Recent()
+        if config.web:
+            for name, stream in streams.items():
+                stream.outcomes.delivered = partial(self.recent.add, name)
 
     def view(self) -> NodeView:
         """How the node is now."""
@@ -40,13 +52,26 @@ class Overview:
             broker=self._address,
             connected=self._broker.connected,
             streams=[self._stream(name, stream) for name, stream in self._streams.items()],
+            spool=self._spooled(),
         )
+
+    def lost(self, stream: str) -> list[tuple[str, str]]:
+        """The last frames of a stream that were not paired: a name and the story of each."""
+        return self._streams[stream].outcomes.history.lost(_LOST)
 
     def explain(self, stream: str, name: str) -> str | None:
         """What became of a frame, by one of its names; None: there is no such stream."""
         if (asked := self._streams.get(stream)) is None:
             return None
         return asked.outcomes.history.explain(name, asked.outcomes.notes)
+
+    def _spooled(self) -> int | None:
+        """How many crops wait on disk; None: nothing would."""
+        sinks = [
+            row for each in self._streams.values() for row in each.outcomes.ledger.sinks.values()
+        ]
+        waiting = [row.spooled for row in sinks if row.spools]
+        return sum(waiting) if waiting else None
 
     def _stream(self, name: str, stream: Stream) -> StreamView:
         settings, outcomes = self._config.streams[name], stream.outcomes
@@ -64,6 +89,7 @@ class Overview:
             tapped=settings.tap is not None,
             live=not settings.source.is_file,
             rows={row.name: _row(row) for row in outcomes.ledger.rows},
+            sinks={sink: _row(row) for sink, row in outcomes.ledger.sinks.items()},
             queues={name: QueueView(*fill) for name, fill in stream.fills().items()},
             times={
                 name: TimesView(tuple(each.counts), each.total)

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamcrop import config
 from streamcrop.core.values import Reason
+from streamcrop.formats.events import Event
 from streamcrop.node import Node as Running
 from streamcrop.stream.ledger import ROWS
 from streamcrop.web.view import STATES
@@ -36,11 +37,24 @@ async def test_a_node_that_has_not_begun() -> None:
     assert (yard.live, yard.key) == (True, "arrival")
     assert yard.caveat.startswith("arrival is a guess")
     assert {gate.state, yard.state} <= set(STATES)
-    for name, (entry, success, reasons) in ROWS.items():
+    ledger = {row: of for row, of in ROWS.items() if row != "sink"}
+    assert list(gate.rows) == list(ledger)
+    assert next(iter(gate.sinks["mqtt"].outcomes)) == "delivered"
+    assert view.spool is None
+    for name, (entry, success, reasons) in ledger.items():
         assert gate.rows[name].entry == entry
         assert list(gate.rows[name].outcomes) == [success, *sorted(map(str, reasons))]
     assert gate.queues["frames_to_pair"].max_items == 1000
     assert "s3cret" not in repr(view)
+
+
+async def test_what_waits_on_disk() -> None:
+    """All of it together, of the sinks that have a spool."""
+    node = Running(config.parse(MINIMAL))
+    for name, count in (("gate", 3), ("yard", 4)):
+        account = node.streams[name].outcomes.account("cloud")
+        account.inherits(count)
+    assert node._overview.view().spool == 7
 
 
 async def test_what_became_of_things_is_in_it() -> None:
@@ -64,6 +78,16 @@ async def test_what_became_of_things_is_in_it() -> None:
     assert "s3cret" not in repr(yard)
     assert "expired after 2 s" in node._overview.explain("yard", "7")
     assert node._overview.explain("nobody", "7") is None
+    assert [name for name, _ in node._overview.lost("yard")] == ["7"]
+
+
+async def test_crops_are_remembered_while_there_is_a_page() -> None:
+    """Each that was delivered; without HTTP none."""
+    event = Event("crops", b"x", "image/jpeg", {"id": "gate/1/a"}, b"{}", is_crop=True)
+    for http, count in (("", 1), ("http: false", 0)):
+        node = Running(config.parse(MINIMAL + http))
+        node.streams["gate"].outcomes.delivered(event)
+        assert len(node._overview.recent.newest("gate", 9)) == count
 
 
 @pytest.mark.e2e
@@ -107,6 +131,9 @@ async def test_metrics_are_the_ledger(broker: Mosquitto, tmp_path: Path) -> None
     }
     ledger = node.ledger()
     # What waited then ended as `closed`, and came after the scrape.
+    sinks = ledger.pop("sinks")
+    assert samples["streamcrop_sink_events_total", "delivered"] == sinks["mqtt"]["delivered"]
+    assert samples["streamcrop_sink_events_taken_total", None] == sinks["mqtt"]["taken"]
     for row, counts in ledger.items():
         entry, success, _ = ROWS[row]
         assert samples[f"streamcrop_{row}_{entry}_total", None] == counts[entry]

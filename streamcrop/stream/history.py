@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
@@ -29,7 +30,9 @@ _ANSWERS_WITHIN = 5.0
 _LONGEST_QUESTION, _ANSWERS_A_SECOND = 16_384, 20
 # That there were more is logged so often, in seconds.
 _SAID_EVERY = 60.0
-_PAIRED = "paired "
+_PAIRED, _WAITS = "paired ", "received, waits"
+# So many names are looked at for frames that were lost lately.
+_LATELY = 500
 
 
 class Question(msgspec.Struct):
@@ -66,6 +69,22 @@ class History:
             self._notes.setdefault(name, notes)
         while len(self._notes) > _REMEMBERED:
             self._notes.popitem(last=False)
+
+    def lost(self, most: int) -> list[tuple[str, str]]:
+        """The last frames that were not paired, newest first: a name and the story of each.
+
+        Args:
+            most: How many at most.
+        """
+        found: dict[int, tuple[str, str]] = {}
+        for name, story in islice(reversed(self._notes.items()), _LATELY):
+            if any(each.startswith(_PAIRED) for each in story) or story[-1].startswith(_WAITS):
+                continue
+            if len(found) == most and id(story) not in found:
+                break
+            # Of its names the first that it got, its ID, comes last here.
+            found[id(story)] = name, "; ".join(story)
+        return list(found.values())
 
     def explain(self, name: str, notes: Notes | None = None) -> str:
         """The story of a frame, by its ``frame_id``, SEI or capture time.

@@ -40,6 +40,7 @@ class Outcomes:
         failing: Whether what is let go of now is so because of an error that nobody expected.
         restarts: How often the stream was begun again after such an error.
         measures: How long things take.
+        delivered: Is told of each crop that has arrived where it was to go.
     """
 
     def __init__(self, paired_by: str, max_wait: float, *, stream: str = "") -> None:
@@ -53,6 +54,7 @@ class Outcomes:
         self.restarts = 0
         self.measures = Measures()
         self._met_unexpected = False
+        self.delivered: Callable[[Event], None] = lambda _: None
         self._paired = f"paired by {paired_by}"
         self._lacks = KEYS[paired_by].lacks
         self._epoch: str | None = None
@@ -230,6 +232,7 @@ class Outcomes:
 
     def _delivered(self, event: Event) -> None:
         self.measures.acknowledged(event.name[0])
+        self.delivered(event)
 
     def handed_on(self, sinks: Sequence[str], events: Sequence[Event]) -> None:
         """Sinks are given events."""

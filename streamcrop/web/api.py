@@ -80,7 +80,7 @@ def stream_json(stream: StreamView, figures: Figures) -> dict[str, Any]:
         "key": stream.key,
         **({"caveat": stream.caveat} if stream.caveat else {}),
         "ledger": {name: _row(row) for name, row in stream.rows.items()},
-        "sinks": stream.sinks,
+        "sinks": {name: _row(row) for name, row in stream.sinks.items()},
         "rates": {"frames": figures.frames, "crops": figures.crops},
         "latency": {
             name: {"p50": took.p50, "p99": took.p99} for name, took in figures.took.items()

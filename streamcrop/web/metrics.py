@@ -98,15 +98,21 @@ def _of_ledgers(view: NodeView) -> Iterator[str]:
                 for outcome, count in found.outcomes.items()
             ),
         )
+    sinks = [(each.name, sink, row) for each in view.streams for sink, row in each.sinks.items()]
+    yield _family(
+        "streamcrop_sink_events_taken_total",
+        "counter",
+        "Crops that a sink took.",
+        (({"stream": name, "sink": sink}, row.entered) for name, sink, row in sinks),
+    )
     yield _family(
         "streamcrop_sink_events_total",
         "counter",
-        "Events that a sink took, by how they ended.",
+        "Crops that a sink took, by how they ended.",
         (
-            ({"stream": each.name, "sink": sink, "outcome": outcome}, count)
-            for each in view.streams
-            for sink, outcomes in each.sinks.items()
-            for outcome, count in outcomes.items()
+            ({"stream": name, "sink": sink, "outcome": outcome}, count)
+            for name, sink, row in sinks
+            for outcome, count in row.outcomes.items()
         ),
     )
 

@@ -16,8 +16,11 @@ from streamcrop.config import Http
 from streamcrop.errors import ConfigError, StreamcropError
 from streamcrop.web.admission import MAX_BODY, Admission
 from streamcrop.web.api import PUBLIC, Api
+from streamcrop.web.crops import Crops
+from streamcrop.web.events import Events
 from streamcrop.web.gate import IDLE, Gate, bind
 from streamcrop.web.login import PATH, Login
+from streamcrop.web.page import Page
 from streamcrop.web.past import STEP, Past
 from streamcrop.web.static import Static
 from streamcrop.web.view import Watched
@@ -120,11 +123,21 @@ def _app(
     app = web.Application(
         client_max_size=MAX_BODY, middlewares=[gate.middleware, admission.middleware]
     )
-    for part in (whip, static, Api(watched, past), Login(admission)):
+    for part in (whip, static, Login(admission), *_shown(watched, past)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(_add_headers)
     app.on_response_prepare.append(whip.add_headers)
     return app
+
+
+def _shown(watched: Watched, past: Past) -> tuple[Api | Crops | Events | Page, ...]:
+    recent = watched.recent
+    return (
+        Page(watched, past, recent),
+        Api(watched, past),
+        Crops(watched, recent),
+        Events(watched, past, recent),
+    )
 
 
 async def _remember(past: Past, watched: Watched) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from streamcrop.web.recent import Recent
+
 STATES = ("starting", "running", "degraded", "reconnecting", "restarting", "ended")
 # Those in which a stream does what it is to do.
 _WELL = {"running", "ended"}
@@ -76,7 +78,7 @@ class StreamView:
         tapped: Whether it shows frames to detectors.
         live: Whether its source is live.
         rows: Of its ledger, by name.
-        sinks: Of each sink, by name, what became of the events that it took.
+        sinks: Of each sink, by name, what became of the crops that it took.
         queues: By name.
         times: ``capture_to_crop``, ``pair_to_publish``, ``message_delay``.
         clock: ``capture`` or ``arrival``: where ``capture_to_crop`` begins.
@@ -97,7 +99,7 @@ class StreamView:
     tapped: bool = False
     live: bool = False
     rows: Mapping[str, RowView] = field(default_factory=dict)
-    sinks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    sinks: Mapping[str, RowView] = field(default_factory=dict)
     queues: Mapping[str, QueueView] = field(default_factory=dict)
     times: Mapping[str, TimesView] = field(default_factory=dict)
     clock: str = "arrival"
@@ -144,6 +146,15 @@ class Watched(Protocol):
 
     def view(self) -> NodeView:
         """How the node is now."""
+        ...
+
+    @property
+    def recent(self) -> Recent:
+        """The newest crops."""
+        ...
+
+    def lost(self, stream: str) -> Sequence[tuple[str, str]]:
+        """The last frames of a stream that were not paired: a name and the story of each."""
         ...
 
     def explain(self, stream: str, name: str) -> str | None:

@@ -14,7 +14,7 @@ from streamcrop.rates import Rates
 
 SDP = "application/sdp"
 # Offers in a second, and at once: of one address, and to one stream. An answer takes some 10 ms.
-_OF_ONE, _TO_ONE, _AT_ONCE = 2, 5, 10
+_OF_ONE, _TO_ONE, _AT_ONCE = 5, 10, 30
 _CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Location"}
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "POST, DELETE, OPTIONS",
@@ -101,12 +101,12 @@ class Whip:
     async def _open(self, request: web.Request) -> web.Response:
         endpoint = self._endpoint(request)
         stream = request.match_info["stream"]
+        if request.content_type != SDP:
+            raise web.HTTPUnsupportedMediaType(text=f"Expected {SDP}", headers={"Accept-Post": SDP})
         if not (self._of_one.allows(request.remote) and self._to_one.allows(stream)):
             raise web.HTTPTooManyRequests(
                 text="Too many offers; try again in a second", headers={"Retry-After": "1"}
             )
-        if request.content_type != SDP:
-            raise web.HTTPUnsupportedMediaType(text=f"Expected {SDP}", headers={"Accept-Post": SDP})
         try:
             session, answer = await endpoint.open((await request.read()).decode())
         except UnicodeDecodeError:

@@ -232,3 +232,23 @@ async def test_a_running_node_is_asked(broker: Mosquitto, tmp_path: Path) -> Non
     code, said = await explain("3")
     assert code == 1
     assert "no node 'test' answers" in said
+
+
+def test_the_last_frames_that_were_lost() -> None:
+    """Newest first; not those that were paired, or wait; each once, whatever names it has."""
+    history = History()
+    for number in range(30):
+        known = replace(frame(number, size=2), sei=f"sei-{number}")
+        history.note(known, "received, waits for its detections")
+        if number % 3 == 0:
+            history.note(known, "expired after 2 s")
+        elif number % 3 == 1:
+            history.note(known, "paired by frame_id, 0 predictions: 0 crops made")
+    history.note_message(Message(b"", frame_id="28"), "duplicate")
+    lost = history.lost(4)
+    assert [name for name, _ in lost] == ["27", "24", "21", "18"]
+    assert lost[0][1] == "received, waits for its detections; expired after 2 s"
+    assert History().lost(4) == []
+    for number in range(1000):
+        history.note(frame(f"x{number}", size=2), "paired by frame_id, 0 crops made")
+    assert history.lost(4) == []
