@@ -17,6 +17,7 @@ from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import FormatError
 from streamcrop.formats import events, inference
+from streamcrop.formats.lineage import lineage_of
 from streamcrop.stream.render import Rendered, Style, metadata_of, render, render_tap
 
 STYLE = Style(("edge", "gate"), CropOptions())
@@ -124,6 +125,31 @@ def test_a_crop_in_a_shape() -> None:
     assert prediction["x"] == pytest.approx(20)
     assert prediction["keypoints"][0]["y"] == pytest.approx(20)
     assert found["image"] == {"width": 40, "height": 40}
+
+
+def test_shaped_crops_of_crops_through_messages() -> None:
+    """Turned, then scaled by a next node: the lineage that travels leads from root to crop."""
+    corners = [[20, 20], [44, 26], [41, 38], [17, 32]]
+    nose = {"x": 30, "y": 28, "class": "nose"}
+    row = {**BOX, "xyxyxyxy": corners, "keypoints": [nose], "detection_id": "plate"}
+    turned = Style(("edge", "gate"), CropOptions(upright="corners", margin=0.1), encoding="png")
+    (part,) = rendered(row, style=turned)
+    said = json.loads(part.events[0].metadata)
+    first = Frame(
+        said["id"], ArrayPixels(decoded(part.events[0].data)), lineage=lineage_of(said["lineage"])
+    )
+    sized = Style(("next", "crops"), CropOptions(size=(50, 60), border="constant", margin=1))
+    (part,) = render(first, inference.decode(part.events[0].metadata), 0.0, sized)
+    said = json.loads(part.events[0].metadata)
+    assert [entry["id"] for entry in said["lineage"]] == ["gate/7", "plate", "plate"]
+    whole = lineage_of(said["lineage"]).transform
+    [found] = said["predictions"]
+    for place, moved in zip(corners, found["xyxyxyxy"], strict=True):
+        assert whole @ [*place, 1] == pytest.approx(moved, abs=1e-9)
+    joint = found["keypoints"][0]
+    assert whole @ [nose["x"], nose["y"], 1] == pytest.approx([joint["x"], joint["y"]], abs=1e-9)
+    back = np.linalg.inv(np.vstack([whole, [0, 0, 1]])) @ [joint["x"], joint["y"], 1]
+    assert back[:2] == pytest.approx([30, 28], abs=1e-9)
 
 
 def test_what_has_no_shape_is_said() -> None:
