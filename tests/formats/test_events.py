@@ -194,18 +194,18 @@ def test_what_is_no_event(payload: bytes, properties: dict[str, str]) -> None:
 def test_an_event_that_asks_for_too_much() -> None:
     """Values are counted in the JSON of it, and in the JSON within."""
     metadata = json.dumps({"n": [0] * 99})
-    events.read(PICTURE, {"specversion": "1.0", "metadata": metadata}, Limits(values=103))
+    events.read(PICTURE, {"specversion": "1.0", "metadata": metadata}, Limits(values=206))
     structured = {**dict.fromkeys(map(str, range(98)), "x"), "data_base64": "", "metadata": "{}"}
-    events.read(json.dumps(structured).encode(), {}, Limits(values=103))
+    events.read(json.dumps(structured).encode(), {}, Limits(values=206))
     for payload, said in (
         (PICTURE, {"specversion": "1.0", "metadata": metadata}),
         (json.dumps({"data_base64": "", "metadata": metadata}).encode(), {}),
         (json.dumps(structured).encode(), {}),
     ):
         with pytest.raises(
-            FormatError, match=r"node: 10[23] values in one message are more"
+            FormatError, match=r"node: 20[46] values in one message are more"
         ) as info:
-            events.read(payload, said, Limits(values=101))
+            events.read(payload, said, Limits(values=203))
         assert info.value.reason == "too_large"
 
 

@@ -52,6 +52,8 @@ def test_lineage_of_is_the_inverse() -> None:
         [{**IMAGES[0], "height": 65_536}, IMAGES[1]],
         [{**IMAGES[0], "id": ""}, IMAGES[1]],
         [{**IMAGES[0], "id": "x" * 2049}, IMAGES[1]],
+        [{**IMAGES[0], "id": "a\ufffe"}, IMAGES[1]],
+        [IMAGES[0], *[{**IMAGES[1], "id": "x" * 2048, "origin": [0, 0]}] * 16],
         [IMAGES[0], *[{"id": "c", "origin": [0, 0], "width": 9, "height": 9}] * 32],
     ],
 )
