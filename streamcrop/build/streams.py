@@ -19,8 +19,9 @@ from streamcrop.mqtt.broker import Broker
 from streamcrop.sinks.mqtt import Envelope
 from streamcrop.sources import FrameSource
 from streamcrop.stream.choosing import Choosing
+from streamcrop.stream.outbox import Waiting
 from streamcrop.stream.outcomes import Outcomes
-from streamcrop.stream.pairing import Pairing, Waiting
+from streamcrop.stream.pairing import Pairing
 from streamcrop.stream.pipeline import Pipeline
 from streamcrop.stream.render import Style
 from streamcrop.stream.rendering import Rendering

@@ -21,7 +21,8 @@ from streamcrop.core.arguments import (
 )
 from streamcrop.core.background import CropOptions
 from streamcrop.core.columns import Columns
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.framing import NO_PARTS
 from streamcrop.core.masks import MIN_VERTICES, Patch, Polygon, dense_masks
 from streamcrop.core.runs import Rle, parse_runs

@@ -15,8 +15,9 @@ import msgspec
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import FormatError
-from streamcrop.formats.coordinates import Point, relative, settled
+from streamcrop.formats.coordinates import Point
 from streamcrop.formats.documents import Finite, convert, lax
+from streamcrop.formats.settle import relative, settled
 
 RLE_KEYS = ("rle", "rle_mask")
 _BOX = ("x", "y", "width", "height")

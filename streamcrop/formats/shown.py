@@ -44,7 +44,7 @@ def shown(row: Mapping[str, Any], view: View) -> dict[str, Any]:
     """A prediction of the frame, in the coordinates of a crop that shows it through a view.
 
     Args:
-        row: A prediction that is settled (`coordinates.settled`). Not modified.
+        row: A prediction that is settled (`settle.settled`). Not modified.
         view: Of the crop.
 
     Example:

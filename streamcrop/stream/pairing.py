@@ -5,32 +5,23 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from streamcrop.core.pairing import Dropped, Paired, Pairer
+from streamcrop.core.pairing import Dropped, Pairer
 from streamcrop.core.values import Frame, Message, Reason
 from streamcrop.errors import FormatError
 from streamcrop.keys import Key
 from streamcrop.queues import BoundedQueue
+from streamcrop.stream.outbox import STAGE_FRAMES, Outbox, Pair, Waiting
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.standstill import Standstill
 
-# Enough to hide the hand-over between two stages, and no more frames in memory than that.
-STAGE_FRAMES = 4
+# Live, so many frames may come while the loop is busy.
 _LIVE_FRAMES = 32
 # Above this a message is read in a thread, so that it does not hold up the loop.
 _LARGE_MESSAGE = 64 << 10
-# So many pairs that were held go in a row before those that were decided since. Each going back and
-# forth has a camera's pictures decoded anew, from a key picture on: in turns, 225 held pairs took
-# 10 s, in which crops came 100 to 400 ms late (720p, 2026-11-28).
-_IN_A_ROW = 60
-# Live, pairs wait so long at most, in seconds, once there have been more than can be rendered for
-# `_PATIENCE`: many at once, or a picture that takes long, are no overload. It is over when nothing
-# has had to go for `_OVER`.
-_FRESH, _PATIENCE, _OVER = 0.2, 1.0, 2.0
-# While messages catch up after an outage so many of them, and of pairs, may wait; bytes bound both.
+# While messages catch up after an outage so many of them may wait; bytes bound them, too.
 _CATCHING_UP = 20_000
 # So many messages are read in a row before a frame has its turn.
 _MESSAGES_IN_A_ROW = 32
@@ -40,13 +31,6 @@ _LEISURE = 0.25
 _FAR = 10.0
 
 
-class _Decided(NamedTuple):
-    """A pair, and since when it waits to be rendered."""
-
-    pair: "Pair"
-    since: float
-
-
 class _Came(NamedTuple):
     """A message as it came: at microseconds since 1970, and at seconds of the monotonic clock."""
 
@@ -54,27 +38,6 @@ class _Came(NamedTuple):
     topic: str
     arrived: int
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What the pairer holds: a frame or a message under its key.
-
-    Attributes:
-        came: When it came, in seconds, monotonic; None for a message that had to wait elsewhere.
-        sender: The topic of a message.
-        arrived: When a message came, in microseconds since 1970.
-    """
-
-    key: Any
-    nbytes: int
-    value: Any
-    came: float | None = 0.0
-    sender: str = ""
-    arrived: int | None = None
-
-
-Pair = Paired[Waiting, Waiting]
 
 
 class Pairing:
@@ -129,15 +92,10 @@ class Pairing:
         self._outcomes = outcomes
         self._threads = threads
         self._time = Standstill()
-        self._max_items, self._max_bytes = max_items, max_bytes
+        self._max_items = max_items
         # The last time that the pairer was given.
         self._told = 0.0
         self._newest: Any = None
-        # How many pairs that were held have gone in a row, and whether it is the others' turn.
-        self._row, self._decided_go = 0, False
-        # Since when pairs wait too long; till when there are too many of them.
-        self._behind: float | None = None
-        self._overloaded_until = 0.0
         self._work = asyncio.Event()
         self._make_queues(max_items, max_bytes)
 
@@ -161,31 +119,14 @@ class Pairing:
             ),
             changed=self._work,
         )
-        self._decided: BoundedQueue[_Decided] = BoundedQueue(
-            max_items=_CATCHING_UP,
-            max_bytes=max_bytes,
-            size=lambda decided: decided.pair.frame.nbytes,
-            overflow="block" if lossless else "drop_oldest",
-            on_drop=lambda decided: outcomes.pair_lost(
-                decided.pair.frame.value, Reason.CLOSED if self._decided.closed else Reason.OVERLOAD
-            ),
-        )
-        self.pairs: BoundedQueue[Pair] = BoundedQueue(
-            # What waits here has waited before; a live one is to be fresh.
-            max_items=STAGE_FRAMES if lossless else 1,
-            on_drop=lambda pair: outcomes.pair_lost(pair.frame.value),
-            taken=self._work,
-        )
-        # Many come at once; what is paired meanwhile does not wait for them.
-        self._held: BoundedQueue[Pair] = BoundedQueue(
+        self._outbox = Outbox(
+            lossless=lossless,
             max_items=max_items,
             max_bytes=max_bytes,
-            size=lambda pair: pair.frame.nbytes,
-            overflow="drop_oldest",
-            on_drop=lambda pair: outcomes.pair_lost(
-                pair.frame.value, Reason.CLOSED if self._held.closed else Reason.QUEUE_FULL
-            ),
+            outcomes=outcomes,
+            taken=self._work,
         )
+        self.pairs = self._outbox.pairs
 
     def arrive(self, payload: bytes, topic: str) -> None:
         """Take a detection message, with the topic by which it came."""
@@ -214,17 +155,12 @@ class Pairing:
             if self.frames.ended and not self._pairer.waiting("frames") and not self._messages:
                 break
             # What can be handed on now does not wait for the next frame or message.
-            more = self.pairs.has_room() and (self._held or self._decided)
+            more = self.pairs.has_room() and self._outbox
             await (self._wait_for_work() if idle and not more else asyncio.sleep(0))
         self._messages.close()
         self._messages.clear()
         self._settle(self._pairer.close(self._clock()))
-        while self._held:
-            self._decided.put_nowait(_Decided(self._held.get_nowait(), self._now()))
-        while self._decided:
-            await self.pairs.wait_for_room()
-            self.pairs.put_nowait(self._decided.get_nowait().pair)
-        self.pairs.close()
+        await self._outbox.end()
 
     def fills(self) -> dict[str, tuple[int, int, int, int | None]]:
         """How full each queue is, as `BoundedQueue.fill`."""
@@ -246,23 +182,19 @@ class Pairing:
         """Let go of everything, pairs too."""
         self.stop()
         self._settle(self._pairer.close(self._clock()))
-        for queue in (self._held, self.pairs):
-            queue.close()
-            queue.clear()
-        self._decided.close()
-        self._decided.clear()
+        self._outbox.abort()
 
     @property
     def nbytes(self) -> int:
         """What waits here, in bytes."""
-        queues = (self.frames, self._messages, self._held, self._decided)
-        return self._pairer.nbytes + sum(queue.nbytes for queue in queues)
+        parts = (self._pairer, self.frames, self._messages, self._outbox)
+        return sum(part.nbytes for part in parts)
 
     def shed(self, nbytes: int) -> None:
         """Let go of what has waited longest, until so many bytes are free."""
         left = self.nbytes - nbytes
         self._settle(self._pairer.shed(nbytes, self._clock()))
-        for queue in (self.frames, self._messages, self._held, self._decided):
+        for queue in (self.frames, self._messages, self._outbox):
             while queue and self.nbytes > left:
                 queue.drop_oldest()
 
@@ -325,10 +257,8 @@ class Pairing:
             if isinstance(event, Dropped):
                 self._outcomes.dropped(event)
                 self._look_at_times(event)
-            elif event.held and not self._held.closed:
-                self._held.put_nowait(event)
             else:
-                self._decided.put_nowait(_Decided(event, self._now()))
+                self._outbox.put(event, self._now())
                 self._time.answered(event.frame.came or 0.0, self._now())
 
     def _look_at_times(self, event: Dropped[Waiting, Waiting]) -> None:
@@ -344,48 +274,11 @@ class Pairing:
                 )
 
     async def _hand_on(self) -> None:
-        """Hand on what was decided; what was held goes many in a row, before it.
-
-        A file's frames wait until there is room. Live, what has waited too long is let go of.
-        """
+        """Hand on pairs; a file's time stands still while it is held up."""
         since = self._now()
-        while self._held or self._decided:
-            if self._lossless:
-                await self.pairs.wait_for_room()
-            elif not self.pairs.has_room():
-                break
-            self.pairs.put_nowait(self._next_pair())
+        await self._outbox.hand_on(since, late=self._time.is_late(since))
         if self._lossless:
             self._time.skip(self._now() - since)
-        else:
-            self._stay_fresh(since)
-
-    def _next_pair(self) -> Pair:
-        """Take the pair whose turn it is: those that were held go many in a row."""
-        if not self._held or not self._decided:
-            self._decided_go = not self._held
-        elif self._row >= _IN_A_ROW or len(self._decided) >= _LIVE_FRAMES:
-            self._decided_go = True
-        if self._decided_go:
-            self._row = 0
-            return self._decided.get_nowait().pair
-        self._row += 1
-        return self._held.get_nowait()
-
-    def _stay_fresh(self, now: float) -> None:
-        """Let go of the oldest pairs where there have been more than can be rendered."""
-        if self._held or self._time.is_late(now) or not self._is_behind(now):
-            self._behind = None
-            return
-        self._behind = now if self._behind is None else self._behind
-        if now < self._overloaded_until or now > self._behind + _PATIENCE:
-            while len(self._decided) > 1 and self._is_behind(now):
-                pair = self._decided.get_nowait().pair
-                self._outcomes.pair_lost(pair.frame.value, Reason.OVERLOAD)
-            self._overloaded_until = now + _OVER
-
-    def _is_behind(self, now: float) -> bool:
-        return bool(self._decided) and now > self._decided.peek().since + _FRESH
 
     async def _wait_for_work(self) -> None:
         """Wait for an input, or until something in the pairer expires."""
@@ -396,7 +289,7 @@ class Pairing:
                 await self._work.wait()
 
     def _longest_wait(self, deadline: float | None, now: float) -> float | None:
-        if self._time.stands or self._decided:
+        if self._time.stands or self._outbox:
             # The deadline moves on with the time that stands still; what waits gets older.
             return _LEISURE
         return None if deadline is None else max(0, deadline + _LEISURE - now)

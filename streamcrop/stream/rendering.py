@@ -13,8 +13,8 @@ from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
 from streamcrop.sinks import Sink
 from streamcrop.stream.choosing import Choosing, Late
+from streamcrop.stream.outbox import Pair
 from streamcrop.stream.outcomes import Outcomes
-from streamcrop.stream.pairing import Pair
 from streamcrop.stream.render import (
     PART_CROPS,
     Rendered,

@@ -20,7 +20,8 @@ from benchmarks.pipeline import taken
 from benchmarks.report import Row
 
 from streamcrop.core.background import CropOptions, remove_background
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import LUMA_WEIGHTS, YuvPixels
 from streamcrop.core.values import Frame, Instances

@@ -14,7 +14,8 @@ from PIL import Image
 
 from streamcrop.core import arguments
 from streamcrop.core.background import CropOptions
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Instances
 

@@ -9,7 +9,8 @@ import supervision as sv
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.columns import TRANSLATIONS, Columns
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Instances

@@ -1,4 +1,4 @@
-"""`streamcrop.core.crop`: one frame and its instances become crops."""
+"""`streamcrop.core.crop`: one object, cut out of one image."""
 
 import pickle
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from streamcrop.core.background import CropOptions, remove_background
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.framing import Parts
-from streamcrop.core.limits import Budget, Limits
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
-from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask, Reason
+from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask
 from streamcrop.core.view import Keypoints
 from streamcrop.core.warp import mask_through
 
@@ -152,32 +152,6 @@ def test_nested_crops_lead_back_to_the_root(
     np.testing.assert_allclose((np.linalg.inv(forth) @ moved)[:2], point, rtol=0, atol=1e-9)
 
 
-# --- what is refused -----------------------------------------------------------------------------
-
-
-def test_no_instances_are_no_crops() -> None:
-    """An empty frame is an answer."""
-    assert cut(ArrayPixels(noise((4, 4))), instances(np.empty((0, 4))), CropOptions()) == ([], [])
-
-
-def test_each_refusal_has_its_reason_and_its_neighbours_survive() -> None:
-    """What cannot be cut is told with its row and reason, in order; the rest is cut."""
-    xyxy = np.array(
-        [[0, 0, 2, 2], [np.nan, 0, 2, 2], [1, 1, 3, 3], [9, 9, 12, 12], [2, 2, 4, 4], [1, 1, 2, 2]]
-    )
-    found = instances(xyxy, refused={5: Reason.BAD_MASK, 1: Reason.MALFORMED})
-    crops, refused = cut(ArrayPixels(noise((4, 4))), found, CropOptions())
-    assert [crop.index for crop in crops] == [0, 2, 4]
-    assert refused == [(1, Reason.MALFORMED), (3, Reason.OUTSIDE_FRAME), (5, Reason.BAD_MASK)]
-
-
-def test_masks_are_as_many_as_boxes() -> None:
-    """Masks that are not aligned with the boxes are the caller's mistake."""
-    found = instances(np.array([[0, 0, 2, 2]]), masks=[None, None])
-    with pytest.raises(ValueError, match="zip"):
-        cut(ArrayPixels(noise((4, 4))), found, CropOptions())
-
-
 # --- one crop ------------------------------------------------------------------------------------
 
 
@@ -302,32 +276,6 @@ def test_a_crop_holds_no_more_of_a_mask_than_it_needs() -> None:
     assert isinstance(shaped._mask, Patch)
     assert shaped._mask.pixels.shape == (15, 10)
     assert not np.shares_memory(shaped._mask.pixels, mask)
-
-
-TRIANGLE = Polygon(np.array([[2.0, 1], [6, 1], [2, 8]]))
-
-
-@pytest.mark.parametrize(
-    ("options", "mask", "cost"),
-    [
-        (CropOptions(), None, 28),
-        (CropOptions(), TRIANGLE, 28),
-        (CropOptions(1.0), Patch(np.ones((9, 9), bool)), 28),
-        # The canvas of 5 x 8, and two edges of 7 lines.
-        (CropOptions(1.0), TRIANGLE, 28 + 40 + 20 * 14),
-        (CropOptions(size=(50, 20)), TRIANGLE, 28 + 1000),
-        (CropOptions(1.0, size=(50, 20)), TRIANGLE, 28 + 1000 + 40 + 20 * 14),
-    ],
-)
-def test_a_crop_has_a_price(options: CropOptions, mask: Mask | None, cost: int) -> None:
-    """Its pixels and those it is made from, and an outline where one is drawn for them."""
-    image, box = noise((9, 9)), np.array([[2, 1, 6, 8]] * 2)
-    instances = Instances(box, ["a", "b"], [mask] * 2)
-    for most, expected in ((2 * cost, 2), (2 * cost - 1, 1), (cost, 1), (cost - 1, 0)):
-        budget = Budget(Limits(crop_pixels=most), "crop_pixels")
-        crops, refused = cut(ArrayPixels(image), instances, options, budget=budget)
-        assert len(crops) == expected
-        assert refused == [(row, Reason.OVER_LIMIT) for row in range(expected, 2)]
 
 
 @pytest.mark.parametrize("shape", [{}, {"margin": 1}])
@@ -574,17 +522,6 @@ def test_planes_of_a_shaped_crop() -> None:
     assert stored is not None
     assert np.abs(stored[0][:9, :12].astype(int) - crop.image[..., 0]).max() <= 2
     assert (stored[0][:9, :12][crop.mask == 0] == 255).all()
-
-
-def test_what_has_no_shape_is_refused() -> None:
-    """With its reason, and its neighbours survive."""
-    options = CropOptions(align={"quad": ["a", "b", "c", "d"], "size": (20, 10)})
-    boxes = np.array([[9.0, 8, 22, 18], [0, 0, 9, 9], [np.nan, 0, 9, 9], [0, 0, 5, 5]])
-    joints = [Keypoints(("a", "b", "c", "d"), QUAD), None]
-    found = instances(boxes, refused={3: Reason.BAD_MASK})
-    crops, refused = cut(ArrayPixels(noise((40, 30))), found, options, parts=Parts((), joints))
-    assert [crop.index for crop in crops] == [0]
-    assert refused == [(1, Reason.NO_SHAPE), (2, Reason.NOT_FINITE), (3, Reason.BAD_MASK)]
 
 
 @given(st.lists(st.sampled_from([*SHAPES]), min_size=2, max_size=4))

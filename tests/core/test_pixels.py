@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.background import CropOptions
-from streamcrop.core.crop import cut
+from streamcrop.core.cutting import cut
 from streamcrop.core.pixels import (
     LUMA_WEIGHTS,
     ArrayPixels,

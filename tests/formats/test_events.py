@@ -16,7 +16,8 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 
 from streamcrop.core.background import CropOptions
-from streamcrop.core.crop import Crop, cut
+from streamcrop.core.crop import Crop
+from streamcrop.core.cutting import cut
 from streamcrop.core.framing import Parts
 from streamcrop.core.limits import Limits
 from streamcrop.core.pixels import ArrayPixels

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from streamcrop.core.background import CropOptions, remove_background
-from streamcrop.core.crop import cut
+from streamcrop.core.cutting import cut
 from streamcrop.core.masks import Patch
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.values import Instances

@@ -18,8 +18,9 @@ from streamcrop import config
 from streamcrop.build.streams import pairing_of
 from streamcrop.core.pairing import Paired
 from streamcrop.core.values import Frame
+from streamcrop.stream.outbox import Waiting
 from streamcrop.stream.outcomes import Outcomes
-from streamcrop.stream.pairing import Pairing, Waiting
+from streamcrop.stream.pairing import Pairing
 
 SECOND = 1_000_000
 START = 1_795_341_600 * SECOND
@@ -192,7 +193,7 @@ async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
 
 async def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two groups of pictures the decoder goes back and forth seldom; all leave."""
-    monkeypatch.setattr("streamcrop.stream.pairing._IN_A_ROW", 6)
+    monkeypatch.setattr("streamcrop.stream.outbox._IN_A_ROW", 6)
     names: list[str] = []
     matching, outcomes = stage(max_wait=30)
     for name in [*(f"held {n}" for n in range(15)), "new 0", "new 1"]:

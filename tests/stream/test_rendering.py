@@ -19,8 +19,8 @@ from streamcrop.formats import inference
 from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
 from streamcrop.stream import rendering as rendering_module
+from streamcrop.stream.outbox import Pair, Waiting
 from streamcrop.stream.outcomes import Outcomes
-from streamcrop.stream.pairing import Pair, Waiting
 from streamcrop.stream.render import Style
 from streamcrop.stream.rendering import Rendering
 
