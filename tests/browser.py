@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from patience import PATIENCE
 
 
 class Browser:
@@ -54,7 +55,7 @@ class Browser:
         return self
 
     async def _port(self) -> int:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     return int((self._profile / "DevToolsActivePort").read_text().split()[0])
@@ -71,7 +72,7 @@ class Browser:
     async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 message = await self._socket.receive_json()
                 if message.get("id") == number:
@@ -91,9 +92,9 @@ class Browser:
         await self._call("Page.navigate", url=url)
         await self.until("document.readyState == 'complete' && location.href != 'about:blank'")
 
-    async def until(self, expression: str, seconds: float = 30) -> None:
+    async def until(self, expression: str) -> None:
         """Wait until something is true in the page."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE):
             while not await self.evaluate(expression):  # noqa: ASYNC110  # a page tells nobody
                 await asyncio.sleep(0.05)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from patience import PATIENCE
 
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
@@ -92,8 +93,8 @@ def frame(frame_id: object, size: int = 64, **known: object) -> Frame:
     return Frame(str(frame_id), pixels, **known)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # a ledger tells nobody when it counts
             await asyncio.sleep(0.005)

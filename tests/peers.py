@@ -1,8 +1,10 @@
 """Real peers for the tests: a broker, a client, a node in a process of its own, and clips."""
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +25,7 @@ import numpy.typing as npt
 import yaml
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from patience import PATIENCE
 
 Image = npt.NDArray[np.uint8]
 BITS = 12
@@ -30,10 +33,16 @@ _CELL = 16
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of the loopback interface that nobody uses.
+
+    Below those that the system hands out, to connections too: else another process may have it
+    before who asked.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 class Mosquitto:
@@ -73,7 +82,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self._answers, 10)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
@@ -90,8 +99,8 @@ class Mosquitto:
         self.process.send_signal(signal.SIGCONT)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so.
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until something is so; for fewer seconds where it may never be.
 
     Raises:
         TimeoutError: If it never was.
@@ -144,9 +153,9 @@ class Node:
         """Ask it to end."""
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, seconds: float = 60) -> tuple[int, str]:
+    def wait(self) -> tuple[int, str]:
         """Its exit code and what it said."""
-        said, _ = self.process.communicate(timeout=seconds)
+        said, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, said
 
     def ledger(self, stream: str = "gate") -> dict[str, Any]:
@@ -245,7 +254,7 @@ class Client:
         if said:
             properties = Properties(PacketTypes.PUBLISH)
             properties.UserProperty = list(said.items())
-        await self._client.publish(topic, data, 1, retain, properties=properties, timeout=60)
+        await self._client.publish(topic, data, 1, retain, properties=properties, timeout=PATIENCE)
 
     def of(self, topic: str, stream: str = "gate") -> list[Arrived]:
         """What came on ``streamcrop/{stream}/{topic}``."""
@@ -255,9 +264,9 @@ class Client:
         """The states that the stream was in."""
         return [json.loads(message.payload)["state"] for message in self.of("status", stream)]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so of what has arrived."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self._more.clear()
                 await self._more.wait()
@@ -265,8 +274,8 @@ class Client:
     async def until_running(self, stream: str = "gate") -> None:
         await self.until(lambda: "running" in self.states(stream))
 
-    async def until_ended(self, stream: str = "gate", seconds: float = 60) -> None:
-        await self.until(lambda: "ended" in self.states(stream), seconds)
+    async def until_ended(self, stream: str = "gate") -> None:
+        await self.until(lambda: "ended" in self.states(stream))
 
 
 def numbered(number: int, width: int, height: int) -> Image:
@@ -363,7 +372,7 @@ class Camera:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self._is_ready, 30)
+        wait_until(self._is_ready)
 
     def _is_ready(self) -> bool:
         said = self._log.read_text()

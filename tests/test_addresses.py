@@ -140,9 +140,9 @@ def test_no_password_is_left(user: str, password: str, scheme: str) -> None:
 @pytest.mark.parametrize("text", ["@" + "=a:" * 21_000, "//:" * 21_000 + " @", ":" * 63_000 + "@"])
 def test_time_grows_with_the_length(text: str) -> None:
     """A topic of 64 KB, as anyone may publish one, does not hold up the others."""
-    began = time.perf_counter()
+    began = time.thread_time()
     redacted(text)
-    assert time.perf_counter() - began < 0.3
+    assert time.thread_time() - began < 0.3
 
 
 @pytest.mark.parametrize("text", ["a/b", "site:1/cam@2", "a:b@c", "x//y@z", "/a:b@c", "$share/g/#"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakes import until
+from patience import PATIENCE
 
 from streamcrop import ledger_file
 
@@ -24,7 +25,7 @@ async def test_it_is_written_again_and_again(
 
     task = asyncio.create_task(ledger_file.keep(path, ledger))
     seen = set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(seen) < 5:
             if path.exists():
                 seen.add(json.loads(path.read_text())["count"])
@@ -50,7 +51,7 @@ async def test_a_folder_that_is_gone_is_logged_once(
 
 async def test_none_is_kept_nowhere() -> None:
     """Without a path there is nothing to do."""
-    await asyncio.wait_for(ledger_file.keep(None, dict), 5)
+    await asyncio.wait_for(ledger_file.keep(None, dict), PATIENCE)
 
 
 def test_a_device_is_written_to(tmp_path: Path) -> None:

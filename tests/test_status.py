@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes import until
 from lying_broker import LyingBroker
+from patience import PATIENCE
 from peers import NUMBER_BOX, Client, Mosquitto, box_of, numbered_clip, settings
 from peers import Node as Process
 
@@ -27,7 +28,7 @@ async def running(peer: LyingBroker, clip: Path, **sections: Any) -> AsyncIterat
     node = Node(config.parse(json.dumps(tree)))
     task = asyncio.create_task(node.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             yield node
             node.stop()
             await task
@@ -169,7 +170,7 @@ async def test_a_broker_that_will_not_have_us_any_more(clip: Path) -> None:
         await until(lambda: "running" in states(peer))
         peer.connacks = [(0x8A, b"")]
         peer.hang_up()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE)
         assert "refuses: Banned" in str(node.refused)
         assert json.loads(node._status.message("gate").payload)["reason"] == str(node.refused)
 

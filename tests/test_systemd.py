@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from streamcrop import systemd
 
@@ -52,7 +53,7 @@ async def test_without_a_manager_nothing_is_said(monkeypatch: pytest.MonkeyPatch
     """On a command line there is nobody to tell, and the task is over."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     systemd.notify("READY=1")
-    await asyncio.wait_for(systemd.tell(lambda: ""), 5)
+    await asyncio.wait_for(systemd.tell(lambda: ""), PATIENCE)
 
 
 def test_a_manager_that_is_gone_is_no_error(

@@ -24,6 +24,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from fakes import until
+from patience import PATIENCE
 from peers import number_in, numbered
 from web.views import Watched, node
 
@@ -260,7 +261,7 @@ class Reader:
 
     async def __aexit__(self, *_: object) -> None:
         self.source.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._task
 
     @property
@@ -276,7 +277,7 @@ class Reader:
         return Counter(item for item in self.items if isinstance(item, Reason))
 
     async def until_frames(self, count: int) -> None:
-        await until(lambda: len(self.frames) >= count, 30)
+        await until(lambda: len(self.frames) >= count)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from accuracy.scenario import Result, Size
 from accuracy.scenarios import SCENARIOS
 from accuracy.stage import Stage
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 # The way, the scenario, and who reads for the detector.
 ROWS = [
     ("frame_id", "tcp", "ffmpeg"),

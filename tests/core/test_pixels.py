@@ -469,8 +469,9 @@ def test_a_smaller_picture_is_the_mean_of_what_it_covers(
 def test_what_is_in_memory_takes_no_decoding() -> None:
     """Neither kind has to be waited for."""
     grey = np.full((2, 2), 128, np.uint8)
-    assert ArrayPixels(grey).is_decoded
-    assert YuvPixels(grey, grey[:1, :1], grey[:1, :1]).is_decoded
+    for pixels in (ArrayPixels(grey), YuvPixels(grey, grey[:1, :1], grey[:1, :1])):
+        assert pixels.is_decoded
+        assert pixels.decode() is pixels
 
 
 def test_owned_pixels_are_the_same_and_share_nothing() -> None:

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from patience import PATIENCE
 from peers import Image, wait_until, write_clip
 
 from streamcrop.demo.detector import MotionDetector
 from streamcrop.demo.sheet import contact_sheet
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 
 
 def _demo(*arguments: str) -> subprocess.Popen[str]:
@@ -41,7 +42,7 @@ def _moving_square(number: int) -> Image:
 def test_the_demo_leaves_crops_and_a_contact_sheet(tmp_path: Path, embedded: str) -> None:
     """It ends by itself, its crops come over MQTT, and each is in the folder with its metadata."""
     process = _demo("--duration", "6", "--output", str(tmp_path / "out"), "--embedded", embedded)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     assert "ledger of demo" in said
     lines = (tmp_path / "out/demo/crops.jsonl").read_text().splitlines()
@@ -60,7 +61,7 @@ def test_what_moves_and_is_20_px_large_is_found(tmp_path: Path) -> None:
     """The detector answers for a square of 20 px in a clip of the user's own, where it is."""
     clip = write_clip(tmp_path / "clip.mp4", (_moving_square(n) for n in range(70)))
     process = _demo("--duration", "6", "--output", str(tmp_path / "out"), "--video", str(clip))
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     right = 0
     for line in (tmp_path / "out/demo/crops.jsonl").read_text().splitlines():
@@ -81,11 +82,11 @@ def test_without_its_detector_no_crops_come(tmp_path: Path) -> None:
     def detectors() -> list[psutil.Process]:
         return [p for p in node.children() if "streamcrop.demo.detector" in " ".join(p.cmdline())]
 
-    wait_until(lambda: len(detectors()) > 0, 20)
-    wait_until((tmp_path / "out/demo/crops.jsonl").exists, 20)
+    wait_until(lambda: len(detectors()) > 0)
+    wait_until((tmp_path / "out/demo/crops.jsonl").exists)
     os.kill(detectors()[0].pid, signal.SIGKILL)
     before = len((tmp_path / "out/demo/crops.jsonl").read_text().splitlines())
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     after = len((tmp_path / "out/demo/crops.jsonl").read_text().splitlines())
     assert process.returncode == 0, said
     assert after - before < 400, said
@@ -95,7 +96,7 @@ def test_without_its_detector_no_crops_come(tmp_path: Path) -> None:
 def test_no_broker_tells_how_to_get_one(tmp_path: Path) -> None:
     """A wrong broker is a clear error, with nothing left running."""
     process = _demo("--broker", "http://nowhere", "--output", str(tmp_path / "out"))
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert "mqtt://" in said
 

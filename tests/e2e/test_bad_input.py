@@ -107,7 +107,7 @@ async def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
                     90,
                 )
             node.stop()
-            code, said = await asyncio.to_thread(node.wait, 30)
+            code, said = await asyncio.to_thread(node.wait)
         assert code == 0, said
         rows = node.ledger()
         assert peak[0] < 300, f"{peak[0]:.0f} MiB above idle"
@@ -155,7 +155,7 @@ async def test_a_message_of_100_mb(broker: Mosquitto, tmp_path: Path) -> None:
                 await client.publish(b"x" * 100_000_000)
                 await client.publish({"frame_id": 1, "predictions": [GOOD]})
                 await client.until_ended()
-            code, said = await asyncio.to_thread(node.wait, 30)
+            code, said = await asyncio.to_thread(node.wait)
         assert code == 0, said
         assert node.ledger()["messages"]["dropped"] == {"too_large": 1}
         assert peak[0] < 450, f"{peak[0]:.0f} MiB above idle"

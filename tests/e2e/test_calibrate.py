@@ -12,6 +12,7 @@ from statistics import median
 import pytest
 import two_mounts
 import yaml
+from patience import PATIENCE
 from peers import free_port, settings, wait_until
 
 from streamcrop.core.capture import CaptureClock
@@ -19,7 +20,7 @@ from streamcrop.core.pixels import YuvPixels
 from streamcrop.core.values import Frame
 from streamcrop.sources.live import LiveSource
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 
 X264 = "x264enc speed-preset=ultrafast key-int-max=50"
 FAST = f"{X264} tune=zerolatency"
@@ -35,7 +36,7 @@ class Server:
         command = ["/usr/bin/python3", two_mounts.__file__, "--port", str(self.port), *options]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(self._is_ready, 30)
+        wait_until(self._is_ready)
 
     def _is_ready(self) -> bool:
         said = self._log.read_text()
@@ -70,7 +71,7 @@ class Reader:
 
     def stop(self) -> dict[int, float]:
         self._source.stop()
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         return self.times
 
 
@@ -113,7 +114,7 @@ def test_the_offset_of_a_servers_defaults(
     serve.append(server)
     readers = [Reader(server.url(mount)) for mount in ("main", "sub")]
     calibrate = begin(server, tmp_path)
-    out, err = calibrate.communicate(timeout=120)
+    out, err = calibrate.communicate(timeout=PATIENCE)
     main, sub = (reader.stop() for reader in readers)
     common = main.keys() & sub.keys()
     assert len(common) > 50, err
@@ -139,7 +140,7 @@ def test_what_cannot_be_told_is_1(
     """Two cameras, and a room in which nobody moves."""
     serve.append(Server(tmp_path, *options))
     calibrate = begin(serve[0], tmp_path, mount)
-    out, err = calibrate.communicate(timeout=120)
+    out, err = calibrate.communicate(timeout=PATIENCE)
     assert calibrate.returncode == 1, out + err
     assert why in out
     assert "pairing:" not in out
@@ -152,7 +153,7 @@ def test_a_stream_that_ends_is_1(serve: list[Server], tmp_path: Path) -> None:
     assert calibrate.stderr is not None
     assert "with capture times" in calibrate.stderr.readline()
     serve[0].process.send_signal(signal.SIGKILL)
-    out, err = calibrate.communicate(timeout=60)
+    out, err = calibrate.communicate(timeout=PATIENCE)
     assert calibrate.returncode == 1
     assert "stream ended after" in err
     assert not out

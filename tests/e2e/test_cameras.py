@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from accuracy import pattern
+from patience import FOR_EVER
 from peers import Camera, Client, Mosquitto, Node, box_of, numbered_clip, settings
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
         chosen["streams"]["yard"] = {
             "source": {
                 "url": f"rtsp://user:s3cret@127.0.0.1:{hanging.getsockname()[1]}/main",
-                "connect_timeout": 30,
+                "connect_timeout": FOR_EVER,
             },
             "detections": {"topic": "detections/yard"},
             "pairing": {"key": "utc"},
@@ -49,10 +49,8 @@ async def test_a_camera_that_hangs_holds_up_neither_the_end_nor_another_stream(
                 for number in range(20):
                     await client.publish({"frame_id": number, "predictions": []})
                 await client.until_ended()
-                since = time.monotonic()
                 node.stop()
-                code, said = await asyncio.to_thread(node.wait, 20)
-            assert time.monotonic() - since < 10
+                code, said = await asyncio.to_thread(node.wait)
             assert code == 0, said
             assert node.ledger()["frames"] == {"received": 20, "paired": 20, "dropped": {}}
             assert node.ledger("yard")["frames"]["received"] == 0
@@ -93,14 +91,14 @@ async def test_the_tap_of_a_camera(
     async with Client(broker.port) as client:
         with Node(tmp_path, chosen) as node:
             task = asyncio.create_task(answer(client, seen))
-            await client.until(lambda: len(client.of("crops")) > 15, 60)
+            await client.until(lambda: len(client.of("crops")) > 15)
             camera.kill()
-            await client.until(lambda: "reconnecting" in client.states(), 20)
+            await client.until(lambda: "reconnecting" in client.states())
             before = len(client.of("crops"))
             await asyncio.to_thread(camera.start)
-            await client.until(lambda: len(client.of("crops")) > before + 15, 60)
+            await client.until(lambda: len(client.of("crops")) > before + 15)
             node.stop()
-            code, said = await asyncio.to_thread(node.wait, 20)
+            code, said = await asyncio.to_thread(node.wait)
             task.cancel()
     assert code == 0, said
     epochs: dict[str, None] = {}
@@ -126,11 +124,11 @@ async def test_a_dead_camera_is_said_and_waited_for(broker: Mosquitto, tmp_path:
     chosen = settings(broker.url, "", source={"url": url}, pairing={"key": "utc"})
     async with Client(broker.port) as client:
         with Node(tmp_path, chosen) as node:
-            await client.until(lambda: "reconnecting" in client.states(), 30)
+            await client.until(lambda: "reconnecting" in client.states())
             status = json.loads(client.of("status")[-1].payload)
             assert "no connection to the camera: Connection refused" in status["reason"]
             assert "running" not in client.states()
             node.stop()
-            code, said = await asyncio.to_thread(node.wait, 20)
+            code, said = await asyncio.to_thread(node.wait)
     assert code == 0, said
     assert "s3cret" not in said + str(client.arrived)

@@ -89,13 +89,13 @@ async def test_1200_half_open_requests_take_neither_camera_nor_broker(
         broker.start()
         await asyncio.to_thread(camera.start)
         async with Client(broker.port) as client:
-            await client.until(lambda: client.states()[-1:] == ["running"], 30)
+            await client.until(lambda: client.states()[-1:] == ["running"])
         assert await page() == 200
         assert process.num_fds() < 160
         assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         node.stop()
-        code, said = await asyncio.to_thread(node.wait, 30)
+        code, said = await asyncio.to_thread(node.wait)
     assert code == 0, said
     assert "Too many open files" not in said

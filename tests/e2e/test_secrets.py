@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import PATIENCE
 from peers import Client, Mosquitto, Node, free_port, settings, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -117,11 +118,9 @@ async def test_a_node_whose_sources_all_fail(tmp_path: Path) -> None:
             program = ("-m", "streamcrop", "--verbose")
             with Node(tmp_path, chosen, program=program) as node:
                 for name in chosen["streams"]:
-                    await client.until(
-                        lambda name=name: bool(FAILED & set(client.states(name))), 60
-                    )
+                    await client.until(lambda name=name: bool(FAILED & set(client.states(name))))
                 node.stop()
-                _, said = await asyncio.to_thread(node.wait, 40)
+                _, said = await asyncio.to_thread(node.wait)
         told = [message.payload for message in client.arrived]
     broker.kill()
     assert SECRET not in said
@@ -147,9 +146,9 @@ def test_a_broker_that_is_not_there(tmp_path: Path, url: str) -> None:
         output: list[str] = []
         thread = threading.Thread(target=_read, args=(node, output))
         thread.start()
-        wait_until(lambda: "again" in "".join(output), 30)
+        wait_until(lambda: "again" in "".join(output))
         node.stop()
-        node.process.wait(40)
+        node.process.wait(PATIENCE)
         thread.join()
     assert SECRET not in "".join(output)
 

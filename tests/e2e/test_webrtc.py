@@ -14,6 +14,7 @@ import psutil
 import pytest
 from browser import Browser
 from fakes import until
+from patience import PATIENCE
 from peers import (
     NUMBER_BOX,
     Client,
@@ -28,7 +29,7 @@ from peers import (
 )
 from webrtc_peers import Publisher, WhepServer, peer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 SDP = {"Content-Type": "application/sdp"}
 
@@ -53,7 +54,7 @@ def numbers_agree(client: Client, least: int) -> None:
 async def end(node: Node) -> dict[str, Any]:
     """Stop the node: its ledger, which adds up."""
     node.stop()
-    code, said = await asyncio.to_thread(node.wait, 20)
+    code, said = await asyncio.to_thread(node.wait)
     assert code == 0, said
     return node.ledger()
 
@@ -80,7 +81,7 @@ async def test_ids_in_the_bitstream_pair(broker: Mosquitto, tmp_path: Path) -> N
 
 async def answering(url: str) -> None:
     """Wait until the node's HTTP server answers."""
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as http:
         while True:
             try:
                 async with http.get(url) as reply:
@@ -168,7 +169,6 @@ PRESS = "document.getElementById('button').click()"
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
-@pytest.mark.timeout(240)
 async def test_a_browser_publishes_from_the_page(
     broker: Mosquitto, tmp_path: Path, codec: str
 ) -> None:
@@ -191,10 +191,10 @@ async def test_a_browser_publishes_from_the_page(
             assert await browser.evaluate("location.hash") == ""
             await browser.evaluate(PREFER % codec)
             await browser.evaluate(PRESS)
-            await browser.until(f"{STATE} == 'on'", 60)
+            await browser.until(f"{STATE} == 'on'")
             assert await browser.evaluate(SENT) == f"video/{codec}"
             assert await browser.evaluate(KEEPS) == [["", "maintain-resolution"]]
-            await client.until(lambda: len(client.of("crops")) >= 15, 60)
+            await client.until(lambda: len(client.of("crops")) >= 15)
             await browser.evaluate(PRESS)
             await browser.until(f"{STATE} == 'off'")
             await client.until(lambda: "reconnecting" in client.states())
@@ -284,8 +284,8 @@ async def test_harm_to_a_publisher_is_not_felt_by_its_neighbours(
             await _harm(url)
             await answer(client, range(20, 40))
             await _crowd(client, url)
-            await until(lambda: process.num_fds() <= calm[0], 15)
-            await until(lambda: process.num_threads() <= calm[1] + 3, 15)
+            await until(lambda: process.num_fds() <= calm[0])
+            await until(lambda: process.num_threads() <= calm[1] + 3)
             await answer(client, range(40, 60))
             await client.until_ended("clip")
             await end(node)

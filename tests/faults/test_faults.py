@@ -10,7 +10,7 @@ from faults.row import Promise, Row
 from faults.rows import ROWS
 from faults.table import play
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 _AT_A_TIME = 3
 # The table says how soon; here it only has to happen.
 _PATIENCE = 8.0

@@ -60,7 +60,7 @@ def test_more_than_json() -> None:
     [
         ('{"a": 1}'.encode("utf-16"), "it is UTF-16 or no text; JSON is UTF-8"),
         ('{"a": 1}'.encode("utf-16-be"), "it is UTF-16 or no text; JSON is UTF-8"),
-        (gzip.compress(b'{"a": 1}'), "it is UTF-16 or no text; JSON is UTF-8"),
+        (gzip.compress(b'{"a": 1}', mtime=0), "it is UTF-16 or no text; JSON is UTF-8"),
         (b"\xff\xd8\xff\xe0", "Expecting value, at character 0"),
         (b"", "it is empty"),
         (b"\xef\xbb\xbf \r\n\0", "it is empty"),
@@ -224,6 +224,13 @@ def test_deep_nesting(depth: int) -> None:
         with pytest.raises(FormatError, match="levels of nesting") as info:
             document(b"[" * depth + closing, Limits(values=7 * depth))
         assert info.value.reason == "too_large"
+
+
+def test_nesting_that_is_allowed_and_exhausts_the_stack() -> None:
+    """Whoever raises the limit beyond what Python's reader follows gets an error all the same."""
+    depth = 300_000
+    with pytest.raises(FormatError, match=r"no JSON: .*recursion"):
+        document(b"[" * depth + b"]" * depth, Limits(values=2 * depth, nesting=depth))
 
 
 @pytest.mark.parametrize(

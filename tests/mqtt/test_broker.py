@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import until
 from lying_broker import LyingBroker
+from patience import PATIENCE
 from peers import Mosquitto
 
 from streamcrop.demo.brokers import embedded_broker
@@ -28,7 +29,7 @@ async def running(broker: Broker) -> AsyncIterator[None]:
     """A broker that is up, and stopped at the end."""
     task = asyncio.create_task(broker.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await broker.wait_until_up()
             yield
     finally:
@@ -80,7 +81,7 @@ async def test_a_broker_that_wants_another_certificate_is_final(
     address = Address("127.0.0.1", peer.port, tls=True, **own)
     try:
         with pytest.raises(BrokerRefusedError, match=refusal):
-            await asyncio.wait_for(Broker(address, name="test").run(), 30)
+            await asyncio.wait_for(Broker(address, name="test").run(), PATIENCE)
         right = replace(address, cert=str(certificates / "cert"), key=str(certificates / "key"))
         async with running(Broker(right, name="test")):
             assert delays(peer.port) == [1]
@@ -97,7 +98,7 @@ async def test_wrong_credentials_are_final(tmp_path: Path, protocol: str) -> Non
     address = Address("127.0.0.1", peer.port, False, "me", "s3cret", protocol)
     try:
         with pytest.raises(BrokerRefusedError, match=f"127.0.0.1:{peer.port} refuses") as info:
-            await asyncio.wait_for(Broker(address, name="test").run(), 30)
+            await asyncio.wait_for(Broker(address, name="test").run(), PATIENCE)
     finally:
         peer.kill()
     assert "s3cret" not in f"{info.value} {address}"

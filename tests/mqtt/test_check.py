@@ -1,6 +1,5 @@
 """Libraries of other insides are found out at start."""
 
-import asyncio
 from collections.abc import Iterator
 
 import aiomqtt
@@ -20,15 +19,11 @@ def _tried_anew() -> Iterator[None]:
     check.cache_clear()
 
 
-def test_those_that_are_here_pass() -> None:
+async def test_those_that_are_here_pass() -> None:
     """With and without a running event loop; the second time nothing is tried."""
     check()
-
-    async def main() -> None:
-        check.cache_clear()
-        check()
-
-    asyncio.run(main())
+    check.cache_clear()
+    check()
     assert check.cache_info().currsize == 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from lying_broker import LyingBroker, reason
+from patience import FOR_EVER, PATIENCE
 from peers import Mosquitto
 
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
@@ -67,15 +68,16 @@ async def test_nobody_subscribed_is_no_refusal() -> None:
 
 
 async def test_a_connection_that_ends_while_a_topic_is_asked_for(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is noticed at once, not after the time that an answer may take."""
+    monkeypatch.setattr("streamcrop.mqtt.connector.CONNECT_TIMEOUT", FOR_EVER)
     answers = iter([None])
     caplog.set_level(logging.WARNING)
     async with LyingBroker(suback=lambda _: next(answers, 1)) as peer:
         broker = Broker(Address("127.0.0.1", peer.port), name="test")
         broker.subscribe("a", lambda *_: None)
-        async with asyncio.timeout(5), broker.opened():
+        async with asyncio.timeout(PATIENCE), broker.opened():
             assert len(peer.connects) == 2
     assert "connection to the broker lost: it ended without a word" in caplog.text
 
@@ -94,7 +96,7 @@ async def test_a_broker_that_lets_us_in_twice() -> None:
 
         peer.puback = answer
         broker = Broker(Address("127.0.0.1", peer.port), name="test")
-        async with asyncio.timeout(5), broker.opened():
+        async with asyncio.timeout(PATIENCE), broker.opened():
             await broker.publish(Outgoing("a", b""))
             await broker.publish(Outgoing("b", b""))
             assert len(peer.connects) == 1

@@ -10,6 +10,7 @@ import pytest
 import trustme
 from fakes import until
 from lying_broker import KEEP_ALIVE, MAXIMUM_QOS, RECEIVE_MAXIMUM, RETAIN, LyingBroker, reason, text
+from patience import FOR_EVER, PATIENCE
 from peers import Mosquitto
 
 from streamcrop.errors import BrokerRefusedError
@@ -107,7 +108,7 @@ async def test_what_asking_again_cannot_cure_is_final(
     expected = 2 if connacks[0][0] in {0x9A, 0x9B} else len(connacks)
     async with LyingBroker(connacks) as peer:
         with pytest.raises(BrokerRefusedError, match=said):
-            await asyncio.wait_for(connected(peer, protocol).run(), 20)
+            await asyncio.wait_for(connected(peer, protocol).run(), PATIENCE)
         found = len(peer.connects)
     assert found == expected
 
@@ -116,7 +117,7 @@ async def test_what_asking_again_cannot_cure_is_final(
 async def test_what_passes_is_waited_for(code: int) -> None:
     """A broker that is busy is asked again, by the same client ID."""
     async with LyingBroker([(code, b""), (0, b"")]) as peer:
-        async with asyncio.timeout(20), connected(peer).opened():
+        async with asyncio.timeout(PATIENCE), connected(peer).opened():
             pass
         assert len({each["id"] for each in peer.connects}) == 1
         assert len(peer.connects) == 2
@@ -144,25 +145,27 @@ async def test_a_client_id_that_every_broker_takes() -> None:
     ],
 )
 async def test_an_old_broker_hangs_up_and_so_does_one_that_is_not_up(
-    peer: LyingBroker, version: str, asked: list[int]
+    peer: LyingBroker, version: str, asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are told apart by asking for MQTT 5 once more; none of it takes long."""
+    monkeypatch.setattr("streamcrop.mqtt.connector.CONNECT_TIMEOUT", FOR_EVER)
     async with peer:
         broker = connected(peer, "auto")
-        async with asyncio.timeout(8), broker.opened():
+        async with asyncio.timeout(PATIENCE), broker.opened():
             assert broker.version == version
         assert [each["version"] for each in peer.connects] == asked
 
 
-async def test_its_keep_alive_and_its_window_are_kept() -> None:
+async def test_its_keep_alive_and_its_window_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is pinged as often as it wants, and gets no more at a time than it takes."""
+    monkeypatch.setattr("streamcrop.mqtt.connector.KEEPALIVE", 600)
     properties = KEEP_ALIVE + b"\0\1" + RECEIVE_MAXIMUM + b"\0\2"
     async with LyingBroker([(0, properties)], puback=lambda _: None) as peer:
         broker = connected(peer)
         async with broker.opened():
             sent = [broker.begin(Outgoing("a", b"")) for _ in "12345"]
-            assert peer.connects[0]["keepalive"] > 3
-            await until(lambda: peer.pings >= 2, 6)
+            assert peer.connects[0]["keepalive"] == 600
+            await until(lambda: peer.pings >= 2)
             assert len(peer.published) == 2
             for each in sent:
                 each.cancel()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import until
 from lying_broker import LyingBroker
+from patience import PATIENCE
 from peers import Mosquitto
 
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
@@ -40,7 +41,7 @@ async def test_a_size_that_it_hangs_up_on_is_remembered(protocol: str, sessions:
     """After two hang-ups; others of its size are not sent any more, smaller ones are, at once."""
     async with LyingBroker(sessions=sessions, longest=1000) as peer:
         broker = at(peer, protocol)
-        async with asyncio.timeout(20), broker.opened():
+        async with asyncio.timeout(PATIENCE), broker.opened():
             await broker.publish(Outgoing("crops", bytes(500)))
             with pytest.raises(PacketTooLargeError, match="it hangs up on its"):
                 await broker.publish(Outgoing("crops", bytes(2000)))
@@ -57,7 +58,7 @@ async def test_a_message_that_it_hangs_up_on_for_another_reason() -> None:
     """A larger one went through, so it is refused, and its size is not blamed."""
     async with LyingBroker(sessions=True) as peer:
         broker = at(peer)
-        async with asyncio.timeout(20), broker.opened():
+        async with asyncio.timeout(PATIENCE), broker.opened():
             await broker.publish(Outgoing("open", bytes(3000)))
             peer.closed = "shut"
             with pytest.raises(PacketRefusedError, match="whenever it gets this message"):
@@ -71,7 +72,7 @@ async def test_a_broker_that_is_restarted_again_and_again(broker: Mosquitto, pro
     node = at(broker, protocol)
     arrived: list[bytes] = []
     node.subscribe("a", lambda payload, _: arrived.append(payload))
-    async with asyncio.timeout(60), node.opened():
+    async with asyncio.timeout(PATIENCE), node.opened():
         for number in range(6 if protocol == "5" else 2):
             broker.freeze()
             sending = asyncio.create_task(node.publish(Outgoing("a", b"%d" % number)))
@@ -93,13 +94,13 @@ async def test_tls_takes_what_it_can(certificates: Path, tmp_path: Path, max_qos
     node.subscribe("a", lambda payload, _: arrived.append((payload[0], len(payload))))
     expected = [(number, 1 + number % 3 * (3 << 20)) for number in range(9)]
     try:
-        async with asyncio.timeout(60), node.opened():
+        async with asyncio.timeout(PATIENCE), node.opened():
             ends = [
                 node.begin(Outgoing("a", bytes([number]) * size, max_qos))
                 for number, size in expected
             ]
             assert await asyncio.gather(*ends) == [True] * 9
-            await until(lambda: len(arrived) == 9, 30)
+            await until(lambda: len(arrived) == 9)
     finally:
         peer.kill()
     assert arrived == expected

@@ -3,6 +3,7 @@
 import asyncio
 
 from fakes import until
+from patience import PATIENCE
 from peers import Mosquitto
 
 from streamcrop.mqtt.broker import Address, Broker
@@ -55,7 +56,7 @@ async def test_qos_0_is_through_although_others_still_wait(broker: Mosquitto) ->
         broker.freeze()
         # More than the buffers of both sides hold.
         large = [node.begin(Outgoing("there", bytes(8 << 20))) for _ in "123"]
-        assert await asyncio.wait_for(small, 5) is True
+        assert await asyncio.wait_for(small, PATIENCE) is True
         assert not any(each.done() for each in large)
         broker.thaw()
         assert await asyncio.gather(*large) == [True] * 3

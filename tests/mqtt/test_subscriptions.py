@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import until
 from lying_broker import NUMBERS, SHARED, WILDCARDS, LyingBroker, text
+from patience import PATIENCE
 from peers import Mosquitto
 
 from streamcrop.mqtt import client
@@ -106,7 +107,7 @@ async def test_a_broker_that_hangs_up_when_asked(
     monkeypatch.setattr("streamcrop.mqtt.connector.CONNECT_TIMEOUT", 0.5)
     told: Told = []
     peer = LyingBroker(suback=lambda topic: answer if topic == "b" else 1)
-    async with asyncio.timeout(20), peer, listening(peer, told, "a", "b", "c").opened():
+    async with asyncio.timeout(PATIENCE), peer, listening(peer, told, "a", "b", "c").opened():
         assert peer.subscribed == ["a", "b", "a", "b", "a", "c"]
     [(topic, why)] = told
     assert topic == "b"

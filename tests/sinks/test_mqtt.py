@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeBroker, until
+from patience import PATIENCE
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
@@ -80,7 +81,7 @@ async def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
     sink, ends = make(broker)
     await sink.put([event("lost")])
     broker.lost.set_result(False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await sink.abort()
     assert ends == [("lost", Reason.NOT_ACKNOWLEDGED)]
 

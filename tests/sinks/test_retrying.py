@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes import until
+from patience import PATIENCE
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import RejectedError, SinkError
@@ -241,7 +242,7 @@ async def test_a_sink_that_hangs_is_one_that_fails(place: Path | None) -> None:
     """Nobody waits for it for longer than its patience; when it answers, all is well again."""
     async with made(place, max_inflight=2) as kit:
         kit.target.flowing.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await kit.sink.put(crops(*range(20)))
         kit.target.flowing.set()
         await kit.sink.drain()

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import av
 import pytest
 import trustme
+from patience import FOR_EVER
 
 from streamcrop.sources.challenge import unspoken
 
@@ -169,11 +169,8 @@ def test_one_that_talks_slowly_does_so_for_as_long_as_all_may_take() -> None:
         for serve in (drip, be_silent):
             with listening(serve) as port:
                 stopped = threading.Event()
-                began = time.monotonic()
                 assert unspoken(URL.format(port), None, 0.4, NEVER) is None
-                assert time.monotonic() - began < 2
                 threading.Timer(0.3, stopped.set).start()
-                assert unspoken(URL.format(port), None, 30, stopped) is None
-                assert time.monotonic() - began < 4
+                assert unspoken(URL.format(port), None, FOR_EVER, stopped) is None
     finally:
         over.set()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE
 from peers import number_in, numbered, numbered_clip, write_clip
 
 from streamcrop.core.pixels import YuvPixels
@@ -244,7 +245,7 @@ def test_a_picture_that_is_decoded_is_there_while_another_one_is_being_decoded(
     with stream.decoder._lock:
         looking = threading.Thread(target=lambda: found.append(first.bgr()), daemon=True)
         looking.start()
-        looking.join(10)
+        looking.join(PATIENCE)
     assert np.array_equal(found[0], before)
     assert not first.is_idle
 
@@ -429,5 +430,5 @@ def test_many_threads(clips: dict[str, Path]) -> None:
         pictures[at] = stream.decoder.add(packet)
         time.sleep(0.002)
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert wrong == []

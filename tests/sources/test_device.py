@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from streamcrop.core.values import Change, Frame
 from streamcrop.sources.live import LiveSource
@@ -54,5 +55,5 @@ def test_a_device_that_is_missing(device: str) -> None:
     ended = threading.Thread(target=lambda: list(source))
     ended.start()
     source.stop()
-    ended.join(10)
+    ended.join(PATIENCE)
     assert not ended.is_alive()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import until
+from patience import PATIENCE
 from peers import Client, Image, Mosquitto, number_in, numbered
 
 from streamcrop.core.limits import Limits
@@ -53,7 +54,7 @@ async def source_at(
 async def take(source: MqttSource, count: int, notes: list[Note] | None = None) -> list[Any]:
     """The next items, without the changes of the connection; notes go where they are wanted."""
     found: list[Any] = []
-    async with asyncio.timeout(20), aclosing(source.frames()) as items:
+    async with asyncio.timeout(PATIENCE), aclosing(source.frames()) as items:
         async for item in items:
             if isinstance(item, Note) and notes is not None:
                 notes.append(item)
@@ -336,7 +337,7 @@ async def test_what_waits_at_the_end_is_closed(broker: Mosquitto) -> None:
         for n in range(5):
             await client.publish(png(n), TOPIC, {"frame_id": str(n)})
         await asyncio.sleep(0.5)
-        async with asyncio.timeout(20), aclosing(source.frames()) as items:
+        async with asyncio.timeout(PATIENCE), aclosing(source.frames()) as items:
             async for item in items:
                 found.append(item)
                 if isinstance(item, Frame):

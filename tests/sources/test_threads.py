@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from fakes import ListSource, frame, until
+from patience import FOR_EVER, PATIENCE
 
 from streamcrop.core.values import Frame
 from streamcrop.errors import SourceError
@@ -24,7 +24,7 @@ class Hanging:
 
     def __iter__(self) -> Iterator[Frame]:
         yield frame(0)
-        self.released.wait(30)
+        self.released.wait(FOR_EVER)
 
     def stop(self) -> None:
         self.stopped = True
@@ -63,6 +63,7 @@ async def test_a_consumer_that_waits_holds_the_source() -> None:
 async def test_a_hanging_source_holds_up_nobody() -> None:
     """`stop` ends the frames although the thread still hangs, and the process could end."""
     hanging = Hanging()
+    others = set(threading.enumerate())
     source = Threaded(hanging)
 
     async def read() -> int:
@@ -70,12 +71,10 @@ async def test_a_hanging_source_holds_up_nobody() -> None:
 
     task = asyncio.create_task(read())
     await asyncio.sleep(0.1)
-    since = time.monotonic()
     source.stop()
-    assert await task == 1
-    assert time.monotonic() - since < 5
+    assert await asyncio.wait_for(task, PATIENCE) == 1
     assert hanging.stopped
-    [thread] = [thread for thread in threading.enumerate() if thread.name == "source"]
+    [thread] = [thread for thread in set(threading.enumerate()) - others if thread.name == "source"]
     assert thread.daemon
     hanging.released.set()
     await until(lambda: not thread.is_alive())
@@ -100,42 +99,34 @@ def undecoded(number: int, decoder: _Decoder) -> Frame:
     return replace(frame(number), pixels=pixels)
 
 
-async def test_pictures_that_nobody_looks_at_come_several_at_once() -> None:
+async def test_pictures_that_nobody_looks_at_come_several_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """While a stream is idle the loop is not woken for each; once it is not, it is."""
     decoder, come = _Decoder(), threading.Semaphore(0)
 
     class Camera(ListSource):
         def __iter__(self) -> Iterator[Frame]:
             for number in range(40):
-                assert come.acquire(timeout=30)
+                assert come.acquire(timeout=PATIENCE)
                 yield undecoded(number, decoder)
 
-    source = Threaded(Camera([]))
-    frames = source.frames()
-    wakes = 0
-    turns = source._more.set
-
-    def woken() -> None:
-        nonlocal wakes
-        wakes += 1
-        turns()
-
-    source._more.set = woken
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", FOR_EVER)
+    frames = Threaded(Camera([])).frames()
     come.release()
     await anext(frames)
     waiting = asyncio.ensure_future(anext(frames))
-    await asyncio.sleep(0.05)
-    before = wakes
+    for _ in range(10):
+        await asyncio.sleep(0)  # it sees that nobody looks
     come.release(5)
-    await waiting
-    for _ in range(4):
-        await anext(frames)
-    assert wakes == before
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
     decoder.is_idle = False
-    come.release(5)
-    for _ in range(5):
-        await anext(frames)
-    assert wakes > before
+    come.release()
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+        for _ in range(5):
+            await anext(frames)
     await frames.aclose()
     come.release(40)
 
@@ -161,9 +152,9 @@ async def test_an_idle_stream_that_is_fast_is_not_slowed_down(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When there is no more room for pictures that nobody looks at, they are fetched at once."""
-    monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", FOR_EVER)
     source = Threaded(ListSource(undecoded(number, _Decoder()) for number in range(400)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert len([item async for item in source.frames()]) == 400
 
 
@@ -171,13 +162,16 @@ async def test_somebody_speaks_of_a_picture_that_was_not_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Then what waits is fetched at once, and each picture behind it as it comes."""
-    monkeypatch.setattr("streamcrop.sources.threads._POLL", 60)
+    monkeypatch.setattr("streamcrop.sources.threads._POLL", FOR_EVER)
     come = threading.Semaphore(0)
+    read = 0
 
     class Camera(ListSource):
         def __iter__(self) -> Iterator[Frame]:
+            nonlocal read
             for number in range(9):
-                assert come.acquire(timeout=30)
+                assert come.acquire(timeout=PATIENCE)
+                read += 1
                 yield undecoded(number, _Decoder())
 
     source = Threaded(Camera([]))
@@ -185,14 +179,14 @@ async def test_somebody_speaks_of_a_picture_that_was_not_fetched(
     come.release()
     await anext(frames)
     waiting = asyncio.ensure_future(anext(frames))
-    # Before that it is told of each.
-    await until(lambda: source._polls)
+    for _ in range(10):
+        await asyncio.sleep(0)  # before that it is told of each
     come.release(3)
-    await until(lambda: len(source._items) == 3)
+    await until(lambda: read == 4)
     await asyncio.sleep(0.05)
     assert not waiting.done()
     source.attend()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await waiting
         for _ in range(2):
             await anext(frames)

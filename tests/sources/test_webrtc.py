@@ -18,6 +18,7 @@ from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, unpack_remb_fci
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakes import until
+from patience import FOR_EVER, PATIENCE
 from peers import free_port, numbered_clip
 from webrtc_peers import Publisher, Reader, WhepServer, no_tasks, offer, published, sockets
 
@@ -26,6 +27,7 @@ from streamcrop.errors import SourceError
 from streamcrop.sources.aiortc_parts import BEGIN
 from streamcrop.sources.webrtc import WhepSource, WhipSource
 
+pytestmark = pytest.mark.real_time
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 CONNECTED = Change("running", "connected")
 
@@ -164,11 +166,11 @@ async def test_nobody_publishes_while_nobody_reads() -> None:
 
 
 async def test_the_end_closes_the_session_at_once() -> None:
-    """`stop` ends `frames` within a second, and the publisher sees that it is over."""
-    async with published() as (reader, url), Publisher(url) as publisher:
+    """`stop` ends `frames`, and the publisher sees that it is over; neither waits for a picture."""
+    async with published(stall_timeout=FOR_EVER) as (reader, url), Publisher(url) as publisher:
         await reader.until_frames(3)
         reader.source.stop()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await reader._task
         await until(lambda: publisher.peer.connectionState == "closed")
         assert reader.changes == [CONNECTED]
@@ -285,7 +287,7 @@ async def test_no_session_is_left_open(answer: Callable[[str], str]) -> None:
         source = WhepSource(f"http://127.0.0.1:{server.port}/whep", stall_timeout=0.7)
         async with Reader(source) as reader:
             for count in range(1, 5):
-                await until(lambda count=count: len(reader.changes) >= count, 30)
+                await until(lambda count=count: len(reader.changes) >= count)
                 # At most the one that is tried now, and the one before.
                 assert len(server.open) <= 2
         assert len(server.asked) >= 4

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
+from patience import FOR_EVER, PATIENCE
 
 from streamcrop.errors import SourceError
 from streamcrop.sources import whep
@@ -350,7 +351,7 @@ async def test_what_answers_in_its_place(said: bytes, text: str) -> None:
 
 
 async def _silent(_: web.Request) -> web.Response:
-    await asyncio.sleep(60)
+    await asyncio.sleep(FOR_EVER)
     return web.Response()
 
 
@@ -438,6 +439,6 @@ async def test_a_server_that_is_gone_does_not_hold_up_the_end() -> None:
     async with server(handler) as address:
         client = WhepClient(f"http://{address}/whep", None, 30)
         await client.ask(OFFER)
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(PATIENCE):
             await client.close()
         assert not [task for task in asyncio.all_tasks() if "WhepClient" in repr(task)]

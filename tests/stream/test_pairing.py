@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from fakes import frame, until
+from patience import PATIENCE
 
 from streamcrop import config
 from streamcrop.build.streams import pairing_of
@@ -200,7 +201,7 @@ async def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         half = Waiting(0, 1, captured(name, 0))
         matching._settle([Paired(half, half, 0.0, held=name.startswith("held"))])
     with running(matching, outcomes):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(names) < 18:
                 names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
                 if names[-1] == "held 12":
@@ -288,7 +289,7 @@ async def test_delays_of_an_outage_teach_nothing() -> None:
             while clock.connected and waiting:
                 matching.arrive(waiting.pop(0), "detections")
             await until(lambda: not matching.frames and not matching._messages)
-        names = await asyncio.wait_for(taking, 20)
+        names = await asyncio.wait_for(taking, PATIENCE)
         assert names == [str(number) for number in range(259)]
         assert not outcomes.ledger.frames.dropped
         assert not outcomes.ledger.messages.dropped

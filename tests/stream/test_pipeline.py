@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 from fakes import FakeBroker, ListSource, frame, until
+from patience import PATIENCE
 
 import streamcrop.stream.cutting
 import streamcrop.stream.render
@@ -68,7 +69,7 @@ class Run:
 
     async def end(self) -> dict[str, Any]:
         """Wait for its end; the ledger, which adds up."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await self.task
         assert self.pipeline.outcomes.ledger.errors() == []
         return self.rows
@@ -111,7 +112,7 @@ async def test_message_reasons() -> None:
         run.broker.send(message(True))
         run.broker.send(b'{"predictions": []}')
         await until(lambda: run.rows["frames"]["received"] == 1)
-        await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1}, 5)
+        await until(lambda: run.rows["frames"]["dropped"] == {"expired": 1})
         run.broker.send(message(0))
         await until(lambda: "late" in run.rows["messages"]["dropped"])
         source.gate.release(1)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fakes import FakeBroker, ListSource, frame, until
+from patience import PATIENCE
 from stream.test_pipeline import BOX, message, running, stream
 
 from streamcrop.build.streams import Shared, stream_of
@@ -155,7 +156,7 @@ async def test_a_stream_that_never_began_gives_back_its_messages() -> None:
     made = stream_of("gate", stream(), shared, lambda _: None, source)
     broker.send(message(0))
     made.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await made.run(lambda: asyncio.sleep(9))
     assert made.outcomes.ledger.messages.dropped == {"closed": 1}
     assert made.outcomes.ledger.errors() == []

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from patience import PATIENCE
 
 from streamcrop.web.admission import COOKIE, Admission, session_of
 
@@ -220,7 +221,7 @@ async def test_a_body_that_never_ends_is_given_up(
         reader, writer = await asyncio.open_connection("127.0.0.1", reply.url.port)
         writer.write(f"{head}Host: localhost\r\n\r\n".encode())
         answer = asyncio.create_task(reader.readline())
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             while not answer.done():
                 writer.write(b"x" * 50 if status == b"413" else b"1\r\nx\r\n"[:1])
                 await asyncio.sleep(0.1)

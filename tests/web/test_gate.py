@@ -12,6 +12,7 @@ import pytest
 import trustme
 from aiohttp import web
 from fakes import until
+from patience import PATIENCE
 
 from streamcrop.web.gate import Gate, bind
 
@@ -56,7 +57,7 @@ async def asked(port: int, path: str = "/", source: str = "127.0.0.1") -> bytes:
     """The body of an answer, on a connection of its own."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         answer = await reader.read()
     writer.close()
     return answer.partition(b"\r\n\r\n")[2]
@@ -146,7 +147,7 @@ async def test_who_asks_nothing_is_let_go(sent: bytes) -> None:
     async with serving(gate) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await reader.read()
         await until(lambda: len(gate) == 0)
         writer.close()
@@ -180,7 +181,7 @@ async def test_who_does_not_fetch_the_answer_is_let_go() -> None:
             await loop.sock_connect(sock, ("127.0.0.1", port))
             await loop.sock_sendall(sock, b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await until(lambda: len(gate) == 1)
-            await until(lambda: len(gate) == 0, 5)
+            await until(lambda: len(gate) == 0)
 
 
 async def test_tls_that_is_never_agreed_upon_is_let_go() -> None:
@@ -203,7 +204,7 @@ async def test_tls_that_is_never_agreed_upon_is_let_go() -> None:
             assert await reader.readuntil(b"hello")
             assert len(gate) <= 9
             writer.close()
-            await until(lambda: len(gate) == 0, 5)
+            await until(lambda: len(gate) == 0)
 
 
 @pytest.mark.parametrize(("soft", "most"), [(4096, 256), (1024, 256), (256, 64), (80, 20)])
@@ -230,7 +231,7 @@ async def test_what_cannot_be_accepted_is_accepted_later() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
             await asyncio.sleep(0.6)
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert b"200 OK" in await loop.sock_recv(sock, 4096)
 
 

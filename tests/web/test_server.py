@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from patience import PATIENCE
 from web.views import Watched, node
 
 from streamcrop.config import Http
@@ -113,6 +114,6 @@ async def test_what_breaks_the_grammar_ends_the_connection() -> None:
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(head)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert (await reader.read()).split()[1] == b"400"
             writer.close()
