@@ -18,7 +18,7 @@ from streamcrop.core.values import (
     Reason,
 )
 from streamcrop.formats import DETECTION_FORMATS
-from streamcrop.formats.events import frame_fields
+from streamcrop.formats.metadata import frame_fields
 from streamcrop.formats.shown import parts_of
 
 

@@ -20,13 +20,10 @@ from streamcrop.formats.events import (
     MAX_PROPERTY_BYTES,
     Event,
     attributes,
-    crop_metadata,
-    frame_fields,
-    frame_metadata,
-    size,
     topic_of,
 )
 from streamcrop.formats.images import ENCODINGS, encode
+from streamcrop.formats.metadata import crop_metadata, frame_fields, frame_metadata, size
 from streamcrop.stream.cutting import CutFrame, Style, cut_frame
 
 __all__ = [
