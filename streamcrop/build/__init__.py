@@ -10,12 +10,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from streamcrop import config as settings
 from streamcrop.config import Config
+from streamcrop.config.source import PICTURES
 from streamcrop.mqtt.broker import Address, Broker
+from streamcrop.mqtt.connack import MAX_PACKET
 from streamcrop.mqtt.subscriptions import Answered
 from streamcrop.presence import Presence
 
 # Beside the crops of all streams: status, presence, answers, a tapped frame.
 _OTHER_MESSAGES = 8
+# Times the largest message that is read: what lies between is said to be too large.
+_MARGIN = 4
 
 
 def address_of(config: Config) -> Address:
@@ -57,9 +61,22 @@ def broker_of(
         instance=presence.instance,
         will=presence.will,
         max_inflight=crops + _OTHER_MESSAGES,
+        max_packet=max_packet_of(config),
         on_change=on_change,
         answered=answered,
     )
+
+
+def max_packet_of(config: Config) -> int | None:
+    """What the broker is told to send no packet beyond; None: there is none.
+
+    Brokers drop what is larger without a word, so what is a little too large comes, and is counted.
+    """
+    bounds = [stream.detections.max_message_bytes for stream in config.streams.values()]
+    if any(stream.source.kind is PICTURES for stream in config.streams.values()):
+        bounds.append(config.limits.picture_bytes)
+    most = _MARGIN * max(bounds)
+    return most if most < MAX_PACKET else None
 
 
 def encoders_of() -> Executor:

@@ -39,6 +39,7 @@ from streamcrop.mqtt.answers import (
 from streamcrop.mqtt.connack import CERTIFICATE, Offer
 from streamcrop.mqtt.flights import Flight
 from streamcrop.mqtt.hearing import Hearing
+from streamcrop.mqtt.properties import MOST_BYTES, check
 from streamcrop.mqtt.pulse import EVERY, Pulse
 
 T = TypeVar("T")
@@ -168,6 +169,9 @@ class Paho(mqtt.Client):
         U+FEFF in a property, for instance, which MQTT 5, 1.5.4 allows.
         """
         try:
+            if self._protocol == mqtt.MQTTv5:
+                head = bytes(self._in_packet["packet"][: 2 * MOST_BYTES])
+                check(head, acknowledged=bool(self._in_packet["command"] & 6))
             return super()._handle_publish()
         except Exception as error:  # noqa: BLE001  # paho raises what it likes
             self._owner.unreadable(str(error))
