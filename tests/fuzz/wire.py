@@ -21,7 +21,7 @@ from streamcrop.mqtt.messages import Incoming, Outgoing
 from streamcrop.mqtt.packets import Parcel
 from streamcrop.mqtt.subscriptions import Listener, Subscriptions
 from streamcrop.sources.rtp import Decoder
-from streamcrop.sources.webrtc import _Session, _video_in
+from streamcrop.sources.session import Session, _video_in
 from streamcrop.sources.whep import _place, _redirected
 
 _TOPICS = "detections/gate", "cams/+/jpg"
@@ -136,7 +136,7 @@ def _look_at(*futures: asyncio.Future[Any]) -> None:
 async def _take_offer(offer: str) -> None:
     """An offer, by a real peer connection: an answer, or an error; and nothing is left behind."""
     before = asyncio.all_tasks()
-    session = _Session(Decoder(read_sei=False, sei_uuid=None), 1.0)
+    session = Session(Decoder(read_sei=False, sei_uuid=None), 1.0)
     try:
         with suppress(FormatError):
             assert (await session.answer(offer)).startswith("v=0")
@@ -148,7 +148,7 @@ async def _take_offer(offer: str) -> None:
 
 
 async def _take_answer(answer: str) -> None:
-    session = _Session(Decoder(read_sei=False, sei_uuid=None), 1.0)
+    session = Session(Decoder(read_sei=False, sei_uuid=None), 1.0)
     try:
         await session.offer()
         with suppress(SourceError):
