@@ -1,32 +1,19 @@
 """Pictures that are converted where somebody looks, and nowhere else.
 
-`Pixels.region` only takes views; `Pixels.bgr` converts what is left of the picture by then. So a
-crop pays for its own pixels, and a frame that nobody crops pays nothing.
+`Pixels.region` only takes views; `Pixels.bgr` converts what is left of the picture by then.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamcrop.core.colors import STEPS, to_bgr, to_jfif
 from streamcrop.core.values import Bgr, Corners, Pixels, Planes
 
 Plane = npt.NDArray[np.uint8]
-
-# The weights of red and blue in luma, by the name of the matrix (ITU-T H.273, table 4).
-LUMA_WEIGHTS = {
-    "bt709": (0.2126, 0.0722),
-    "fcc": (0.30, 0.11),
-    "bt601": (0.299, 0.114),
-    "smpte240m": (0.212, 0.087),
-    "bt2020": (0.2627, 0.0593),
-}
-# Table entries are kept in 1/64: the largest, 278, still fits int16, and the error of a sum of
-# three is below 0.03 of a level.
-_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +101,7 @@ class YuvPixels:
         v: As ``u``.
         phase: ``(x, y)``, 1 where the first chroma sample serves only one column or row of the
             picture: a region that begins at an odd pixel.
-        matrix: A key of `LUMA_WEIGHTS`.
+        matrix: A key of `colors.LUMA_WEIGHTS`.
         full_range: Whether luma runs over 0..255 rather than 16..235.
 
     Example:
@@ -172,7 +159,7 @@ class YuvPixels:
         Each pixel depends on its own samples alone, so a region's conversion equals the same
         region of the whole picture's.
         """
-        tables = _tables(self.matrix, full_range=self.full_range)
+        tables = to_bgr(self.matrix, full_range=self.full_range)
         u, v = np.ascontiguousarray(self.u), np.ascontiguousarray(self.v)
         luma = cv2.LUT(np.ascontiguousarray(self.y), tables["y"])
         chroma = (
@@ -180,7 +167,7 @@ class YuvPixels:
             cv2.add(cv2.LUT(u, tables["u_green"]), cv2.LUT(v, tables["v_green"])),
             cv2.LUT(v, tables["v_red"]),
         )
-        step = 1 / _STEPS
+        step = 1 / STEPS
         channels = [
             cv2.addWeighted(luma, step, self._repeat(part, luma.shape), step, 0, dtype=cv2.CV_8U)
             for part in chroma
@@ -198,7 +185,7 @@ class YuvPixels:
         height, width = self.y.shape
         y = padded(self.y, height & 1, width & 1)
         u, v = (self._whole_pairs(plane) for plane in (self.u, self.v))
-        rows = _jfif(self.matrix, full_range=self.full_range)
+        rows = to_jfif(self.matrix, full_range=self.full_range)
         if rows is None:
             return y, self._on_pairs(u), self._on_pairs(v)
         (gain, from_u, from_v, offset), *chroma = rows
@@ -305,51 +292,9 @@ def shrink(pixels: Pixels, longest_side: int | None) -> Pixels:
     return pixels.resized((max(1, round(width * scale)), max(1, round(height * scale))))
 
 
-def _mean(first: Plane, second: Plane) -> Plane:
-    return cast("Plane", cv2.addWeighted(first, 0.5, second, 0.5, 0))
+def _mean(first: Plane, second: Plane) -> Any:
+    return cv2.addWeighted(first, 0.5, second, 0.5, 0)
 
 
 def _resized(array: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return cast("npt.NDArray[np.uint8]", cv2.resize(array, size, interpolation=cv2.INTER_AREA))
-
-
-def _to_bgr(matrix: str, *, full_range: bool) -> npt.NDArray[np.float64]:
-    """Luma above black and both colour differences to blue, green and red (H.273, 8.3)."""
-    red, blue = LUMA_WEIGHTS[matrix]
-    green = 1 - red - blue
-    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
-    to_blue, to_red = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
-    return np.array(
-        [
-            [luma, to_blue, 0],
-            [luma, -blue / green * to_blue, -red / green * to_red],
-            [luma, 0, to_red],
-        ]
-    )
-
-
-@cache
-def _tables(matrix: str, *, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:
-    """What each sample value adds to blue, green and red, in 1/64 of a level."""
-    (luma, u_blue, _), (_, u_green, v_green), (_, _, v_red) = _to_bgr(matrix, full_range=full_range)
-    value = np.arange(256)
-    chroma = {"u_blue": u_blue, "u_green": u_green, "v_green": v_green, "v_red": v_red}
-    parts = {name: factor * (value - 128) for name, factor in chroma.items()}
-    parts["y"] = luma * (value - (0 if full_range else 16))
-    return {name: np.rint(part * _STEPS).astype(np.int16) for name, part in parts.items()}
-
-
-@cache
-def _jfif(matrix: str, *, full_range: bool) -> list[list[float]] | None:
-    """For JFIF's luma, blue and red difference: factors of ``y``, ``u``, ``v``, and an offset.
-
-    None where they are the same.
-    """
-    if (matrix, full_range) == ("bt601", True):
-        return None
-    jfif = _to_bgr("bt601", full_range=True)
-    factors = np.linalg.solve(jfif, _to_bgr(matrix, full_range=full_range)).round(12)
-    black = np.array([0 if full_range else 16, 128, 128])
-    offsets = np.array([0, 128, 128]) - factors @ black
-    rows: list[list[float]] = np.column_stack([factors, offsets]).tolist()
-    return rows

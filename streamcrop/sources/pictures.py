@@ -40,7 +40,7 @@ _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 # Broken is refused, not shown with a grey half.
 _STRICT = {"err_detect": "explode"}
 _MARGIN = 1 << 25
-# AVColorSpace (ITU-T H.273 MatrixCoefficients) → `pixels.LUMA_WEIGHTS`; 2 is "unspecified".
+# AVColorSpace (ITU-T H.273 MatrixCoefficients) → `colors.LUMA_WEIGHTS`; 2 is "unspecified".
 MATRICES = {1: "bt709", 2: "bt601", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 _FULL_RANGE = 2
 _PLANAR = {"yuv420p", "yuvj420p"}

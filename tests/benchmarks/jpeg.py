@@ -20,10 +20,11 @@ from benchmarks.pipeline import taken
 from benchmarks.report import Row
 
 from streamcrop.core.background import CropOptions, remove_background
+from streamcrop.core.colors import LUMA_WEIGHTS
 from streamcrop.core.crop import Crop
 from streamcrop.core.cutting import cut
 from streamcrop.core.masks import Patch
-from streamcrop.core.pixels import LUMA_WEIGHTS, YuvPixels
+from streamcrop.core.pixels import YuvPixels
 from streamcrop.core.values import Frame, Instances
 from streamcrop.formats.images import encode
 from streamcrop.sources.pictures import pixels_of

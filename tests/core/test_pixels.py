@@ -12,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcrop.core.background import CropOptions
+from streamcrop.core.colors import LUMA_WEIGHTS
 from streamcrop.core.cutting import cut
-from streamcrop.core.pixels import (
-    LUMA_WEIGHTS,
-    ArrayPixels,
-    YuvPixels,
-    oriented_array,
-    owned,
-    padded,
-    shrink,
-)
+from streamcrop.core.pixels import ArrayPixels, YuvPixels, oriented_array, owned, padded, shrink
 from streamcrop.core.values import Corners, Instances
 
 # All ways to turn and mirror: (a, b, c, d) sends (x, y) to (a x + c y, b x + d y).

@@ -15,8 +15,9 @@ import pytest
 from peers import Image, number_in, numbered, numbered_clip
 from PIL import Image as Pillow
 
+from streamcrop.core.colors import LUMA_WEIGHTS
 from streamcrop.core.limits import Limits
-from streamcrop.core.pixels import LUMA_WEIGHTS, ArrayPixels, YuvPixels
+from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.values import Frame
 from streamcrop.errors import FormatError, SourceError
 from streamcrop.sources import pictures
