@@ -16,6 +16,8 @@ from streamcrop.core.view import Keypoints, View, lengths
 
 # Of a box that has grown beyond the image, and of a crop: a picture of 8K.
 MAX_PIXELS = 1 << 25
+# Of a JPEG.
+MAX_SIDE = 65_500
 # Farther than any image reaches, and near enough for whole numbers.
 _FAR = 1e9
 # Below it a side, in pixels, is none.
@@ -91,7 +93,8 @@ def view_of(
         return _straight(shape, xyxy, resolution_wh)
     if isinstance(view, Reason) or view.box is not None:
         return view
-    if view.size[0] * view.size[1] > MAX_PIXELS:
+    if not _is_picture(view.size) or view.shrinks() > min(resolution_wh):
+        # Or the image would be less than a pixel of it.
         return Reason.NO_SHAPE
     return view if _is_seen(view, resolution_wh) else Reason.OUTSIDE_FRAME
 
@@ -114,7 +117,7 @@ def _straight(
     x_min, y_min, x_max, y_max = (clipped if shape.border == "clip" else whole).tolist()
     box = (x_min, y_min, x_max, y_max)
     wide, high = size = lengths(box)
-    if shape.border != "clip" and wide * high > MAX_PIXELS:
+    if shape.border != "clip" and not _is_picture(size):
         return Reason.NO_SHAPE
     content, size = (0, 0, wide, high), shape.size or size
     if shape.size is not None:
@@ -204,6 +207,10 @@ def _matched(align: Align, keypoints: Keypoints) -> Points | None:
     rows = dict(zip(names, keypoints.xy, strict=False))
     nowhere = np.full(2, np.nan)
     return np.array([rows.get(name, nowhere) for name in align.names])
+
+
+def _is_picture(size: tuple[int, int]) -> bool:
+    return size[0] * size[1] <= MAX_PIXELS and max(size) <= MAX_SIDE
 
 
 def _outside(shape: Shape) -> str:

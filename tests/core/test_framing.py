@@ -241,6 +241,12 @@ def test_what_is_no_face(keypoints: Keypoints | None) -> None:
     assert aligned(keypoints) == Reason.NO_SHAPE
 
 
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e12])
+def test_a_face_beyond_all_measure(scale: float) -> None:
+    """In which the whole frame would be less than a pixel: to reduce it would take memory."""
+    assert aligned(Keypoints(FIVE, scale * (FACE - FACE.mean(0)))) == Reason.NO_SHAPE
+
+
 def test_a_plate_by_its_four_corners() -> None:
     """They become those of the picture."""
     corners = np.array([[100.0, 100], [200, 110], [198, 140], [103, 128]])
@@ -271,6 +277,7 @@ def test_what_shows_nothing_of_the_frame() -> None:
         ((1e300, 1e300, 2e300, 2e300), Reason.OUTSIDE_FRAME),
         ((-5000, -5000, 5000, 5000), Reason.NO_SHAPE),
         ((-1e12, -1e12, 1e12, 1e12), Reason.NO_SHAPE),
+        ((0, 0, 70_000, 100), Reason.NO_SHAPE),
     ],
 )
 def test_boxes_that_have_no_crop(four: tuple[float, ...], reason: Reason) -> None:

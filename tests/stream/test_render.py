@@ -9,10 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.limits import Limits
-from streamcrop.core.pixels import ArrayPixels
+from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import FormatError
@@ -150,6 +152,59 @@ def test_shaped_crops_of_crops_through_messages() -> None:
     assert whole @ [nose["x"], nose["y"], 1] == pytest.approx([joint["x"], joint["y"]], abs=1e-9)
     back = np.linalg.inv(np.vstack([whole, [0, 0, 1]])) @ [joint["x"], joint["y"], 1]
     assert back[:2] == pytest.approx([30, 28], abs=1e-9)
+
+
+WILD = st.floats(-50, 150) | st.sampled_from([0, 1e-300, 1e6, -1e9, 1e12, 1e15, 1e300, -1e308])
+PLACES = st.tuples(WILD, WILD).map(list)
+NAMES = ("left_eye", "right_eye", "nose", "left_mouth")
+JOINTS = st.lists(PLACES, min_size=4, max_size=4).map(
+    lambda places: [
+        {"x": x, "y": y, "class": name} for (x, y), name in zip(places, NAMES, strict=True)
+    ]
+)
+WILD_ROWS = st.fixed_dictionaries(
+    {"x": WILD, "y": WILD, "width": WILD, "height": WILD},
+    optional={
+        "xyxyxyxy": st.lists(PLACES, min_size=4, max_size=4),
+        "rotation": WILD,
+        "keypoints": JOINTS,
+        "points": PLACES.map(lambda xy: {"x": xy[0], "y": xy[1]}).flatmap(
+            lambda point: st.just([point, {"x": 9, "y": 9}, {"x": 40, "y": 20}])
+        ),
+    },
+)
+WILD_SHAPES: list[dict[str, Any]] = [
+    {"margin": 10, "border": "constant"},
+    {"margin": ["8192px", 0, 0.1, 1], "border": "replicate"},
+    {"aspect": 50, "min_side": 8192, "border": "constant"},
+    {"size": (300, 1)},
+    {"upright": "long", "size": (100, 30)},
+    {"upright": "corners", "margin": 3},
+    {"align": {"template": "face"}},
+    {"align": {"points": {"left_eye": [5, 5], "nose": [40, 20]}, "size": (64, 64)}},
+    {"align": {"quad": [*NAMES], "size": (94, 24)}},
+]
+
+
+@settings(max_examples=200)
+@given(st.lists(WILD_ROWS, min_size=1, max_size=3), st.sampled_from(WILD_SHAPES), st.booleans())
+def test_no_row_in_any_shape_is_more_than_a_row(
+    rows: list[Any], shape: dict[str, Any], cut_out: bool
+) -> None:
+    """Whatever it says: it has a crop that can be read, or one reason."""
+    style = Style(("edge", "gate"), CropOptions(float(cut_out), **shape))
+    payload = json.dumps({"frame_id": 7, "predictions": rows}).encode()
+    grey = np.full((30, 40), 128, np.uint8)
+    frame = Frame("7", YuvPixels(picture()[..., 0].copy(), grey, grey))
+    parts = list(render(frame, inference.decode(payload), 0.0, style))
+    assert [(part.unexpected, part.failed, part.encoding_failed) for part in parts] == [
+        ([], 0, 0) for _ in parts
+    ]
+    assert parts[0].received == len(rows) == parts[0].made + parts[0].refused.total()
+    for event in [event for part in parts for event in part.events if event.is_crop]:
+        said = json.loads(event.metadata)
+        assert decoded(event.data).shape[1::-1] == tuple(said["image"].values())
+        assert lineage_of(said["lineage"]).transform.shape[1] == 3
 
 
 def test_what_has_no_shape_is_said() -> None:
