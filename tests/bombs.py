@@ -22,8 +22,9 @@ from PIL import Image
 
 from streamcrop.core.background import CropOptions
 from streamcrop.core.limits import Limits
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.pixels import ArrayPixels
-from streamcrop.core.values import Frame, Lineage, LineageEntry
+from streamcrop.core.values import Frame
 from streamcrop.errors import FormatError
 from streamcrop.formats import DETECTION_FORMATS, events
 from streamcrop.sources.pictures import still

@@ -7,21 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamcrop.core.background import CropOptions, remove_background, remove_background_of_planes
+from streamcrop.core.lineage import Lineage, LineageEntry, translation
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import owned
 from streamcrop.core.runs import Rle
 from streamcrop.core.translate import move_xyxy
-from streamcrop.core.values import (
-    Bgr,
-    Corners,
-    Lineage,
-    LineageEntry,
-    Mask,
-    MaskPixels,
-    Pixels,
-    Planes,
-    translation,
-)
+from streamcrop.core.values import Bgr, Corners, Mask, MaskPixels, Pixels, Planes
 from streamcrop.core.view import View
 from streamcrop.core.warp import SeenMask, ViewPixels
 

@@ -7,9 +7,10 @@ from streamcrop.core.crop import Crop, Describe, Original
 from streamcrop.core.framing import NO_PARTS, Parts, views_of
 from streamcrop.core.geometry import slices
 from streamcrop.core.limits import Budget
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.runs import Rle, crop_runs
-from streamcrop.core.values import Corners, Instances, Lineage, LineageEntry, Mask, Pixels, Reason
+from streamcrop.core.values import Corners, Instances, Mask, Pixels, Reason
 from streamcrop.core.view import View, lengths
 from streamcrop.core.warp import reach_of, seen_mask
 

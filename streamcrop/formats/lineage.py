@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.runs import MAX_SIDE
-from streamcrop.core.values import Lineage, LineageEntry
 from streamcrop.errors import FormatError
 
 # Ends a node that reads its own crops, and bounds what each crop carries of it.

@@ -8,15 +8,8 @@ from streamcrop.core.background import CropOptions
 from streamcrop.core.crop import Crop
 from streamcrop.core.cutting import cut
 from streamcrop.core.limits import Budget, Limits
-from streamcrop.core.values import (
-    Frame,
-    Instances,
-    Lineage,
-    LineageEntry,
-    Message,
-    Predictions,
-    Reason,
-)
+from streamcrop.core.lineage import Lineage, LineageEntry
+from streamcrop.core.values import Frame, Instances, Message, Predictions, Reason
 from streamcrop.formats import DETECTION_FORMATS
 from streamcrop.formats.metadata import frame_fields
 from streamcrop.formats.shown import parts_of

@@ -17,10 +17,11 @@ from streamcrop.core.background import CropOptions, remove_background
 from streamcrop.core.crop import Crop
 from streamcrop.core.cutting import cut
 from streamcrop.core.framing import Parts
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
-from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask
+from streamcrop.core.values import Instances, Mask
 from streamcrop.core.view import Keypoints
 from streamcrop.core.warp import mask_through
 

@@ -10,10 +10,11 @@ from streamcrop.core.background import CropOptions
 from streamcrop.core.cutting import cut
 from streamcrop.core.framing import Parts
 from streamcrop.core.limits import Budget, Limits
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.masks import Patch, Polygon
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
-from streamcrop.core.values import Instances, Lineage, LineageEntry, Mask, Reason
+from streamcrop.core.values import Instances, Mask, Reason
 from streamcrop.core.view import Keypoints
 
 QUAD = np.array([[10.0, 8], [22, 10], [20, 18], [9, 16]])

@@ -15,9 +15,10 @@ from streamcrop.core.crop import Crop
 from streamcrop.core.cutting import cut
 from streamcrop.core.framing import Parts
 from streamcrop.core.limits import Budget, Limits
+from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.runs import Rle
-from streamcrop.core.values import Frame, Lineage, LineageEntry, Reason
+from streamcrop.core.values import Frame, Reason
 from streamcrop.formats import inference
 from streamcrop.formats import metadata as described
 from streamcrop.formats.events import MAX_PROPERTY_BYTES

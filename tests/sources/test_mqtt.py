@@ -16,7 +16,8 @@ from patience import PATIENCE
 from peers import Client, Image, Mosquitto, number_in, numbered
 
 from streamcrop.core.limits import Limits
-from streamcrop.core.values import Change, Frame, LineageEntry, Note, Reason
+from streamcrop.core.lineage import LineageEntry
+from streamcrop.core.values import Change, Frame, Note, Reason
 from streamcrop.formats.events import CROP_TYPE, FRAME_TYPE, MODES, Event, attributes
 from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.sources.mqtt import MqttSource
