@@ -39,6 +39,7 @@ class Admission:
         guarded: False: they are for nobody, since anybody can reach them.
         hosts: Names of the node.
         public: Paths that need no token.
+        files: Paths of files that are anybody's, under whatever name the node is asked.
         own: The token that a request's stream has for itself.
     """
 
@@ -49,12 +50,14 @@ class Admission:
         guarded: bool,
         hosts: Collection[str] = (),
         public: Collection[str] = (),
+        files: Collection[str] = (),
         own: Callable[[web.Request], str | None] = lambda _: None,
     ) -> None:
         self._token = token
         self._guarded = guarded
         self._hosts = {name.lower() for name in hosts} | {"localhost"}
         self._public = public
+        self._files = files
         self._own = own
         self._wrong = Rates(_WRONG, _WRONG_AT_ONCE)
 
@@ -74,6 +77,8 @@ class Admission:
 
     def _check(self, request: web.Request) -> None:
         """Let it in, or raise what refuses it."""
+        if request.path in self._files:
+            return
         if own := self._own(request):
             if request.method in {hdrs.METH_POST, hdrs.METH_DELETE} and not self._shows(
                 request, own

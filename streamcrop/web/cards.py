@@ -87,7 +87,9 @@ def card(stream: StreamView, lately: Lately, broker: str) -> Markup:
 
 
 def _figures(stream: StreamView, figures: Figures) -> Markup:
-    health = "no message yet" if figures.health is None else f"{figures.health:g} %"
+    asked = bool(stream.rows["messages"].entered) if "messages" in stream.rows else False
+    silent = "no message lately" if asked else "no message yet"
+    health = silent if figures.health is None else f"{figures.health:g} %"
     fullest = max(stream.queues.items(), key=lambda item: item[1].fill, default=None)
     rows: list[tuple[str, str]] = [
         ("frames in", f"{figures.frames:g} / s"),
@@ -101,8 +103,10 @@ def _figures(stream: StreamView, figures: Figures) -> Markup:
         rows.append(("fullest queue", f"{fullest[0].replace('_', ' ')}, {fullest[1].fill:.0%}"))
     if stream.clock_offset is not None:
         rows.append(("camera's clock", f"{stream.clock_offset:+.3f} s"))
-    if stream.reconnects or stream.restarts:
-        rows.append(("lost, restarted", f"{stream.reconnects}, {stream.restarts} times"))
+    if stream.reconnects:
+        rows.append(("source lost", _times(stream.reconnects)))
+    if stream.restarts:
+        rows.append(("begun again", _times(stream.restarts)))
     return tag("dl", (tag("div", tag("dt", name), tag("dd", value)) for name, value in rows))
 
 
@@ -112,6 +116,10 @@ def _is_known(took: Mapping[str, Took], name: str) -> bool:
 
 def _took(took: Took) -> str:
     return f"{_short(took.p50 or 0)}, p99 {_short(took.p99 or 0)}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _short(seconds: float) -> str:

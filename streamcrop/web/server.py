@@ -117,7 +117,8 @@ def _app(
         token=http.token,
         guarded=http.is_guarded,
         hosts=[*http.hosts, http.host],
-        public=[*PUBLIC, PATH, *static.paths],
+        public=[*PUBLIC, PATH],
+        files=static.paths,
         own=whip.token,
     )
     app = web.Application(

@@ -22,10 +22,6 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "86400",
     "Accept-Post": SDP,
 }
-_PAGE = {
-    "Content-Security-Policy": "default-src 'none'; img-src data:; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"
-}
 
 
 class Endpoint(Protocol):
@@ -91,7 +87,7 @@ class Whip:
 
     async def _show(self, request: web.Request) -> web.Response:
         self._endpoint(request)
-        return web.Response(text=self._page, content_type="text/html", headers=_PAGE)
+        return web.Response(text=self._page, content_type="text/html")
 
     async def _preflight(self, request: web.Request) -> web.Response:
         self._endpoint(request)

@@ -20,7 +20,7 @@ Ask = Callable[..., Awaitable[tuple[int, Any, str]]]
 @asynccontextmanager
 async def asking(**how: Any) -> AsyncIterator[Ask]:
     """Who asks a server that answers all who are let in with what they sent."""
-    chosen = {"token": None, "guarded": True, "public": {"/healthz"}, **how}
+    chosen = {"token": None, "guarded": True, "public": {"/healthz"}, "files": {"/page.css"}, **how}
     admission = Admission(
         own=lambda request: OWN if request.path.startswith("/own") else None, **chosen
     )
@@ -85,8 +85,9 @@ async def test_dns_rebinding_meets_a_closed_door(host: str, ours: bool) -> None:
             assert ("in: " in text) == ours
             if not ours and status != 400:
                 assert (status, "http.hosts" in text) == (421, True)
-        # A token of the stream's own decides alone.
+        # Its files tell nobody anything, and a token of the stream's own decides alone.
         if status != 400:
+            assert (await ask("/page.css", headers={"Host": host}))[0] == 200
             assert (await ask("/own", headers={"Host": host}))[0] == 200
 
 

@@ -45,7 +45,12 @@ def test_its_figures() -> None:
     text = shown(clock_offset=-0.25, restarts=2, caveat="a guess")
     for said in ("25 / s", "50 / s", "98.5 %", "40 ms, p99 1.5 s", "frames, 9%", "-0.250 s"):
         assert said in text
-    assert "1, 2 times" in text
+    assert "source lostonce" in text
+    assert "begun again2 times" in text
+    assert "begun again" not in shown()
+    silent = read(card(stream(), lately(None), "b:1")).text
+    assert "no message lately" in silent
+    assert "no message yet" in read(card(stream(rows=rows(0, 0)), lately(None), "b:1")).text
     assert "Caution: a guess" in text
     assert "detector" not in text
     assert "Caution" not in shown()
