@@ -13,12 +13,12 @@ from streamcrop.build import address_at
 from streamcrop.errors import BrokerRefusedError, ConfigError, SinkError
 from streamcrop.formats.images import ENCODINGS
 from streamcrop.mqtt.broker import Broker
-from streamcrop.sinks import Sink
+from streamcrop.sinks import Outlet, Sink
 from streamcrop.sinks.broker import BrokerOutlet
 from streamcrop.sinks.files import FilesOutlet, Folder
 from streamcrop.sinks.keeping import Keeping, WaitingRoom
 from streamcrop.sinks.mqtt import Envelope, MqttSink
-from streamcrop.sinks.retrying import Outlet, Retrying
+from streamcrop.sinks.retrying import Retrying
 from streamcrop.sinks.spool import Key, Spool
 from streamcrop.stream.outcomes import Outcomes
 

@@ -41,6 +41,36 @@ class Sink(Protocol):
         ...
 
 
+class Outlet(Protocol):
+    """One way to bring events to where they belong.
+
+    Attributes:
+        batch: How many events it takes at once.
+    """
+
+    batch: int
+
+    async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
+        """Deliver events, the first one first.
+
+        Args:
+            events: One, or up to `batch`.
+            again: Whether this one was perhaps tried before.
+
+        Returns:
+            How many are delivered, at least one.
+
+        Raises:
+            SinkError: If none was, and it may work later.
+            RejectedError: If the first one never will be.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 class Account(Protocol):
     """Counts the crops of one sink."""
 

@@ -19,14 +19,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from streamcrop.backoff import Backoff
 from streamcrop.core.values import Reason
 from streamcrop.errors import RejectedError, SinkError
 from streamcrop.formats.events import Event
 from streamcrop.notes import unexpected
-from streamcrop.sinks import Account
+from streamcrop.sinks import Account, Outlet
 from streamcrop.sinks.keeping import WaitingRoom
 
 logger = logging.getLogger(__name__)
@@ -37,36 +36,6 @@ MAX_BYTES = 32 << 20
 PATIENCE = 3.0
 # How often it is looked whether one hangs.
 _LOOK_EVERY = 1.0
-
-
-class Outlet(Protocol):
-    """One way to bring events to where they belong.
-
-    Attributes:
-        batch: How many events it takes at once.
-    """
-
-    batch: int
-
-    async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
-        """Deliver events, the first one first.
-
-        Args:
-            events: One, or up to `batch`.
-            again: Whether this one was perhaps tried before.
-
-        Returns:
-            How many are delivered, at least one.
-
-        Raises:
-            SinkError: If none was, and it may work later.
-            RejectedError: If the first one never will be.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -166,7 +135,7 @@ class Retrying:
         await self.put(())
         while self._queue or self._flights or (self._waiting and self._waiting.has_some):
             is_bounded = self._failing or not (self._queue or self._flights)
-            if is_bounded and self._stopping():
+            if is_bounded and self._stopping() and not self._is_trying():
                 break
             self._progress.clear()
             with suppress(TimeoutError):
@@ -209,6 +178,11 @@ class Retrying:
     @property
     def _failing(self) -> bool:
         return self.trouble is not None
+
+    def _is_trying(self) -> bool:
+        """True if a delivery is on its way that may still end."""
+        now = asyncio.get_running_loop().time()
+        return any(now - flight.since < PATIENCE for flight in self._flights)
 
     def _has_room(self, event: Event) -> bool:
         fits = self._bytes + event.nbytes <= MAX_BYTES
@@ -255,7 +229,7 @@ class Retrying:
                 return _Flight([kept.event], now, kept.number)
         if not self._queue:
             return None
-        count = min(len(self._queue), self._outlet.batch)
+        count = 1 if self._failing else min(len(self._queue), self._outlet.batch)
         return _Flight([self._pop() for _ in range(count)], now)
 
     def _wake_at(self, now: float) -> float | None:
