@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamcrop.core.outline import fill
+from streamcrop.core.outline import crossings, fill
 from streamcrop.core.values import Corners, MaskPixels
 
 # Far outside every image, and near enough that OpenCV's fixed point cannot overflow.
@@ -82,16 +82,16 @@ class Polygon:
     def cost(self, box: Corners, resolution_wh: tuple[int, int]) -> int:
         """The cost of `region`, in pixels: its canvas, and 20 for each line of each edge."""
         vertices, (left, top, right, bottom) = self._drawing(box, resolution_wh)
-        y = vertices[:, 1].clip(top, bottom)
-        crossed = np.abs(np.diff(y, append=y[:1])).sum(dtype=np.int64)
-        return (right - left) * (bottom - top) + 20 * int(crossed)
+        crossed = crossings(vertices[:, 1], top, bottom)
+        return (right - left) * (bottom - top) + 20 * crossed
 
     def _drawing(
         self, box: Corners, resolution_wh: tuple[int, int]
     ) -> tuple[npt.NDArray[np.int32], Corners]:
         """The vertices, and the canvas."""
         width, height = resolution_wh
-        vertices = self.xy.clip(-_FAR, _FAR).astype(np.int32)
+        # Not `numpy.clip`, which costs more than all of this.
+        vertices = np.minimum(np.maximum(self.xy, -_FAR), _FAR).astype(np.int32)
         x_min, y_min, x_max, y_max = box
         x, y, wide, high = cv2.boundingRect(vertices)
         left, top = max(0, min(x_min, x)), max(0, min(y_min, y))

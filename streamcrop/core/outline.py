@@ -43,14 +43,28 @@ def fill(canvas: npt.NDArray[np.uint8], vertices: npt.NDArray[np.int32]) -> None
     cv2.polylines(canvas, [vertices], isClosed=True, color=1)
 
 
+def crossings(y: npt.NDArray[np.int32], top: int, bottom: int) -> int:
+    """How often the edges of an outline cross a line, of the lines from ``top`` to ``bottom``.
+
+    Example:
+        >>> crossings(np.array([0, 3, 9], np.int32), 1, 5)
+        8
+    """
+    y = np.minimum(np.maximum(y, top), bottom)
+    return int(np.abs(y[1:] - y[:-1]).sum(dtype=np.int64)) + abs(int(y[0]) - int(y[-1]))
+
+
 def _is_tangled(height: int, y: npt.NDArray[np.int32]) -> bool:
     """True if to sort crossings may take longer than to count them."""
+    # No line is crossed by more edges than there are.
+    if y.size * crossings(y, 0, height) <= _FEW:
+        return False
     y = y.clip(0, height)
     ends = np.stack((y, np.roll(y, -1)))
     begin, end = (np.bincount(each, minlength=height + 1) for each in (ends.min(0), ends.max(0)))
-    crossings = np.cumsum(begin - end)
-    exchanges = int((crossings**2).sum())
-    return exchanges > max(_FEW, _EXCHANGES * int(crossings.sum()))
+    crossed = np.cumsum(begin - end)
+    exchanges = int((crossed**2).sum())
+    return exchanges > max(_FEW, _EXCHANGES * int(crossed.sum()))
 
 
 def _fill_by_counting(canvas: npt.NDArray[np.uint8], vertices: _Ints) -> None:

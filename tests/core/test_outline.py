@@ -76,3 +76,13 @@ def test_vertices_far_away() -> None:
     vertices = np.array([[-far, -far], [far, -far], [far, far], [-far, far]] * 500, np.int32)
     vertices[::7] = [[5, 5]]
     assert filled((20, 10), vertices).shape == (10, 20)
+
+
+def test_an_outline_of_many_vertices_that_crosses_few_lines() -> None:
+    """It is OpenCV's to fill, whatever the number of its vertices."""
+    turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    round_one = np.stack([150 + 90 * np.cos(turn), 150 + 140 * np.sin(turn)], 1).astype(np.int32)
+    expected = by_opencv((300, 300), round_one)
+    np.testing.assert_array_equal(filled((300, 300), round_one), expected)
+    crossed = outline.crossings(round_one[:, 1], 0, 300)
+    assert crossed == 2 * np.ptp(round_one[:, 1])
