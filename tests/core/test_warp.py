@@ -17,7 +17,7 @@ from streamcrop.core.pixels import ArrayPixels, YuvPixels
 from streamcrop.core.runs import Rle
 from streamcrop.core.shape import Shape
 from streamcrop.core.view import View
-from streamcrop.core.warp import SeenMask, ViewPixels, mask_through
+from streamcrop.core.warp import SeenMask, ViewPixels, mask_through, seen_mask
 
 Array = npt.NDArray[Any]
 FILL = (200, 30, 90)
@@ -347,3 +347,22 @@ def test_a_mask_covers_the_grown_box() -> None:
     found = mask_through(outline, beyond, (WIDTH, HEIGHT))
     assert not found[:, :20].any()
     assert np.array_equal(found[:, 20:], outline.region((0, 40, 80, 90), (WIDTH, HEIGHT)))
+
+
+@pytest.mark.parametrize("name", ["as it is", "turned", "smaller"])
+def test_a_mask_of_an_image_becomes_that_of_a_crop(name: str) -> None:
+    """Pixels and runs at once, since they are as large as the image; an outline when it is seen."""
+    view, size = VIEWS[name], (WIDTH, HEIGHT)
+    outline = Polygon(np.array([[20.0, 20], [120, 30], [70, 110]]))
+    dense, runs, drawn = (
+        seen_mask(m, view, size) for m in (Patch(disc()), Rle.of(disc()), outline)
+    )
+    assert isinstance(dense, Patch)
+    assert isinstance(runs, Rle)
+    assert isinstance(drawn, SeenMask)
+    shown = mask_through(Patch(disc()), view, size)
+    assert np.array_equal(dense.pixels, shown)
+    assert np.array_equal(runs.pixels(), shown)
+    assert np.array_equal(drawn.region((0, 0, 1, 1), (9, 9)), mask_through(outline, view, size))
+    assert seen_mask(None, view, size) is None
+    assert seen_mask(dense, None, size) is None
