@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -209,6 +210,7 @@ def calibrate(*, path: str, stream: str, detector_url: str, seconds: float, sear
 
 @main.command()
 @click.option("--duration", default=20.0, show_default=True, help="Seconds to run.")
+@click.option("--keep", is_flag=True, help="Run until Ctrl-C, whatever --duration says.")
 @click.option(
     "--output",
     default="streamcrop-demo",
@@ -224,17 +226,25 @@ def calibrate(*, path: str, stream: str, detector_url: str, seconds: float, sear
     help="Which broker to start; default: mosquitto if it is installed.",
 )
 def demo(
-    *, duration: float, output: str, video: str | None, broker: str | None, embedded: str | None
+    *,
+    duration: float,
+    keep: bool,
+    output: str,
+    video: str | None,
+    broker: str | None,
+    embedded: str | None,
 ) -> None:
     """Play a clip, detect what moves, and gather its crops in a folder.
 
     A real broker is started, and a detector runs in a process of its own: it knows nothing but
     the frames that the node taps to MQTT, and answers each with boxes and masks from background
-    subtraction. The node pairs, cuts and publishes; a subscriber gathers the crops.
+    subtraction. The node pairs, cuts and publishes; a subscriber gathers the crops. Meanwhile its
+    page, whose address is printed, shows what it does.
     """
     from streamcrop.demo import play  # noqa: PLC0415  # only the demo pays for it
 
-    _report(_start(play(duration, Path(output), video, broker, embedded)))
+    seconds = math.inf if keep else duration
+    _report(_start(play(seconds, Path(output), video, broker, embedded)))
 
 
 def _report(node: "Node", ledger: str | None = None) -> None:

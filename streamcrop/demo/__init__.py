@@ -9,6 +9,7 @@ clip ──► node ──► tap ──► broker ──► detector (a process
 """
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -45,7 +46,7 @@ async def play(
     """Run the demo.
 
     Args:
-        duration: In seconds; a shorter clip begins again.
+        duration: In seconds, perhaps infinite; a shorter clip begins again.
         output: The folder to fill.
         video: A clip; default: the one that comes with the package.
         broker: The URL of a real broker; default: start one.
@@ -131,11 +132,12 @@ async def _progress(node: Node, crops: Sequence[object], duration: float) -> Non
     ledger = node.streams[STREAM].outcomes.ledger
     while not ledger.frames.entered:  # noqa: ASYNC110  # a ledger tells nobody when it counts
         await asyncio.sleep(_TICK)
+    till = "" if math.isinf(duration) else f" of {duration:.0f}"
     every, start = (_TICK, "\r") if sys.stdout.isatty() else (_LINE_EVERY, "")
     since = time.monotonic()
     while (now := time.monotonic() - since) < duration:
         click.echo(
-            f"{start}{now:5.1f} of {duration:.0f} s   "
+            f"{start}{now:5.1f}{till} s   "
             f"frames {ledger.frames.entered}   answered {ledger.frames.succeeded}   "
             f"crops gathered {len(crops)}   ",
             nl=not start,

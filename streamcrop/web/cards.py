@@ -1,5 +1,6 @@
 """A stream as a card: is it well, how much it does, what it loses, and what is missing."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,14 @@ def cards(view: NodeView, lately: Mapping[str, Lately]) -> Markup:
         return stream.is_well, 100.0 if health is None else health
 
     ordered = sorted(view.streams, key=ill_first)
-    return join(card(each, lately[each.name], view.broker) for each in ordered)
+    shown = [card(each, lately[each.name], view.broker) for each in ordered]
+    return join([_summary(view.streams) if len(ordered) > 1 else None, shown])
+
+
+def _summary(streams: Sequence[StreamView]) -> Markup:
+    states = Counter(each.state for each in streams)
+    counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return tag("p", f"{len(streams)} streams: {counts}", class_="summary soft")
 
 
 def card(stream: StreamView, lately: Lately, broker: str) -> Markup:

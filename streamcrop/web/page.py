@@ -17,6 +17,8 @@ from streamcrop.web.view import NodeView, Watched
 _GOOD = 1.0
 _DOCTYPE = Markup("<!doctype html>")
 _MAX_NAME = 1024
+# More streams than these are shown in a box that scrolls.
+_FEW = 8
 
 
 class Page:
@@ -111,7 +113,7 @@ def shell(view: NodeView, streams: Markup) -> Markup:
         tag(
             "main",
             _alarm(view),
-            _section("streams", "Streams", tag("div", streams, id="cards")),
+            _section("streams", "Streams", _cards_box(names, streams)),
             _section("crops", "Crops", _gallery(options)),
             _section("why", "Why is there no crop?", _question(options)),
         ),
@@ -120,17 +122,34 @@ def shell(view: NodeView, streams: Markup) -> Markup:
     return tag("html", head, body, lang="en")
 
 
+def _cards_box(names: list[str], streams: Markup) -> Markup:
+    """Where there are many they scroll by themselves, so that the crops stay near."""
+    if len(names) > _FEW:
+        return tag(
+            "div",
+            streams,
+            id="cards",
+            class_="many",
+            tabindex="0",
+            role="region",
+            aria_label="Streams",
+        )
+    return tag("div", streams, id="cards")
+
+
 def _alarm(view: NodeView) -> Markup:
     said = f"The broker {view.broker} is not connected: no detections come, and no crops leave."
     return tag("p", said, id="alarm", role="alert", hidden=view.connected)
 
 
 def _top(view: NodeView) -> Markup:
+    here = [("#streams", "streams"), ("#crops", "crops"), ("#why", "why?")]
     links = [("/metrics", "metrics"), ("/api/streams", "JSON"), ("/readyz", "ready?")]
     return tag(
         "header",
         tag("h1", "streamcrop ", tag("span", view.node, class_="node")),
         tag("span", "connecting", id="live", role="status"),
+        tag("nav", (tag("a", said, href=href) for href, said in here), aria_label="On this page"),
         tag("nav", (tag("a", said, href=href) for href, said in links), aria_label="For programs"),
         class_="top",
     )

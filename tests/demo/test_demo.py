@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -114,3 +115,26 @@ def test_an_empty_run_makes_no_sheet(tmp_path: Path) -> None:
     """Without crops there is no contact sheet."""
     assert not contact_sheet([], tmp_path / "sheet.jpg", "#000000")
     assert not (tmp_path / "sheet.jpg").exists()
+
+
+def test_the_page_is_up_while_the_demo_runs(tmp_path: Path) -> None:
+    """Its address is printed; with `--keep` it is there until Ctrl-C."""
+    process = _demo("--keep", "--duration", "0.1", "--output", str(tmp_path / "out"))
+    lines: list[str] = []
+
+    def said(text: str) -> bool:
+        assert process.stdout
+        lines.append(process.stdout.readline())
+        assert lines[-1], "".join(lines)
+        return text in lines[-1]
+
+    wait_until(lambda: said("http"), PATIENCE)
+    if "another program listens" not in lines[-1]:
+        address = lines[-1].rpartition("see it: ")[2].strip()
+        wait_until(lambda: said("crops gathered"), PATIENCE)
+        with urllib.request.urlopen(f"{address}/", timeout=10) as reply:  # noqa: S310  # our own
+            assert b"demo" in reply.read()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, rest
+    assert "ledger of demo" in rest

@@ -37,6 +37,8 @@ def test_what_is_ill_comes_first() -> None:
     remembered = {each.name: lately(40 if each.name == "weak" else 100) for each in view.streams}
     names = re.findall(r"<h3>(\w+)</h3>", cards(view, remembered))
     assert names == ["sick", "failed", "weak", "a", "b"]
+    assert "5 streams: 3 running, 1 reconnecting, 1 ended" in cards(view, remembered)
+    assert "streams:" not in cards(node(stream("a")), remembered)
     assert cards(node(), {}) == ""
 
 

@@ -80,6 +80,19 @@ async def test_the_cards_are_written_once_for_all() -> None:
 
 
 @pytest.mark.e2e
+async def test_fifty_streams(tmp_path: Path) -> None:
+    """Those that are ill are seen first, and the crops are not far below."""
+    many = [
+        stream(f"cam-{n:02}", state="reconnecting" if n == 37 else "running") for n in range(50)
+    ]
+    async with opened(node(*many), tmp_path) as (_, browser):
+        assert await browser.evaluate("document.querySelector('h3').textContent") == "cam-37"
+        assert await browser.evaluate("document.querySelectorAll('article').length") == 50
+        top = "document.getElementById('crops').getBoundingClientRect().top"
+        assert await browser.evaluate(top) < 900
+
+
+@pytest.mark.e2e
 async def test_crops_come_in_and_are_looked_at(tmp_path: Path) -> None:
     """They appear by themselves; a click shows one large, a key closes it; pause and filters."""
     async with opened(node(stream(), stream("yard")), tmp_path) as (ask, browser):
@@ -118,11 +131,11 @@ async def test_it_stays_true(tmp_path: Path) -> None:
             ask.watched.shown = node(
                 stream(state="reconnecting", reason="the camera is gone"), connected=False
             )
-            await browser.until("document.body.innerText.includes('the camera is gone')", 10)
+            await browser.until("document.body.innerText.includes('the camera is gone')")
             await browser.until("!document.getElementById('alarm').hidden")
             assert "The broker 127.0.0.1:1883 is not connected" in await browser.evaluate(said)
             ask.watched.shown = node(stream())
-            await browser.until("document.getElementById('alarm').hidden", 10)
+            await browser.until("document.getElementById('alarm').hidden")
         await browser.until("document.getElementById('live').textContent.includes('not answer')")
 
 
@@ -132,11 +145,13 @@ async def test_what_a_person_has_opened_stays_open(tmp_path: Path) -> None:
     notes = [{"kind": "malformed", "text": "no JSON", "count": 3}]
     async with opened(node(stream(notes=notes)), tmp_path) as (ask, browser):
         await browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        await browser.evaluate("document.querySelector('summary').focus()")
         ask.watched.shown = node(stream(notes=notes, reason="something new"))
-        await browser.until("document.body.innerText.includes('something new')", 10)
+        await browser.until("document.body.innerText.includes('something new')")
         assert await browser.evaluate(
             "[...document.querySelectorAll('details')].every(d => d.open)"
         )
+        assert await browser.evaluate("document.activeElement.tagName") == "SUMMARY"
         await browser.evaluate("document.querySelector('[data-frame]').click()")
         await browser.until("document.getElementById('answer').textContent.includes('received')")
 

@@ -22,10 +22,14 @@ async function refresh() {
     $("alarm").hidden = reply.headers.get("X-Broker") === "up";
     const text = await reply.text(); // written and escaped by the server
     const box = $("cards");
-    if (box.contains(document.activeElement) || String(getSelection())) return;
+    if (String(getSelection())) return; // somebody is about to copy it
+    const focused = box.querySelector(":focus")?.closest("[data-keep]")?.dataset.keep;
     const open = new Set([...box.querySelectorAll("details[open]")].map(d => d.dataset.keep));
     box.innerHTML = text;
-    for (const each of box.querySelectorAll("details")) each.open = open.has(each.dataset.keep);
+    for (const each of box.querySelectorAll("details")) {
+      each.open = open.has(each.dataset.keep);
+      if (each.dataset.keep === focused) each.firstElementChild.focus({ preventScroll: true });
+    }
   } catch {
     // The event source says that the node is gone, and when it is back.
   } finally {
