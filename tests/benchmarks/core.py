@@ -26,7 +26,13 @@ WIDTH, HEIGHT, COUNT = 1920, 1080, 20
 STYLE = ("benchmark", "benchmark")
 # More than the caches of any machine hold.
 CACHES = 1 << 28
-TARGETS = {"boxes": 15, "masks at opacity 1": 60, "JSON to JSON, boxes": 10}
+TARGETS = {
+    "boxes": 15,
+    "masks at opacity 1": 60,
+    "JSON to JSON, boxes": 10,
+    "boxes, all taken": 4,
+    "masks at opacity 1, all taken": 35,
+}
 
 
 def message_to_metadata(
@@ -79,11 +85,32 @@ def scene(seed: int = 0) -> tuple[npt.NDArray[np.uint8], sv.Detections, bytes]:
         data={
             "detection_id": np.array([str(at) for at in range(COUNT)]),
             "class_name": np.array(["person"] * COUNT),
+            **_origin(),
         },
     )
     size = {"width": WIDTH, "height": HEIGHT}
     text = msgspec.json.encode({"frame_id": 1, "image": size, "predictions": predictions})
     return image, detections, text
+
+
+def _origin() -> dict[str, npt.NDArray[Any]]:
+    """What inference says beside, of each object, of the image that it was found in."""
+    texts = ("parent_id", "root_parent_id", "prediction_type", "inference_id")
+    places = ("parent_coordinates", "root_parent_coordinates")
+    sizes = ("image_dimensions", "parent_dimensions", "root_parent_dimensions")
+    return {
+        **{key: np.array(["image"] * COUNT) for key in texts},
+        **{key: np.zeros((COUNT, 2), int) for key in places},
+        **{key: np.array([[HEIGHT, WIDTH]] * COUNT) for key in sizes},
+    }
+
+
+def taken(
+    image: npt.NDArray[np.uint8], detections: sv.Detections, options: CropOptions
+) -> list[Any]:
+    """Everything that a crop has."""
+    crops = crop_and_translate(image, detections, options)
+    return [(crop.image, crop.detections, crop.transform, crop.lineage) for crop in crops]
 
 
 def reference(image: npt.NDArray[np.uint8]) -> dict[str, Callable[..., Any]]:
@@ -138,9 +165,14 @@ def measure(_: Path, *, quick: bool) -> list[Row]:
             crop and (lambda: crop(boxes, 0.0)),
         ),
         (
-            "boxes, with detections",
-            lambda: [(c.image, c.detections) for c in crop_and_translate(image, boxes, plain)],
+            "boxes, all taken",
+            lambda: taken(image, boxes, plain),
             crop and (lambda: crop(boxes, 0.0)),
+        ),
+        (
+            "masks at opacity 1, all taken",
+            lambda: taken(image, detections, black),
+            crop and (lambda: crop(detections, 1.0)),
         ),
         (
             "masks at opacity 1",
