@@ -21,7 +21,8 @@ from streamcrop.core.background import CropOptions
 from streamcrop.core.values import Frame
 from streamcrop.formats import inference
 from streamcrop.sources.container import FileSource
-from streamcrop.stream.render import Style, _cut, render
+from streamcrop.stream.cutting import cut_frame
+from streamcrop.stream.render import Style, render
 
 _QUALITY = 90
 # CPU behind the decoder, of the naive way's.
@@ -38,7 +39,10 @@ class Ways:
         options = CropOptions(mask_opacity=kind.opacity)
         self._style = Style(("benchmark", "gate"), options, quality=_QUALITY)
         self._planes = [
-            [crop.jfif() for crop in _cut(frame, inference.decode(text), self._style)[0]]
+            [
+                crop.jfif()
+                for crop in cut_frame(frame, inference.decode(text), 0.0, self._style).crops
+            ]
             for frame, text in zip(FileSource(self._path), self._messages, strict=False)
             if isinstance(frame, Frame)
         ]

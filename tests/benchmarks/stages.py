@@ -21,13 +21,13 @@ from benchmarks.report import Row
 
 from streamcrop.core.crop import Crop
 from streamcrop.formats import inference
-from streamcrop.stream import render
+from streamcrop.stream import cutting, render
 
 # What each function does, where it is, and its name there.
 _STAGES: list[tuple[str, Any, str]] = [
     ("read the message's head", inference, "decode"),
-    ("read its rows", render, "_cut"),
-    ("boxes to crops", render, "cut"),
+    ("read its rows", cutting, "read_frame"),
+    ("boxes to crops", cutting, "cut"),
     ("map the planes, remove the background", Crop, "jfif"),
     ("JPEG", simplejpeg, "encode_jpeg_yuv_planes"),
     ("a crop's metadata", render, "crop_metadata"),
