@@ -2,11 +2,15 @@
 
 What is committed is synchronous. The log (WAL) moves into the database from 4 MiB on, and nothing
 is added while it has more than 10 MiB; a transaction that writes at most 4 MiB keeps it below 16.
+
+On a full disk SQLite can remove nothing either, for that needs room in the log. So a file beside
+it, the ballast, holds room that is given back then: `lighten`.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ _PAGE = 4096
 _PAGE_ROOM, _PAGES_BESIDE = _PAGE - 4, 8
 _PAGES_AT_ONCE = 1000
 _LOG_BYTES = 10 << 20
+# As much as the log holds when the disk is full, and the database then has to take.
+_BALLAST_BYTES = 9 << 20
 # How long another process that shares the file is waited for.
 _BUSY = 10.0
 
@@ -53,6 +59,9 @@ class Database:
     def __init__(self, path: Path, *, max_bytes: int, form: int, tables: Sequence[str]) -> None:
         self._path = path
         self._log = path.with_name(path.name + "-wal")
+        self._ballast = path.with_name(path.name + "-ballast")
+        self._ballast_bytes = min(_BALLAST_BYTES, max_bytes)
+        self._is_ballasted = False
         self._max_pages = max_bytes // _PAGE
         with self._said():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +128,28 @@ class Database:
         if pages > self._max_pages - _PAGES_BESIDE:
             return None
         return pages <= self._max_pages - self._value("page_count") + self._value("freelist_count")
+
+    def is_ballasted(self) -> bool:
+        """True if the ballast is there, perhaps again; without it nothing is to be added."""
+        if not self._is_ballasted:
+            try:
+                file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+                try:
+                    os.posix_fallocate(file, 0, self._ballast_bytes)
+                finally:
+                    os.close(file)
+                self._is_ballasted = True
+            except OSError:
+                with suppress(OSError):
+                    self._ballast.unlink()
+        return self._is_ballasted
+
+    def lighten(self) -> None:
+        """Give the ballast's room to the database, so that something can be removed."""
+        self._is_ballasted = False
+        with self._said():
+            self._ballast.unlink(missing_ok=True)
+        self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> None:
         """Give the disk back what is not used, once it is worth it."""

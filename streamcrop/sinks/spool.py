@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
 from streamcrop.sinks.database import TRANSACTION_BYTES, Database, FullError
 
+T = TypeVar("T")
 Order = Literal["newest", "oldest"]
 _FORM = 0x5C509001
 _TABLES = (
@@ -124,6 +125,8 @@ class Spool:
         Returns:
             For each, whether it is committed; if not, there was no room for it.
         """
+        if not self._db.is_ballasted():
+            return [False] * len(events)
         rows = [(key, event.is_crop, _encoder.encode(event)) for key, event in events]
         kept: list[bool] = []
         while len(kept) < len(rows):
@@ -167,20 +170,29 @@ class Spool:
         Returns:
             Those that were still there; the others are counted as lost.
         """
-        found: set[int] = set()
-        with self._db.transaction():
-            for number in numbers:
-                found |= self._remove("number = ?", number)
+
+        def remove() -> set[int]:
+            found: set[int] = set()
+            with self._db.transaction():
+                for number in numbers:
+                    found |= self._remove("number = ?", number)
+            return found
+
+        found = self._freeing(remove)
         self._db.shrink()
         return found
 
     def expire(self) -> None:
         """Let go of what is too old; `losses` tells how much it was."""
         oldest = self._clock() - self._max_age
-        while self._db.ask("SELECT 1 FROM events WHERE at < ? AND whole = 1 LIMIT 1", oldest):
+
+        def remove() -> None:
             with self._db.transaction():
                 where = "at < ? AND whole = 1 ORDER BY at LIMIT 100"
                 self._remove(where, oldest, reason=Reason.SPOOL_EXPIRED)
+
+        while self._db.ask("SELECT 1 FROM events WHERE at < ? AND whole = 1 LIMIT 1", oldest):
+            self._freeing(remove)
 
     def count(self, key: Key) -> int:
         """How many crops wait."""
@@ -201,6 +213,14 @@ class Spool:
             rows = self._db.ask(f"SELECT reason, count {where}", *key)
             self._db.ask(f"DELETE {where}", *key)
         return Counter({Reason(reason): count for reason, count in rows})
+
+    def _freeing(self, work: Callable[[], T]) -> T:
+        """Do what makes room, also on a full disk."""
+        try:
+            return work()
+        except FullError:
+            self._db.lighten()
+            return work()
 
     def _put_some(self, rows: Sequence[tuple[Key, bool, bytes]]) -> list[bool]:
         """Put as many as go into one transaction."""

@@ -1,5 +1,7 @@
 """An SQLite file whose size, and whose log's, are bounded."""
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -168,3 +170,28 @@ def test_processes_that_begin_together_share_it(tmp_path: Path) -> None:
     made = make(path)
     assert made.ask("SELECT count(*) FROM t") == [(20,)]
     made.close()
+
+
+def test_ballast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds room on the disk, or it is not there; lost once, it may come back."""
+    made = make(tmp_path / "db")
+    ballast = tmp_path / "db-ballast"
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        assert not made.is_ballasted()
+        assert not ballast.exists()
+    assert made.is_ballasted()
+    assert ballast.stat().st_blocks * 512 >= 9 * MIB
+    made.lighten()
+    assert not ballast.exists()
+    made.lighten()
+    assert made.is_ballasted()
+    made.close()
+    small = make(tmp_path / "small", max_bytes=MIB)
+    assert small.is_ballasted()
+    assert (tmp_path / "small-ballast").stat().st_size == MIB
+    small.close()

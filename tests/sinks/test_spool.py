@@ -15,7 +15,7 @@ from streamcrop.core.values import Reason
 from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
 from streamcrop.sinks import spool as module
-from streamcrop.sinks.database import TRANSACTION_BYTES
+from streamcrop.sinks.database import TRANSACTION_BYTES, Database
 from streamcrop.sinks.spool import Key, Spool
 
 MIB = 1 << 20
@@ -253,6 +253,49 @@ def test_what_was_lost_meanwhile_is_not_removed_again(kit: Kit) -> None:
     spool.put([(GATE, crop("second", MIB))])
     assert spool.losses(GATE) == {Reason.SPOOL_FULL: 1}
     assert spool.remove([on_its_way.number]) == set()
+    spool.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder],
+        check=False,
+        capture_output=True,
+    )
+    if made.returncode:
+        pytest.skip("only root may mount a disk that can be filled")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_a_full_disk(small_disk: Path, order: str) -> None:
+    """Nothing more is kept, what is there can be delivered and removed, and then it goes on."""
+    kit = Kit(small_disk)
+    spool = kit.open(max_bytes=64 * MIB, order=order)
+    kept = spool.put([(GATE, crop(n, 100_000)) for n in range(20)])
+    (small_disk / "filler").write_bytes(bytes(10 * MIB))
+    kept += [kept for n in range(20, 80) for kept in spool.put([(GATE, crop(n, 100_000))])]
+    assert False in kept
+    assert spool.count(GATE) == sum(kept) > 20
+    expected = [str(n) for n, is_kept in enumerate(kept) if is_kept]
+    assert sorted(drained(spool), key=int) == expected
+    assert spool.losses(GATE) == Counter()
+    (small_disk / "filler").unlink()
+    assert spool.put([(GATE, crop("again"))]) == [True]
+    spool.close()
+
+
+def test_a_disk_without_room_for_ballast(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept that could not be removed."""
+    spool = kit.open()
+    monkeypatch.setattr(Database, "is_ballasted", lambda _: False)
+    assert spool.put([(GATE, crop(1)), (GATE, crop(2))]) == [False, False]
+    assert spool.count(GATE) == 0
     spool.close()
 
 
