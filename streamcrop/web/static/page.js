@@ -23,7 +23,7 @@ async function refresh() {
     const text = await reply.text(); // written and escaped by the server
     const box = $("cards");
     if (String(getSelection())) return; // somebody is about to copy it
-    const focused = box.querySelector(":focus")?.closest("[data-keep]")?.dataset.keep;
+    const focused = document.activeElement.closest("#cards [data-keep]")?.dataset.keep;
     const open = new Set([...box.querySelectorAll("details[open]")].map(d => d.dataset.keep));
     box.innerHTML = text;
     for (const each of box.querySelectorAll("details")) {
