@@ -264,9 +264,9 @@ class Client:
         """The states that the stream was in."""
         return [json.loads(message.payload)["state"] for message in self.of("status", stream)]
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something is so of what has arrived."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             while not condition():
                 self._more.clear()
                 await self._more.wait()
