@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from fakes import until
+from patience import PATIENCE
 from web.asking import asking
 from web.views import EVIL, crop, node, stream
 
@@ -85,7 +86,7 @@ async def test_no_more_than_so_many_clients(monkeypatch: pytest.MonkeyPatch) -> 
             async with ask.client.get(f"{ask.base}/api/events") as reply:
                 return reply.status == 200
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not await is_free():  # noqa: ASYNC110  # a server tells nobody
                 await asyncio.sleep(0.05)
         for reply in replies:
@@ -109,5 +110,5 @@ async def test_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> N
             [deaf] = ask.watched.recent._listeners
             async with ask.client.get(f"{ask.base}/api/events") as reply:
                 following = told(reply)
-                await until(lambda: deaf not in ask.watched.recent._listeners, 20)
+                await until(lambda: deaf not in ask.watched.recent._listeners)
                 assert (await anext(following))[0] == "status"
