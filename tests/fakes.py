@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from patience import PATIENCE
 from streamcrop.core.pixels import ArrayPixels
 from streamcrop.core.values import Frame, Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
-from streamcrop.mqtt.broker import Handler
+from streamcrop.mqtt.broker import Broker, Handler
+from streamcrop.mqtt.flights import Ends
 from streamcrop.mqtt.messages import Outgoing
+from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, Terms
 
 
 class FakeBroker:
@@ -51,11 +53,34 @@ class FakeBroker:
         await self.flowing.wait()
         self.published.append(message)
 
-    def begin(self, message: Outgoing) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self.publish(message))
+    async def attempt(self, message: Outgoing) -> bool:
+        await self.publish(message)
+        return True
+
+    def parcel(self, make: Callable[[str], Sequence[Outgoing]]) -> Parcel:
+        return Parcel(make, Terms(self.version))
+
+    def begin(self, parcel: Parcel, at: int, end: int) -> asyncio.Future[Ends]:
+        return asyncio.ensure_future(self.insist(parcel, range(at, end)))
+
+    async def insist(self, parcel: Parcel, which: Iterable[int]) -> Ends:
+        ends: Ends = {}
+        for at in which:
+            try:
+                await self.publish(parcel.messages[at])
+            except (PacketRefusedError, PacketTooLargeError) as error:
+                ends[at] = error
+            else:
+                parcel.numbers[at] = ACKNOWLEDGED
+        return ends
 
     def crops(self) -> list[Outgoing]:
         return [message for message in self.published if message.topic.endswith("/crops")]
+
+
+def begin(broker: Broker, message: Outgoing) -> asyncio.Future[Ends]:
+    """Send one message; its end is at 0."""
+    return broker.begin(broker.parcel(lambda _: [message]), 0, 1)
 
 
 class ListSource:

@@ -10,14 +10,16 @@ cannot do is done without, and said once.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from streamcrop.mqtt.address import Address
 from streamcrop.mqtt.answers import MqttError
 from streamcrop.mqtt.client import Client
 from streamcrop.mqtt.connector import FIRST_DELAY, Connector
 from streamcrop.mqtt.delivery import Delivery
+from streamcrop.mqtt.flights import Ends
 from streamcrop.mqtt.messages import Outgoing, Will
+from streamcrop.mqtt.packets import Parcel
 from streamcrop.mqtt.subscriptions import Answered, Handler, Listener, Subscriptions
 
 __all__ = ["Address", "Broker", "Handler", "Will"]
@@ -159,13 +161,21 @@ class Broker:
         """
         await self._delivery.publish(message)
 
-    def begin(self, message: Outgoing) -> "asyncio.Future[bool | None]":
+    async def attempt(self, message: Outgoing) -> bool:
         """See `Delivery`."""
-        return self._delivery.begin(message)
+        return await self._delivery.attempt(message)
 
-    async def insist(self, message: Outgoing) -> None:
+    def parcel(self, make: Callable[[str], Sequence[Outgoing]]) -> Parcel:
         """See `Delivery`."""
-        await self._delivery.insist(message)
+        return self._delivery.parcel(make)
+
+    def begin(self, parcel: Parcel, at: int, end: int) -> "asyncio.Future[Ends]":
+        """See `Delivery`."""
+        return self._delivery.begin(parcel, at, end)
+
+    async def insist(self, parcel: Parcel, which: Iterable[int]) -> Ends:
+        """See `Delivery`."""
+        return await self._delivery.insist(parcel, which)
 
     async def _serve(self, client: Client) -> None:
         await self._subscriptions.begin(client)

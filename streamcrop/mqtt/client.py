@@ -90,15 +90,20 @@ class Client(Connection):
         self._max_inflight = max_inflight
         self._hear = hear
         self._flights = self._new_flights()
+        self._terms_of: Offer | None = None
 
     @property
     def terms(self) -> Terms:
         """What messages are to be packed for."""
-        return Terms(self._version, min(1, self.offer.max_qos), self.offer.retain)
+        offer = self.offer
+        if self._terms_of is not offer:
+            self._terms_of = offer
+            self._terms = Terms(self._version, min(1, offer.max_qos), offer.retain)
+        return self._terms
 
-    def send(self, parcel: Parcel, at: int = 0, end: int | None = None) -> Future[Ends]:
-        """Send a parcel, or packets of it; the future says which did not end well, and why."""
-        return self._flights.send(parcel, at, len(parcel.messages) if end is None else end)
+    def send(self, parcel: Parcel, at: int, end: int) -> Future[Ends]:
+        """Send packets of a parcel; the future says which did not end well, and why."""
+        return self._flights.send(parcel, at, end)
 
     @property
     def keeps_session(self) -> bool:

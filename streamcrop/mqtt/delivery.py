@@ -7,7 +7,7 @@ the guilty one shows, and so do sizes that the broker does not take and never an
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.mqtt.client import Client
@@ -74,53 +74,69 @@ class Delivery:
             PacketTooLargeError: If the broker takes no packet of this size.
             PacketRefusedError: If the broker refuses it, or hangs up whenever it gets it.
         """
-        parcel = self.parcel([message])
-        ends = await self._deliver(parcel)
-        if None in ends.values():
-            ends = await self._insist(parcel, ends)
-        if why := ends.get(0):
-            raise why
+        parcel = self.parcel(lambda _: [message])
+        if not await self._is_through(parcel):
+            _raise(await self.insist(parcel, [0]))
 
-    def parcel(self, messages: Sequence[Outgoing]) -> Parcel:
-        """Pack messages of one QoS for the connection that there is; in any thread."""
-        return Parcel.of(messages, self._terms)
+    async def attempt(self, message: Outgoing) -> bool:
+        """Send a message once; false if the connection was lost with it; raises as `publish`."""
+        return await self._is_through(self.parcel(lambda _: [message]))
 
-    def begin(self, message: Outgoing) -> "asyncio.Future[bool | None]":
-        """`publish`, without a task of its own where nothing stands in its way.
+    def parcel(self, make: Callable[[str], Sequence[Outgoing]]) -> Parcel:
+        """Pack messages of one QoS for the connection that there is; in any thread.
+
+        Args:
+            make: Makes them for a version of MQTT, again where a later connection has another.
+
+        Raises:
+            ValueError: If a topic is none, or a packet longer than MQTT can say.
+        """
+        return Parcel(make, self._terms)
+
+    def begin(self, parcel: Parcel, at: int, end: int) -> "asyncio.Future[Ends]":
+        """Send messages of a parcel: those from ``at`` up to ``end``, in one write as a rule.
 
         Returns:
-            A future that ends as `publish` does; or with false if the connection was lost with the
-            message on its way: then `insist`.
+            Why some did not end well: None, where the connection was lost with a message on its
+            way: then `insist`. If it is cancelled, `Parcel.numbers` tells what arrived.
         """
-        parcel = self.parcel([message])
         client = self._client
-        if client is None or self._alone.locked() or self._unfit(client, parcel, 0):
-            return asyncio.ensure_future(self.publish(message))
-        told: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        if (
+            client is None
+            or self._alone.locked()
+            or parcel.terms != client.terms
+            or parcel.largest > client.offer.max_packet
+            or self._sizes
+        ):
+            return asyncio.ensure_future(self._deliver(parcel, range(at, end)))
+        return client.send(parcel, at, end)
 
-        def tell(sent: "asyncio.Future[Ends]") -> None:
-            if told.done():
-                return
-            if why := sent.result().get(0):
-                told.set_exception(why)
-            else:
-                told.set_result(0 not in sent.result())
+    async def insist(self, parcel: Parcel, which: Iterable[int]) -> Ends:
+        """Send again, one by one, what was lost with a connection; why some cannot be sent."""
+        lost, refused = deque(which), Ends()
+        try:
+            async with self._alone:
+                while lost:
+                    at = lost.popleft()
+                    if why := await self._try_alone(parcel, at):
+                        self._numbers.free(parcel.numbers[at])
+                        refused[at] = why
+        finally:
+            for at in lost:
+                self._numbers.free(parcel.numbers[at])
+        return refused
 
-        client.send(parcel).add_done_callback(tell)
-        return told
+    async def _is_through(self, parcel: Parcel) -> bool:
+        ends = await self.begin(parcel, 0, 1)
+        _raise(ends)
+        return not ends
 
-    async def insist(self, message: Outgoing) -> None:
-        """Send a message again with which the connection was lost; as `publish`."""
-        ends = await self._insist(self.parcel([message]), {0: None})
-        if why := ends.get(0):
-            raise why
-
-    async def _deliver(self, parcel: Parcel) -> Ends:
-        """Send a parcel as soon as there is a connection; what is too large for it is not sent."""
+    async def _deliver(self, parcel: Parcel, which: Sequence[int]) -> Ends:
+        """Send messages as soon as there is a connection; what is too large for it is not sent."""
         async with self._alone:
             # Nobody begins to send while a message is tried alone, below.
             pass
-        return await self._send(parcel, range(len(parcel.numbers)))
+        return await self._send(parcel, which)
 
     async def _send(self, parcel: Parcel, which: Sequence[int]) -> Ends:
         while (client := self._client) is None:
@@ -136,22 +152,6 @@ class Delivery:
         for each in sent:
             ends |= await each
         return ends
-
-    async def _insist(self, parcel: Parcel, ends: Ends) -> Ends:
-        """Send again, one by one, what was lost with a connection."""
-        lost = deque(sorted(at for at, why in ends.items() if why is None))
-        refused = {at: why for at, why in ends.items() if why is not None}
-        try:
-            async with self._alone:
-                while lost:
-                    at = lost.popleft()
-                    if why := await self._try_alone(parcel, at):
-                        self._numbers.free(parcel.numbers[at])
-                        refused[at] = why
-        finally:
-            for at in lost:
-                self._numbers.free(parcel.numbers[at])
-        return {**refused}
 
     async def _try_alone(self, parcel: Parcel, at: int) -> Exception | None:
         """Send a message; why it cannot be."""
@@ -181,3 +181,9 @@ class Delivery:
             for number in parcel.numbers:
                 self._numbers.free(number)
             parcel.suit(client.terms)
+
+
+def _raise(ends: Ends) -> None:
+    for why in ends.values():
+        if why:
+            raise why

@@ -5,6 +5,7 @@ Pure: the bytes are those of MQTT 5, 3.3, and of MQTT 3.1.1, 3.3.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from streamcrop.mqtt.messages import Outgoing, length_of
 
@@ -40,6 +41,7 @@ class Parcel:
         qos: Theirs, 0 or 1.
         data: The packets; their identifiers are filled in when they are sent.
         starts: Where each packet begins in ``data``, and the end of the last.
+        largest: The bytes of its largest packet.
         numbers: Of each packet its identifier; 0: none yet; `ACKNOWLEDGED`.
 
     Raises:
@@ -59,11 +61,6 @@ class Parcel:
     def of(cls, messages: Sequence[Outgoing], terms: Terms) -> "Parcel":
         """Messages that are the same for every version."""
         return cls(lambda _: messages, terms)
-
-    @property
-    def largest(self) -> int:
-        """The bytes of its largest packet."""
-        return max(end - at for at, end in zip(self.starts, self.starts[1:], strict=False))
 
     def packet_bytes(self, at: int) -> int:
         """The bytes of one of its packets."""
@@ -102,6 +99,17 @@ class Parcel:
             at += len(head) + length
             self.starts.append(at)
         self.data = bytearray().join(parts)
+        self.largest = max(end - at for at, end in pairwise(self.starts))
+
+
+def checked(message: Outgoing) -> Outgoing:
+    """A message that can be packed.
+
+    Raises:
+        ValueError: If its topic is none.
+    """
+    _topic(message.topic)
+    return message
 
 
 def _topic(topic: str) -> bytes:

@@ -25,7 +25,11 @@ class Sink(Protocol):
     name: str
     trouble: str | None
 
-    async def put(self, events: Sequence[Event]) -> None:
+    def prepare(self, events: Sequence[Event]) -> object:
+        """Do what can be done of `put` in any thread; its result is for `put`, None: nothing."""
+        ...
+
+    async def put(self, events: Sequence[Event], prepared: object = None) -> None:
         """Take events; waits until there is room for them. Of none, too: it begins to work then.
 
         From the call on they are the sink's, also if it is cancelled while it waits.

@@ -33,7 +33,7 @@ class BrokerOutlet:
             if again:
                 # A broker that hangs up because of one message shows it: it is tried alone.
                 await self._broker.publish(message)
-            elif await self._broker.begin(message) is False:
+            elif not await self._broker.attempt(message):
                 raise SinkError("the connection to the broker was lost")
         except PacketTooLargeError as error:
             raise RejectedError(f"the broker refuses it: {error}", reason="too_large") from None

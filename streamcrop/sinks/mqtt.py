@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, MODES, Event
 from streamcrop.mqtt.broker import Broker
+from streamcrop.mqtt.flights import Ends
 from streamcrop.mqtt.messages import Outgoing
+from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, checked
 from streamcrop.notes import unexpected
 from streamcrop.sinks import Ended
 
@@ -28,20 +30,13 @@ class Envelope:
         self._wanted = wanted
 
     @property
-    def mode(self) -> str:
-        """How events travel now, a key of `MODES`."""
-        if self._broker.version != "5":
-            return "json"
-        return "binary" if self._wanted == "auto" else self._wanted
-
-    @property
     def is_limited(self) -> bool:
         """True if metadata travels as a property now, which is short."""
-        return self.mode == "binary"
+        return self._mode(self._broker.version) == "binary"
 
-    def message(self, event: Event, qos: int) -> Outgoing:
-        """An event as a message."""
-        mode = self.mode
+    def message(self, event: Event, qos: int, version: str | None = None) -> Outgoing:
+        """An event as a message, for a version of MQTT; None: the one that is in use."""
+        mode = self._mode(version or self._broker.version)
         if mode == "binary" and len(event.metadata) > MAX_PROPERTY_BYTES:
             # Rendered for MQTT 3.1.1, before the broker came back with 5.
             mode = "json"
@@ -53,6 +48,28 @@ class Envelope:
             content_type=packet.content_type,
             user_properties=packet.user_properties,
         )
+
+    def _mode(self, version: str) -> str:
+        """How events travel, a key of `MODES`."""
+        if version != "5":
+            return "json"
+        return "binary" if self._wanted == "auto" else self._wanted
+
+
+class _Prepared(NamedTuple):
+    """A parcel of events; and those of which no message can be made, and why."""
+
+    events: Sequence[Event]
+    parcel: Parcel | None
+    failed: Sequence[tuple[Event, Exception]]
+
+
+class _Job(NamedTuple):
+    """Events of a parcel that are on their way, by their places in it."""
+
+    events: Sequence[Event]
+    parcel: Parcel
+    which: Sequence[int]
 
 
 class MqttSink:
@@ -86,21 +103,40 @@ class MqttSink:
         self._max_inflight = max_inflight
         self._on_end = on_end
         self._say = say
-        self._sending: dict[asyncio.Future[Any], tuple[Event, Outgoing]] = {}
-        self._bytes = 0
+        self._sending: dict[asyncio.Future[Ends], _Job] = {}
+        self._count = self._bytes = 0
         self._room = asyncio.Event()
         self._given_up = False
 
-    async def put(self, events: Sequence[Event]) -> None:
+    def prepare(self, events: Sequence[Event]) -> _Prepared:
+        """See `Sink`: what leaves together is packed."""
+        version, message = self._broker.version, self._envelope.message
+        good: list[Event] = []
+        made: list[Outgoing] = []
+        failed: list[tuple[Event, Exception]] = []
+        for event in events:
+            try:
+                made.append(checked(message(event, self._qos, version)))
+                good.append(event)
+            except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this event
+                failed.append((event, error))
+
+        def make(wanted: str) -> Sequence[Outgoing]:
+            return made if wanted == version else [message(e, self._qos, wanted) for e in good]
+
+        return _Prepared(good, self._broker.parcel(make) if good else None, failed)
+
+    async def put(self, events: Sequence[Event], prepared: object = None) -> None:
         """See `Sink`."""
+        ready = prepared if isinstance(prepared, _Prepared) else self.prepare(events)
+        for event, error in ready.failed:
+            self._on_end(event, self._why(event, error))
         begun = 0
         try:
-            for event in events:
-                await self._wait_for_room(event)
-                begun += 1
-                self._begin(event)
+            while ready.parcel and begun < len(ready.events):
+                begun = await self._begin(ready.events, ready.parcel, begun)
         finally:
-            for event in events[begun:]:
+            for event in ready.events[begun:]:
                 self._on_end(event, Reason.CLOSED)
 
     async def drain(self) -> None:
@@ -115,44 +151,60 @@ class MqttSink:
             sending.cancel()
         await self.drain()
 
-    def _begin(self, event: Event) -> None:
-        try:
-            message = self._envelope.message(event, self._qos)
-            sending = self._broker.begin(message)
-        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this event
-            self._say("failed", unexpected("publishing", error))
-            self._on_end(event, Reason.FAILED)
-            return
-        self._bytes += event.nbytes
-        self._send(sending, event, message)
-
-    async def _wait_for_room(self, event: Event) -> None:
-        while self._sending and (
-            len(self._sending) >= self._max_inflight
-            or self._bytes + event.nbytes > MAX_INFLIGHT_BYTES
-        ):
+    async def _begin(self, events: Sequence[Event], parcel: Parcel, at: int) -> int:
+        """Send what the window has room for, at least one; up to where."""
+        while self._sending and not self._has_room(events[at], 0, 0):
             self._room.clear()
             await self._room.wait()
+        end, size = at + 1, events[at].nbytes
+        while end < len(events) and self._has_room(events[end], end - at, size):
+            size += events[end].nbytes
+            end += 1
+        try:
+            sending = self._broker.begin(parcel, at, end)
+        except Exception as error:  # noqa: BLE001  # nobody knows which; it costs these events
+            for event in events[at:end]:
+                self._on_end(event, self._why(event, error))
+            return end
+        self._count += end - at
+        self._bytes += size
+        self._send(sending, _Job(events, parcel, range(at, end)))
+        return end
 
-    def _send(self, sending: "asyncio.Future[Any]", event: Event, message: Outgoing) -> None:
-        self._sending[sending] = event, message
+    def _has_room(self, event: Event, count: int, size: int) -> bool:
+        """True if an event fits behind others that are about to be sent."""
+        fits = self._bytes + size + event.nbytes <= MAX_INFLIGHT_BYTES
+        return self._count + count < self._max_inflight and fits
+
+    def _send(self, sending: "asyncio.Future[Ends]", job: _Job) -> None:
+        self._sending[sending] = job
         sending.add_done_callback(self._sent)
 
-    def _sent(self, sending: "asyncio.Future[Any]") -> None:
-        event, message = self._sending.pop(sending)
-        reason = None
+    def _sent(self, sending: "asyncio.Future[Ends]") -> None:
+        events, parcel, which = job = self._sending.pop(sending)
+        ends = Ends()
         if sending.cancelled():
-            reason = Reason.NOT_ACKNOWLEDGED
+            ends = dict.fromkeys(at for at in which if parcel.numbers[at] != ACKNOWLEDGED)
         elif isinstance(error := sending.exception(), Exception):
-            reason = self._why(event, error)
-        elif sending.result() is False and self._given_up:
-            reason = Reason.NOT_ACKNOWLEDGED
-        elif sending.result() is False:
-            self._send(asyncio.ensure_future(self._broker.insist(message)), event, message)
-            return
-        self._bytes -= event.nbytes
+            ends = dict.fromkeys(which, error)
+        else:
+            ends = sending.result()
+        lost = []
+        for at in which:
+            reason = None
+            if at in ends:
+                why = ends[at]
+                if why is None and not self._given_up:
+                    lost.append(at)
+                    continue
+                reason = self._why(events[at], why) if why else Reason.NOT_ACKNOWLEDGED
+            self._count -= 1
+            self._bytes -= events[at].nbytes
+            self._on_end(events[at], reason)
+        if lost:
+            insisting = asyncio.ensure_future(self._broker.insist(parcel, lost))
+            self._send(insisting, job._replace(which=lost))
         self._room.set()
-        self._on_end(event, reason)
 
     def _why(self, event: Event, error: Exception) -> Reason:
         """Say why the broker did not take an event."""

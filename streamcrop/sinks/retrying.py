@@ -106,7 +106,10 @@ class Retrying:
         self._progress = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
-    async def put(self, events: Sequence[Event]) -> None:
+    def prepare(self, _: Sequence[Event]) -> None:
+        """See `Sink`: nothing."""
+
+    async def put(self, events: Sequence[Event], _: object = None) -> None:
         """See `Sink`. The first call, also one without events, begins to empty the spool."""
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name=f"sink {self.name}")

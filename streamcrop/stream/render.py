@@ -57,6 +57,7 @@ class Rendered:
         said: Of each kind of thing that is wrong the first, in words for people.
         last: Whether no part follows.
         held: The number of crops that may be made later; in the first part.
+        prepared: What each sink made of the events.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Rendered:
     said: dict[str, str] = field(default_factory=dict)
     last: bool = False
     held: int = 0
+    prepared: Sequence[object] = ()
 
 
 def render(

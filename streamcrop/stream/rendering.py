@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import CorruptError
-from streamcrop.formats.events import Event
 from streamcrop.queues import BoundedQueue
 from streamcrop.sinks import Sink
 from streamcrop.stream.choosing import Choosing, Late
@@ -105,10 +104,10 @@ class Rendering:
             while left:
                 some, limited = left[:PART_CROPS], self._limited()
                 encoded = partial(encode_late, some, self._style, limited=limited)
-                part = await self._in_thread(self._encoders, encoded)
+                part = await self._in_thread(self._encoders, self._prepare, encoded)
                 self._outcomes.rendered(part)
                 left = left[len(some) :]
-                await self._hand_on(part.events)
+                await self._hand_on(part)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs these crops
             self._outcomes.unexpected("handing on crops that were held", error)
             self._outcomes.held_lost(len(left), Reason.FAILED)
@@ -123,7 +122,7 @@ class Rendering:
             parts = await self._begin(pair)
             while not last:
                 threads = self._threads if self._takes_long else self._encoders
-                part, seconds = await self._in_thread(threads, _timed, parts)
+                part, seconds = await self._in_thread(threads, self._next, parts)
                 self._takes_long = seconds > _LONG
                 last = part.last
                 if not begun:
@@ -134,7 +133,7 @@ class Rendering:
                 # From here on they are the sinks'.
                 left -= part.encoding_failed + part.failed
                 left -= sum(event.is_crop for event in part.events)
-                await self._hand_on(part.events)
+                await self._hand_on(part)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this pair
             if begun:
                 self._outcomes.crops_failed(left, error)
@@ -148,13 +147,14 @@ class Rendering:
                 self._outcomes.pair_lost(frame)
             self._outcomes.crops_lost(left)
 
-    async def _hand_on(self, events: Sequence[Event]) -> None:
+    async def _hand_on(self, part: Rendered) -> None:
+        events = part.events
         names, reached = [sink.name for sink in self._sinks], 0
         self._outcomes.handed_on(names, events)
         try:
-            for sink in self._sinks:
+            for sink, prepared in zip(self._sinks, part.prepared, strict=True):
                 reached += 1
-                await sink.put(events)
+                await sink.put(events, prepared)
         finally:
             self._outcomes.not_reached(names[reached:], events)
 
@@ -180,8 +180,13 @@ class Rendering:
     async def _in_thread(self, threads: Executor, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *args)
 
+    def _next(self, parts: Iterator[Rendered]) -> tuple[Rendered, float]:
+        """The next part, and the seconds of CPU that it took."""
+        began = time.thread_time()
+        return self._prepare(partial(next, parts)), time.thread_time() - began
 
-def _timed(parts: Iterator[Rendered]) -> tuple[Rendered, float]:
-    """The next part, and the seconds of CPU that it took."""
-    began = time.thread_time()
-    return next(parts), time.thread_time() - began
+    def _prepare(self, make: Callable[[], Rendered]) -> Rendered:
+        """Make a part, and do for the sinks what can be done here."""
+        part = make()
+        part.prepared = [sink.prepare(part.events) for sink in self._sinks]
+        return part

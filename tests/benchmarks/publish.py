@@ -114,8 +114,8 @@ async def with_node(port: int, qos: int, frames: int) -> float:
         )
         since = time.process_time()
         for number in range(frames):
-            for _ in range(CROPS):
-                await sink.put(crop_event(number))
+            events = [crop_event(number) for _ in range(CROPS)]
+            await sink.put(events, sink.prepare(events))
             await sink.drain()
         spent = time.process_time() - since
     assert ends == [None] * (frames * CROPS)

@@ -62,7 +62,8 @@ def test_certificates_to_trust(url: str, tmp_path: Path) -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where aiortc is not installed, the error says what to install."""
-    monkeypatch.delitem(sys.modules, "streamcrop.sources.webrtc")
+    for module in ("webrtc", "session", "aiortc_parts"):
+        monkeypatch.delitem(sys.modules, f"streamcrop.sources.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "aiortc", None)
     with pytest.raises(ConfigError, match=r"pip install 'streamcrop\[webrtc\]'"):
         source_of(stream("whip:"), FakeBroker())

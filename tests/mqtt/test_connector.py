@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from fakes import until
+from fakes import begin, until
 from lying_broker import KEEP_ALIVE, MAXIMUM_QOS, RECEIVE_MAXIMUM, RETAIN, LyingBroker, reason, text
 from patience import FOR_EVER, PATIENCE
 from peers import Mosquitto
@@ -163,7 +163,7 @@ async def test_its_keep_alive_and_its_window_are_kept(monkeypatch: pytest.Monkey
     async with LyingBroker([(0, properties)], puback=lambda _: None) as peer:
         broker = connected(peer)
         async with broker.opened():
-            sent = [broker.begin(Outgoing("a", b"")) for _ in "12345"]
+            sent = [begin(broker, Outgoing("a", b"")) for _ in "12345"]
             assert peer.connects[0]["keepalive"] == 600
             await until(lambda: peer.pings >= 2)
             assert len(peer.published) == 2

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakes import until
+from fakes import begin, until
 from lying_broker import LyingBroker
 from patience import PATIENCE
 from peers import Mosquitto
@@ -96,10 +96,10 @@ async def test_tls_takes_what_it_can(certificates: Path, tmp_path: Path, max_qos
     try:
         async with asyncio.timeout(PATIENCE), node.opened():
             ends = [
-                node.begin(Outgoing("a", bytes([number]) * size, max_qos))
+                begin(node, Outgoing("a", bytes([number]) * size, max_qos))
                 for number, size in expected
             ]
-            assert await asyncio.gather(*ends) == [True] * 9
+            assert await asyncio.gather(*ends) == [{}] * 9
             await until(lambda: len(arrived) == 9)
     finally:
         peer.kill()

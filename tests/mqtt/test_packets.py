@@ -10,7 +10,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from streamcrop.mqtt.messages import Outgoing
-from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, Terms
+from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, Terms, checked
 
 PROTOCOLS = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
 texts = st.text(st.characters(exclude_characters="+#\0", exclude_categories=["Cs"]), max_size=200)
@@ -82,3 +82,5 @@ def test_what_is_no_topic_is_not_packed(topic: str) -> None:
     """A broker would end the connection."""
     with pytest.raises(ValueError, match="cannot have the topic"):
         Parcel.of([Outgoing(topic, b"")], Terms())
+    with pytest.raises(ValueError, match="cannot have the topic"):
+        checked(Outgoing(topic, b""))

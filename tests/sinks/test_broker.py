@@ -1,8 +1,5 @@
 """Events to another broker: each try ends, and it is known whether another one helps."""
 
-import asyncio
-from typing import Any
-
 import pytest
 from fakes import FakeBroker
 
@@ -45,10 +42,8 @@ async def test_a_connection_that_is_lost() -> None:
     """A later try may help."""
 
     class Losing(FakeBroker):
-        def begin(self, _: Outgoing) -> asyncio.Future[Any]:
-            lost = asyncio.get_running_loop().create_future()
-            lost.set_result(False)
-            return lost
+        async def attempt(self, _: Outgoing) -> bool:
+            return False
 
     with pytest.raises(SinkError, match="was lost"):
         await outlet(Losing()).deliver([EVENT], again=False)

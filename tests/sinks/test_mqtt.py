@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from fakes import FakeBroker, until
@@ -11,12 +10,14 @@ from patience import PATIENCE
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
+from streamcrop.mqtt.flights import Ends
 from streamcrop.mqtt.messages import Outgoing
+from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, Terms
 from streamcrop.sinks import mqtt
 from streamcrop.sinks.mqtt import Envelope, MqttSink
 
-FAILED = "publishing failed: ValueError in a future; the log has the traceback, once"
-Ends = list[tuple[str, Reason | None]]
+FAILED = "publishing failed: ValueError in publish; the log has the traceback, once"
+Told = list[tuple[str, Reason | None]]
 
 
 def event(topic: str = "t", size: int = 10, metadata: bytes = b"{}") -> Event:
@@ -26,9 +27,9 @@ def event(topic: str = "t", size: int = 10, metadata: bytes = b"{}") -> Event:
 
 def make(
     broker: FakeBroker, envelope: str = "auto", max_inflight: int = 3
-) -> tuple[MqttSink, Ends]:
+) -> tuple[MqttSink, Told]:
     """A sink, and the ends it tells of."""
-    ends: Ends = []
+    ends: Told = []
     sink = MqttSink(
         broker,
         envelope=Envelope(broker, envelope),
@@ -40,50 +41,59 @@ def make(
     return sink, ends
 
 
+class Losing(FakeBroker):
+    """Loses its connection with what is sent to the topic ``lost``."""
+
+    def begin(self, parcel: Parcel, at: int, end: int) -> asyncio.Future[Ends]:
+        ended: asyncio.Future[Ends] = asyncio.get_running_loop().create_future()
+        ends: Ends = {}
+        for place in range(at, end):
+            if parcel.messages[place].topic == "lost":
+                ends[place] = None
+            else:
+                parcel.numbers[place] = ACKNOWLEDGED
+        asyncio.get_running_loop().call_soon(ended.set_result, ends)
+        return ended
+
+
 async def test_what_was_on_its_way_when_the_connection_was_lost_is_sent_again() -> None:
     """It keeps its place in the window until it has arrived."""
-
-    class Losing(FakeBroker):
-        def begin(self, message: Outgoing) -> asyncio.Future[Any]:
-            lost = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(lost.set_result, message.topic != "1")
-            return lost
-
-        async def insist(self, message: Outgoing) -> None:
-            await self.publish(message)
-
     broker = Losing()
     broker.flowing.clear()
     sink, ends = make(broker)
-    for number in range(3):
-        await sink.put([event(str(number))])
+    events = [event("0"), event("lost"), event("2")]
+    await sink.put(events, sink.prepare(events))
     await until(lambda: ends == [("0", None), ("2", None)])
     broker.flowing.set()
     await sink.drain()
-    assert ends[-1] == ("1", None)
-    assert [message.topic for message in broker.published] == ["1"]
+    assert ends[-1] == ("lost", None)
+    assert [message.topic for message in broker.published] == ["lost"]
 
 
 async def test_what_is_lost_while_it_is_given_up_is_not_sent_again() -> None:
-    """The end of the connection and of the stream may come together."""
-
-    class Losing(FakeBroker):
-        lost: asyncio.Future[Any]
-
-        def begin(self, _: Outgoing) -> asyncio.Future[Any]:
-            self.lost = asyncio.get_running_loop().create_future()
-            return self.lost
-
-        async def insist(self, message: Outgoing) -> None:
-            raise AssertionError(message)
-
+    """The end of the connection and of the stream may come together; what arrived has arrived."""
     broker = Losing()
     sink, ends = make(broker)
     await sink.put([event("lost")])
-    broker.lost.set_result(False)
     async with asyncio.timeout(PATIENCE):
-        await sink.abort()
+        await asyncio.gather(sink.abort(), asyncio.sleep(0))
     assert ends == [("lost", Reason.NOT_ACKNOWLEDGED)]
+    assert broker.published == []
+
+
+async def test_what_is_given_up_may_have_arrived_in_part() -> None:
+    """Of a parcel, each event ends as is known of it."""
+
+    class Half(FakeBroker):
+        def begin(self, parcel: Parcel, at: int, _: int) -> asyncio.Future[Ends]:
+            parcel.numbers[at] = ACKNOWLEDGED
+            return asyncio.get_running_loop().create_future()
+
+    sink, ends = make(Half())
+    events = [event("arrived"), event("not")]
+    await sink.put(events, sink.prepare(events))
+    await sink.abort()
+    assert ends == [("arrived", None), ("not", Reason.NOT_ACKNOWLEDGED)]
 
 
 @pytest.mark.parametrize(
@@ -193,10 +203,8 @@ async def test_why_an_event_was_not_taken_is_said(
     """In the broker's words; the window has room again."""
 
     class Unwilling(FakeBroker):
-        def begin(self, _: Outgoing) -> asyncio.Future[None]:
-            refused = asyncio.get_running_loop().create_future()
-            refused.set_exception(error)
-            return refused
+        async def publish(self, _: Outgoing) -> None:
+            raise error
 
     said: list[tuple[str, str]] = []
     ends: list[Reason | None] = []
@@ -231,15 +239,49 @@ async def test_what_is_taken_and_not_begun_has_ended_too() -> None:
     assert ends[2:] == [("1", Reason.NOT_ACKNOWLEDGED)]
 
 
+@pytest.mark.parametrize(("max_inflight", "writes"), [(64, [10]), (4, [4, 4, 2]), (1, [1] * 10)])
+async def test_a_part_leaves_together_as_far_as_the_window_has_room(
+    max_inflight: int, writes: list[int]
+) -> None:
+    """In order, whatever the window; packed for the version of the connection that it meets."""
+
+    class Counting(FakeBroker):
+        found: list[int] = []  # noqa: RUF012  # of the class
+
+        def begin(self, parcel: Parcel, at: int, end: int) -> asyncio.Future[Ends]:
+            self.found = [*self.found, end - at]
+            return super().begin(parcel, at, end)
+
+    broker = Counting()
+    sink, ends = make(broker, max_inflight=max_inflight)
+    events = [event(str(number)) for number in range(10)]
+    await sink.put(events, sink.prepare(events))
+    await sink.drain()
+    assert broker.found == writes
+    assert ends == [(str(number), None) for number in range(10)]
+
+
+async def test_a_parcel_that_meets_another_version_is_made_anew() -> None:
+    """Metadata travels as a property with MQTT 5, and in the payload with 3.1.1."""
+    sink, _ = make(FakeBroker())
+    events = [event(metadata=b'{"a": 1}')]
+    parcel = sink.prepare(events).parcel
+    assert parcel
+    assert ("metadata", '{"a": 1}') in parcel.messages[0].user_properties
+    parcel.suit(Terms("3.1.1"))
+    assert rb'"metadata":"{\"a\": 1}"' in parcel.messages[0].payload
+
+
 async def test_an_event_that_makes_no_message_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of its part are sent."""
     sink, ends = make(FakeBroker())
     makes = Envelope.message
 
-    def message(self: Envelope, which: Event, qos: int) -> Outgoing:
-        return makes(self, which, 1 // (which.topic != "2") and qos)
+    def message(self: Envelope, which: Event, qos: int, version: str) -> Outgoing:
+        return makes(self, which, 1 // (which.topic != "2") and qos, version)
 
     monkeypatch.setattr(Envelope, "message", message)
-    await sink.put([event("1"), event("2"), event("3")])
+    events = [event("1"), event("2"), event("3")]
+    await sink.put(events, sink.prepare(events))
     await sink.drain()
     assert sorted(ends) == [("1", None), ("2", Reason.FAILED), ("3", None)]

@@ -39,7 +39,11 @@ class Taking:
         self.waits = asyncio.Event()
         self.waits.set()
 
-    async def put(self, events: Sequence[Event]) -> None:
+    def prepare(self, events: Sequence[Event]) -> object:
+        return [event.topic for event in events]
+
+    async def put(self, events: Sequence[Event], prepared: object = None) -> None:
+        assert prepared == self.prepare(events)
         self.events += events
         await self.waits.wait()
         if self.error:
