@@ -9,12 +9,13 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from patience import PATIENCE
 from peers import Camera, Client, Mosquitto, Node, free_port, settings
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
 HEAD = b"POST /whip/door HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n"
 
-TIMEOUT = aiohttp.ClientTimeout(total=10)
+TIMEOUT = aiohttp.ClientTimeout(total=PATIENCE)
 
 
 @pytest.fixture

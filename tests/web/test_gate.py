@@ -4,7 +4,6 @@ import asyncio
 import resource
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -12,7 +11,7 @@ import pytest
 import trustme
 from aiohttp import web
 from fakes import until
-from patience import PATIENCE
+from patience import FOR_EVER, PATIENCE
 
 from streamcrop.web.gate import Gate, bind
 
@@ -76,24 +75,26 @@ async def half_open(port: int, count: int, stack: ExitStack, source: str = "") -
 
 @pytest.mark.parametrize("source", ["127.0.0.1", ""], ids=["one address", "200 addresses"])
 async def test_1200_half_open_requests_shut_nobody_out(source: str) -> None:
-    """No more are held than the cap, somebody else is answered meanwhile, and all are let go."""
-    gate = Gate(idle=3)
+    """No more are held than the cap, and somebody else is answered meanwhile, not at their end."""
+    gate = Gate(idle=FOR_EVER)
     with ExitStack() as stack:
         async with serving(gate) as port:
             attack = asyncio.create_task(half_open(port, 1200, stack, source))
-            most, slowest = 0, 0.0
+            most = 0
             while not attack.done():
-                since = time.monotonic()
                 assert await asked(port) == b"hello"
-                slowest = max(slowest, time.monotonic() - since)
                 most = max(most, len(gate))
             await attack
             assert 32 < most <= (65 if source else 257)
-            # 1,000 a second are accepted.
-            assert slowest < 3
-            since = time.monotonic()
+
+
+async def test_half_open_requests_are_let_go() -> None:
+    """All of them, however many there are."""
+    gate = Gate(idle=0.5)
+    with ExitStack() as stack:
+        async with serving(gate) as port:
+            await half_open(port, 200, stack)
             await until(lambda: len(gate) == 0)
-            assert time.monotonic() - since < 6
 
 
 async def test_a_request_in_hand_is_not_ended_for_a_newcomer() -> None:
@@ -158,15 +159,12 @@ async def test_a_head_that_drips_is_let_go() -> None:
     gate = Gate(idle=0.5)
     async with serving(gate) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        since = time.monotonic()
         writer.write(HEAD)
-        while not reader.at_eof() and time.monotonic() - since < 5:
-            writer.write(b"x")
-            await asyncio.sleep(0.05)
-            await until(lambda: True)
-            if len(gate) == 0:
-                break
-        assert time.monotonic() - since < 2
+        async with asyncio.timeout(PATIENCE):
+            while len(gate):
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+        assert await reader.read() == b""
         writer.close()
 
 
