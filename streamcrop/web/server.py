@@ -29,6 +29,10 @@ from streamcrop.web.whip import Endpoint, Whip
 logger = logging.getLogger(__name__)
 
 PORT = 8088
+_CLOSED = (
+    "http: at %s anybody could look: page, API and metrics are closed until you set http.token, or "
+    "in so many words http.open: true"
+)
 # How long requests may go on when the server ends.
 _LAST_REQUESTS = 0.3
 # How long the rest of a body is read that nobody wants.
@@ -84,7 +88,10 @@ async def serve(
         async with gate.accepting(listeners, runner.server, tls):
             port = listeners[0].getsockname()[1]
             base = URL.build(scheme="https" if tls else "http", host=http.host, port=port)
-            logger.info("see it: %s", base)
+            if http.is_guarded:
+                logger.info("see it: %s", base)
+            else:
+                logger.warning(_CLOSED, http.host)
             for name in publishers:
                 logger.info("publish by WHIP, or with a browser: %s", base / "whip" / name)
             yield port

@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -117,3 +118,22 @@ async def test_what_breaks_the_grammar_ends_the_connection() -> None:
             async with asyncio.timeout(PATIENCE):
                 assert (await reader.read()).split()[1] == b"400"
             writer.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({}, "see it: http://"),
+        ({"host": "0.0.0.0"}, "closed until you set http.token"),  # noqa: S104  # to be told so
+        ({"host": "0.0.0.0", "open": True}, "see it: http://"),  # noqa: S104
+        ({"host": "0.0.0.0", "token": "s3cret"}, "see it: http://"),  # noqa: S104
+    ],
+)
+async def test_who_starts_it_is_told_where_it_is(
+    caplog: pytest.LogCaptureFixture, how: dict[str, Any], said: str
+) -> None:
+    """Or why it shows nothing, and what would open it."""
+    caplog.set_level(logging.INFO)
+    async with serve(Http(port=0, **how), {}, Watched(node())):
+        assert said in caplog.text
+    assert "s3cret" not in caplog.text
