@@ -17,9 +17,8 @@ from patience import PATIENCE
 
 from streamcrop import config
 from streamcrop.build.streams import pairing_of
-from streamcrop.core.pairing import Paired
+from streamcrop.core.guard import CaptureTimes
 from streamcrop.core.values import Frame
-from streamcrop.stream.outbox import Waiting
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.pairing import Pairing
 
@@ -80,6 +79,13 @@ def running(matching: Pairing, outcomes: Outcomes) -> Iterator[None]:
     matching.abort()
 
 
+async def taken(matching: Pairing) -> None:
+    """Wait until what came is with the pairer: a turn takes a frame and a message."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not matching.frames
+
+
 async def test_times_that_repeat_never_pair_across_epochs() -> None:
     """What waits by old times is let go when an epoch begins.
 
@@ -90,7 +96,7 @@ async def test_times_that_repeat_never_pair_across_epochs() -> None:
     with running(matching, outcomes):
         await matching.frames.put(captured("old", 10))
         matching.arrive(message(11), "detections")
-        await until(lambda: not matching.frames and not matching._messages)
+        await taken(matching)
         await matching.frames.put(captured("unkeyed", None, "b"))
         await until(lambda: outcomes.ledger.frames.dropped["ambiguous"] == 1)
         await until(lambda: outcomes.ledger.messages.dropped["ambiguous"] == 1)
@@ -174,7 +180,7 @@ async def offer(matching: Pairing, number: int, now: float) -> None:
     known = {"pts": number * 100, "time_base": Fraction(1, 1000), "connection": "a"}
     await matching.frames.put(captured(str(number), now, reports=int(now) + 1, **known))
     matching.arrive(told(number, now), "detections")
-    await until(lambda: not matching.frames and not matching._messages)
+    await taken(matching)
 
 
 async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
@@ -192,38 +198,19 @@ async def test_held_pairs_leave_together_and_hold_up_nothing() -> None:
         assert not outcomes.ledger.frames.dropped
 
 
-async def test_held_pairs_go_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two groups of pictures the decoder goes back and forth seldom; all leave."""
-    monkeypatch.setattr("streamcrop.stream.outbox._IN_A_ROW", 6)
-    names: list[str] = []
-    matching, outcomes = stage(max_wait=30)
-    for name in [*(f"held {n}" for n in range(15)), "new 0", "new 1"]:
-        half = Waiting(0, 1, captured(name, 0))
-        matching._settle([Paired(half, half, 0.0, held=name.startswith("held"))])
-    with running(matching, outcomes):
-        async with asyncio.timeout(PATIENCE):
-            while len(names) < 18:
-                names.append((await anext(aiter(matching.pairs))).frame.value.frame_id)
-                if names[-1] == "held 12":
-                    half = Waiting(0, 1, captured("new 2", 0))
-                    matching._settle([Paired(half, half, 0.0)])
-                    matching._work.set()
-    assert [names.index(f"new {n}") for n in range(2)] == [6, 7]
-    assert [name for name in names if "held" in name] == [f"held {n}" for n in range(15)]
-    assert "new 2" in names
-
-
-async def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
+async def test_a_guard_that_fails_is_said_and_costs_its_pair_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The stream goes on, and the ledger has it as `failed`."""
-    matching, outcomes = stage()
-    judge, odd = matching._pairer._guard.judge, [True]
+    judge, odd = CaptureTimes.judge, [True]
 
     def fail_once(*about: Any) -> Any:
         if odd.pop() if odd else False:
             raise ValueError("odd")
         return judge(*about)
 
-    matching._pairer._guard.judge = fail_once  # type: ignore[method-assign]
+    monkeypatch.setattr(CaptureTimes, "judge", fail_once)
+    matching, outcomes = stage()
     with running(matching, outcomes):
         for number in (1, 2):
             await matching.frames.put(captured(str(number), number))
@@ -234,18 +221,6 @@ async def test_a_guard_that_fails_is_said_and_costs_its_pair_alone() -> None:
         assert outcomes.ledger.messages.dropped == {"failed": 1}
         [note] = outcomes.notes.as_json()
         assert note["kind"] == "failed"
-
-
-def test_held_pairs_that_nobody_takes_make_room() -> None:
-    """The oldest are let go of, counted; what is left at the end is closed."""
-    matching, outcomes = stage(max_items=2)
-    for name in "abc":
-        half = Waiting(0, 1, captured(name, 0))
-        matching._settle([Paired(half, half, 0.0, held=True)])
-    assert outcomes.ledger.frames.dropped == {"queue_full": 1}
-    matching.abort()
-    assert outcomes.ledger.frames.dropped == {"queue_full": 1, "closed": 2}
-    assert outcomes.ledger.messages.dropped == {"queue_full": 1, "closed": 2}
 
 
 async def test_an_outage_is_waited_out() -> None:
@@ -267,7 +242,7 @@ async def test_an_outage_is_waited_out() -> None:
         # Time goes on, and bounds hold again.
         clock.time += 400
         await matching.frames.put(captured("late", 500))
-        await until(lambda: matching._pairer.waiting("frames") == 1)
+        await taken(matching)
         clock.time += 1.1
         await until(lambda: outcomes.ledger.frames.dropped["expired"] == 1)
         assert set(outcomes.ledger.frames.dropped) == {"expired"}
@@ -288,7 +263,7 @@ async def test_delays_of_an_outage_teach_nothing() -> None:
             waiting.append(message(number / 10))
             while clock.connected and waiting:
                 matching.arrive(waiting.pop(0), "detections")
-            await until(lambda: not matching.frames and not matching._messages)
+            await taken(matching)
         names = await asyncio.wait_for(taking, PATIENCE)
         assert names == [str(number) for number in range(259)]
         assert not outcomes.ledger.frames.dropped
@@ -305,7 +280,7 @@ async def test_overload_takes_the_oldest_and_leaves_the_fresh() -> None:
             clock.time += 0.1
             await matching.frames.put(captured(str(number), number / 10))
             matching.arrive(message(number / 10), "detections")
-            await until(lambda: not matching.frames and not matching._messages)
+            await taken(matching)
             await asyncio.sleep(0.001)
             if number % 3 == 2:
                 [name] = await take(matching, 1)
@@ -343,7 +318,7 @@ async def test_a_message_is_read_before_its_frame_expires() -> None:
     matching, outcomes = stage(clock, max_wait=1)
     with running(matching, outcomes):
         await matching.frames.put(captured("1", 0))
-        await until(lambda: matching._pairer.waiting("frames") == 1)
+        await taken(matching)
         clock.time += 0.5
         matching.arrive(message(0), "detections")
         clock.time += 5
