@@ -53,7 +53,15 @@ class SourceError(StreamcropError):
 
 
 class SinkError(StreamcropError):
-    """A sink cannot take what it is given, and may later."""
+    """A sink cannot take what it is given, and may later.
+
+    Attributes:
+        later: When it wants to be asked again, in seconds from now; 0: it does not say.
+    """
+
+    def __init__(self, message: str, *, later: float = 0.0) -> None:
+        super().__init__(message)
+        self.later = later
 
 
 class RejectedError(StreamcropError):

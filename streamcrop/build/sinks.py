@@ -20,10 +20,13 @@ from streamcrop.sinks.keeping import Keeping, WaitingRoom
 from streamcrop.sinks.mqtt import Envelope, MqttSink
 from streamcrop.sinks.retrying import Retrying
 from streamcrop.sinks.spool import Key, Spool
+from streamcrop.sinks.webhook import WebhookOutlet
 from streamcrop.stream.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)
 
+# To one web server at once; a connection each.
+_MAX_POSTS = 16
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 
 
@@ -162,7 +165,11 @@ class Sinks:
 
     def build(self) -> list[Sink]:
         """Those that are on; last the one that waits for its broker, so that no other does."""
-        rows: dict[str, Callable[[str], Sink]] = {"mqtt": self._mqtt, "files": self._files}
+        rows: dict[str, Callable[[str], Sink]] = {
+            "mqtt": self._mqtt,
+            "files": self._files,
+            "webhook": self._webhook,
+        }
         sinks = [rows[name](name) for name in self._output.sinks]
         return sorted(sinks, key=lambda sink: isinstance(sink, MqttSink))
 
@@ -187,6 +194,12 @@ class Sinks:
         folder = Folder(str(self._output.files), self._name, suffix)
         # One at a time: its lines have an order.
         return self._retrying(name, FilesOutlet(folder, self._threads), 1)
+
+    def _webhook(self, name: str) -> Sink:
+        settings = self._output.webhook
+        assert settings  # noqa: S101  # it is on
+        outlet = WebhookOutlet(settings.url, key=settings.key(), timeout=settings.timeout)
+        return self._retrying(name, outlet, min(_MAX_POSTS, self._output.max_inflight))
 
     def _retrying(self, name: str, outlet: Outlet, max_inflight: int) -> Retrying:
         output, account = self._output, self._outcomes.account(name)

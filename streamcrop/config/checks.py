@@ -66,6 +66,9 @@ def check_stream(stream: Stream, path: str) -> None:
     at(f"{path}.pairing.key", lambda: check_key(stream))
     at(f"{path}.pairing", lambda: check_times(stream))
     at(f"{path}.output", lambda: check_sinks(stream.output))
+    if stream.output.webhook:
+        at(f"{path}.output.webhook.url", stream.output.webhook.check)
+        at(f"{path}.output.webhook.secret", stream.output.webhook.key)
     if stream.output.broker:
         check_broker(stream.output.broker, f"{path}.output.broker")
     at(f"{path}.source.decode", lambda: check_decoding(stream))
@@ -116,8 +119,8 @@ def check_sinks(output: Output) -> None:
     if output.broker and not output.mqtt:
         raise ValueError("nothing would go to broker, for mqtt is false: leave one of them out")
     if output.spool and not output.spooling:
-        what = "it serves sinks beyond the detections' own broker, and there is none: add broker"
-        raise ValueError(f"spool has nothing to serve: {what}")
+        what = "it serves sinks beyond the detections' own broker, and there is none"
+        raise ValueError(f"spool has nothing to serve: {what}: add broker or webhook")
     if output.spool and output.spool.max_bytes < LEAST_SPOOL:
         raise ValueError("spool.max_bytes: expected at least 1MiB")
 

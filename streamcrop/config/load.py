@@ -18,7 +18,7 @@ from streamcrop.errors import ConfigError
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME_OF_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 # An address with a password, or a password, is expected there, and is never repeated.
-_SECRET_KEYS = {"url", "username", "password", "token"}
+_SECRET_KEYS = {"url", "username", "password", "token", "secret"}
 _STREAM_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}")
 # No text of MQTT, no path and no UTF-8 holds them (MQTT 5, 1.5.4).
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")

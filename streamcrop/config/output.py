@@ -1,5 +1,6 @@
 """Where crops go, and the brokers: the sections of their own under ``output``, and ``broker``."""
 
+import base64
 from typing import Literal
 from urllib.parse import unquote
 
@@ -54,6 +55,41 @@ class Spool(Section):
     rate: Positive = 50.0
 
 
+class Webhook(Section):
+    """A web server that gets each crop."""
+
+    url: Text
+    secret: Credential | None = None
+    timeout: Positive = 10.0
+
+    def check(self) -> None:
+        """Check the address.
+
+        Raises:
+            ValueError: If it is none; its text does not hold a password.
+        """
+        form = "https://[USER:PASSWORD@]HOST[:PORT][/PATH] or http://..."
+        url = addresses.server(self.url, form)
+        if url.scheme not in {"http", "https"} or url.fragment:
+            raise ValueError(f"Expected {form}; {addresses.SIGNS}")
+
+    def key(self) -> bytes | None:
+        """The key in the secret (Standard Webhooks 1.0); None: nothing is signed.
+
+        Raises:
+            ValueError: If it is no secret; its text does not hold it.
+        """
+        if self.secret is None:
+            return None
+        try:
+            key = base64.b64decode(self.secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not key:
+            raise ValueError("Expected whsec_ and Base64, as `openssl rand -base64 32` makes it")
+        return key
+
+
 class Output(Section):
     """Where crops go."""
 
@@ -66,16 +102,17 @@ class Output(Section):
     mqtt: bool = True
     broker: Broker | None = None
     files: str | None = None
+    webhook: Webhook | None = None
     spool: Spool | None = None
 
     @property
     def sinks(self) -> tuple[str, ...]:
         """Their names, as in the ledger; what the first one delivers counts as published."""
-        on = {"mqtt": self.mqtt, "files": self.files}
+        on = {"mqtt": self.mqtt, "files": self.files, "webhook": self.webhook}
         return tuple(name for name, is_on in on.items() if is_on)
 
     @property
     def spooling(self) -> tuple[str, ...]:
         """The sinks that the spool serves: those beyond the detections' own broker."""
-        on = {"mqtt": self.mqtt and self.broker}
+        on = {"mqtt": self.mqtt and self.broker, "webhook": self.webhook}
         return tuple(name for name, is_on in on.items() if is_on)

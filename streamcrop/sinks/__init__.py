@@ -50,9 +50,11 @@ class Outlet(Protocol):
 
     Attributes:
         batch: How many events it takes at once.
+        crops_alone: Whether it wants no other events.
     """
 
     batch: int
+    crops_alone: bool
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
         """Deliver events, the first one first.

@@ -18,6 +18,7 @@ class BrokerOutlet:
     """
 
     batch = 1
+    crops_alone = False
 
     def __init__(self, broker: Broker, envelope: Envelope, qos: int) -> None:
         self._broker = broker

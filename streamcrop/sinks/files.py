@@ -109,6 +109,7 @@ class FilesOutlet:
     """
 
     batch = 64
+    crops_alone = False
 
     def __init__(self, folder: Folder, threads: Executor) -> None:
         self._folder = folder

@@ -113,7 +113,7 @@ class Retrying:
         """See `Sink`. The first call, also one without events, begins to empty the spool."""
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name=f"sink {self.name}")
-        left = deque(events)
+        left = deque(event for event in events if event.is_crop or not self._outlet.crops_alone)
         try:
             while left:
                 has_room = self._has_room(left[0])
@@ -254,7 +254,7 @@ class Retrying:
             self._say(f"{self.name}_refuses", f"{self.name}: {error}")
             count, reason = 1, Reason(error.reason)
         except SinkError as error:
-            self._fail(str(error))
+            self._fail(str(error), error.later)
         except Exception as error:  # noqa: BLE001  # nobody knows which; it costs this event
             self._say("failed", unexpected(f"delivering to {self.name}", error))
             count, reason = 1, Reason.FAILED
@@ -281,12 +281,12 @@ class Retrying:
             self._queue.appendleft(event)
             self._bytes += event.nbytes
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, later: float = 0.0) -> None:
         now = asyncio.get_running_loop().time()
         self._say(self.name, f"{self.name}: {why}; it is tried again")
         self.trouble = why
         if now >= self._next_try:
             # Many that fail together are one failure.
-            self._next_try = now + self._backoff.delay()
+            self._next_try = now + self._backoff.delay(later)
         self._progress.set()
         self._changed.set()

@@ -18,6 +18,8 @@ from streamcrop.sinks.spool import Key, Spool
 from streamcrop.stream.outcomes import Outcomes
 
 CLOUD = {"url": "mqtt://127.0.0.1:1"}
+WEB = {"url": "http://127.0.0.1:1/"}
+DB = {"path": "db"}
 
 
 def stream(**output: Any) -> config.Stream:
@@ -51,6 +53,12 @@ def made(
         ({"files": "x", "mqtt": False}, [("files", Retrying)], "files"),
         ({"broker": CLOUD}, [("mqtt", MqttSink)], "mqtt"),
         ({"broker": CLOUD, "spool": {"path": "db"}}, [("mqtt", Retrying)], "mqtt"),
+        ({"webhook": WEB}, [("webhook", Retrying), ("mqtt", MqttSink)], "mqtt"),
+        (
+            {"webhook": WEB, "mqtt": False, "spool": {"path": "x"}},
+            [("webhook", Retrying)],
+            "webhook",
+        ),
     ],
 )
 async def test_a_sink_for_each_that_is_on(

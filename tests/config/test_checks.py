@@ -73,6 +73,11 @@ def spooling(path: str, **settings: Any) -> Stream:
             sinks(files="x", spool={"path": "s.db"}),
             "$.s.output: spool has nothing to serve: it serves sinks",
         ),
+        (sinks(webhook={"url": "ftp://h"}), "$.s.output.webhook.url: Expected https://"),
+        (
+            sinks(webhook={"url": "http://h", "secret": "s3cret"}),
+            "$.s.output.webhook.secret: Expected whsec_ and Base64",
+        ),
         (spooling("s.db", max_bytes="1023KiB"), "$.s.output: spool.max_bytes: expected at least 1"),
         (sinks(broker={"url": "http://b"}), "$.s.output.broker.url: Expected mqtt://"),
         (sinks(broker={"url": "mqtts://b", "key": "k"}), "$.s.output.broker: cert and key belong"),

@@ -3,6 +3,7 @@
 import pytest
 
 from streamcrop import config
+from streamcrop.errors import ConfigError
 
 
 def output(text: str) -> config.Output:
@@ -20,6 +21,8 @@ def output(text: str) -> config.Output:
         ("{files: x}", ("mqtt", "files"), ()),
         ("{files: x, mqtt: false}", ("files",), ()),
         ("{broker: {url: mqtts://c}}", ("mqtt",), ("mqtt",)),
+        ("{webhook: {url: 'http://h'}}", ("mqtt", "webhook"), ("webhook",)),
+        ("{mqtt: false, webhook: {url: 'http://h'}}", ("webhook",), ("webhook",)),
     ],
 )
 def test_sinks(text: str, sinks: tuple[str, ...], spooling: tuple[str, ...]) -> None:
@@ -45,3 +48,21 @@ def test_the_address_of_another_broker() -> None:
     broker = output("{broker: {url: 'mqtts://me:pw@cloud', username: you}}").broker
     assert broker
     assert broker.address() == ("cloud", 8883, True, "you", "pw")
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"), [("null", None), ("whsec_c2VjcmV0", b"secret"), ("c2VjcmV0", b"secret")]
+)
+def test_a_secret(secret: str, key: bytes | None) -> None:
+    """With its prefix or without."""
+    webhook = output(f"{{webhook: {{url: 'http://h', secret: {secret}}}}}").webhook
+    assert webhook
+    assert webhook.key() == key
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "s3cret!", "whsec_abc"])
+def test_no_secret(secret: str) -> None:
+    """It is refused, and not repeated."""
+    with pytest.raises(ConfigError, match="Expected whsec_ and Base64") as info:
+        output(f"{{webhook: {{url: 'http://h', secret: '{secret}'}}}}")
+    assert secret not in str(info.value).replace("whsec_ and", "")

@@ -36,6 +36,7 @@ class Target:
 
     def __init__(self, batch: int = 1) -> None:
         self.batch = batch
+        self.crops_alone = False
         self.got: list[str] = []
         self.spooled: list[str] = []
         self.tries = 0
@@ -187,6 +188,34 @@ async def test_batches() -> None:
         await kit.sink.drain()
         assert sorted(kit.target.got) == [*"01234567"]
         assert kit.counts.delivered == 8
+
+
+async def test_crops_alone(place: Path | None) -> None:
+    """What wants no other events gets none, nor does its spool."""
+    frame = Event("t", b"{}", "application/json", {"id": "frame"})
+    async with made(place) as kit:
+        kit.target.crops_alone = True
+        await kit.sink.put([*crops(1), frame])
+        await kit.sink.drain()
+        kit.target.error = SinkError("away")
+        await kit.sink.put([*crops(2), frame])
+        await kit.sink.drain()
+        kit.target.error = None
+        await kit.sink.put([*crops(3), frame])
+        await kit.sink.drain()
+        assert "frame" not in {*kit.target.got, *kit.counts.ends}
+        assert kit.counts.total == 3
+
+
+async def test_a_sink_that_says_when_to_come_again(place: Path | None) -> None:
+    """It is left alone until then."""
+    async with made(place) as kit:
+        kit.target.error = SinkError("busy", later=0.5)
+        await kit.sink.put(crops(1))
+        await asyncio.sleep(0.3)
+        assert kit.target.tries == 1
+        kit.target.error = None
+        await until(lambda: kit.target.got)
 
 
 async def test_a_sink_that_is_slow_is_waited_for(place: Path | None) -> None:
