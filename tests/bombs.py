@@ -234,6 +234,11 @@ JSON_BOMBS = {
     "text with escapes and half a pair": Bomb(lambda: said(b"\\ud800" + b"\\n" * (MOST // 2 - 99))),
     "the longest lineage": Bomb(lambda: message([BOX] * ROWS), lineage=True),
     "the longest lineage, JSON": Bomb(lambda: message([BOX] * ROWS), lineage=True, limited=False),
+    "rows of numbers": Bomb(lambda: message([0] * int(2.4 * LIMITS.values))),
+    "rows beyond the limit": Bomb(lambda: message([BOX] * 110_000)),
+    "rows of names, beyond the values": Bomb(
+        lambda: message([{**BOX, **FEW_NAMES}] * 4, **HALF), limited=False
+    ),
     "brackets": Bomb(lambda: b'{"predictions":[' + b"[]," * (MOST // 3 - 10) + b"1]}"),
     "brackets that never end": Bomb(lambda: b"[" * MOST),
     "quotes": Bomb(lambda: b'"["' * (MOST // 3)),

@@ -16,7 +16,15 @@ from streamcrop.core.limits import Limits
 from streamcrop.core.runs import MAX_SIDE
 from streamcrop.core.values import Message
 from streamcrop.errors import FormatError
-from streamcrop.formats.documents import DEFAULT, UNREADABLE, check_size, convert, document, shown
+from streamcrop.formats.documents import (
+    DEFAULT,
+    UNREADABLE,
+    convert,
+    count_values,
+    document,
+    shown,
+    too_large,
+)
 from streamcrop.formats.times import microseconds
 
 MAX_FRAME_ID = 1024
@@ -47,7 +55,12 @@ class _RawHead(_Head):
     predictions: msgspec.Raw
 
 
+class _Rows(msgspec.Struct):
+    predictions: msgspec.Raw
+
+
 _head = msgspec.json.Decoder(_RawHead)
+_rows = msgspec.json.Decoder(_Rows)
 
 
 def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
@@ -68,7 +81,9 @@ def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
         >>> decode(b'{"pts": 0.5, "predictions": []}').faults
         {'pts': '$.pts: media time is an integer of 64 bits, not 0.5'}
     """
-    check_size(payload, limits)
+    values = count_values(payload, limits)
+    if values > limits.values:
+        _check_beside_rows(payload, values, limits)
     strict = True
     try:
         head: _Head = _head.decode(payload)
@@ -99,6 +114,19 @@ def decode(payload: bytes, limits: Limits = DEFAULT) -> Message:
     return Message(
         payload, resolution_wh=_resolution(head.image), strict=strict, faults=faults, **known
     )
+
+
+def _check_beside_rows(payload: bytes, values: int, limits: Limits) -> None:
+    """Refuse what has more values than it may, unless they are those of rows.
+
+    Of them only so many are read as there may be.
+    """
+    try:
+        rows = count_values(bytes(_rows.decode(payload).predictions), limits)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        rows = 0
+    if values - rows > limits.values:
+        raise too_large(limits, "values", values)
 
 
 def _frame_id(head: _Head) -> str | None:

@@ -54,12 +54,26 @@ def predictions(
     """
     if message.strict:
         texts = _texts.decode(message.payload).predictions
-        values, total = strict_rows(texts[:limit]), len(texts)
+        rows = texts[:limit]
+        if len(message.payload) > limits.values:
+            rows = _within(rows, limits)
+        values, total = strict_rows(rows), len(texts)
     else:
         came = lax(message.payload)["predictions"]
         values, total = each(read_row, came[:limit]), len(came)
     came_wh, where = message.resolution_wh, "$.predictions[{}]"
     return placed(values, total, came_wh, resolution_wh, name, where=where, limits=limits)
+
+
+def _within(rows: list[msgspec.Raw], limits: Limits) -> list[msgspec.Raw]:
+    """The first rows that have no more values than a message may, by a bound that is quick."""
+    left = limits.values
+    for number, row in enumerate(rows):
+        text = bytes(row)
+        left -= text.count(b",") + 2 * (text.count(b"{") + text.count(b"[")) + 1
+        if left < 0:
+            return rows[:number]
+    return rows
 
 
 def translated(

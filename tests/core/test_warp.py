@@ -328,6 +328,21 @@ def test_a_mask_lies_where_its_object_lies(name: str) -> None:
         assert np.array_equal(found[sure], (within & (far < 0))[sure])
 
 
+@pytest.mark.parametrize("form", [None, Patch, Rle.of, lambda _: Polygon(np.eye(3, 2) * 99)])
+def test_a_mask_is_seen_as_that_of_a_crop(form: Any) -> None:
+    """It is the same however it came, and only an outline waits until somebody looks."""
+    view, size = straight([50, 40, 80, 90], margin=1.0), (WIDTH, HEIGHT)
+    mask = form and form(disc())
+    seen = seen_mask(mask, view, size)
+    assert seen_mask(mask, None, size) is None
+    if mask is None or seen is None:
+        assert seen is mask
+    else:
+        expected = mask_through(mask, view, size)
+        assert np.array_equal(seen.region((0, 0, *view.size), view.size), expected)
+        assert isinstance(seen, SeenMask) == isinstance(mask, Polygon)
+
+
 def test_what_a_mask_costs() -> None:
     """Only an outline is drawn."""
     outline, size = Polygon(np.array([[20.0, 20], [120, 30], [70, 110]])), (WIDTH, HEIGHT)

@@ -103,16 +103,15 @@ async def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
                         client.of("metadata")
                         and json.loads(client.of("metadata")[-1].payload)["frame_id"]
                         == str(count - 1)
-                    ),
-                    90,
+                    )
                 )
             node.stop()
             code, said = await asyncio.to_thread(node.wait)
         assert code == 0, said
         rows = node.ledger()
         assert peak[0] < 300, f"{peak[0]:.0f} MiB above idle"
-        assert rows["messages"]["dropped"]["too_large"] == 1
-        assert rows["messages"]["dropped"]["malformed"] == 11
+        assert rows["messages"]["dropped"]["too_large"] == 6
+        assert rows["messages"]["dropped"]["malformed"] == 6
         assert set(rows["predictions"]["dropped"]) == {
             "malformed",
             "not_finite",
@@ -143,7 +142,7 @@ async def test_the_list_of_bad_input(broker: Mosquitto, tmp_path: Path) -> None:
 
 
 async def test_a_message_of_100_mb(broker: Mosquitto, tmp_path: Path) -> None:
-    """It is counted as `too_large`; what the MQTT client holds of it stays under 450 MiB."""
+    """The broker, which was told what is taken, drops it; what is a little too large is counted."""
     clip = numbered_clip(tmp_path / "clip.mp4", 2)
     chosen = settings(broker.url, clip, pairing={"max_wait": 60})
     async with Client(broker.port) as client:
@@ -153,9 +152,10 @@ async def test_a_message_of_100_mb(broker: Mosquitto, tmp_path: Path) -> None:
             await client.until(lambda: len(client.of("crops")) == 1)
             with peak_above_idle(node.process.pid) as peak:
                 await client.publish(b"x" * 100_000_000)
+                await client.publish(b"x" * 10_000_000)
                 await client.publish({"frame_id": 1, "predictions": [GOOD]})
                 await client.until_ended()
             code, said = await asyncio.to_thread(node.wait)
         assert code == 0, said
         assert node.ledger()["messages"]["dropped"] == {"too_large": 1}
-        assert peak[0] < 450, f"{peak[0]:.0f} MiB above idle"
+        assert peak[0] < 64, f"{peak[0]:.0f} MiB above idle"

@@ -65,7 +65,7 @@ BAD: list[tuple[str, bytes, dict[str, str]]] = [
     ("corrupt", b"", NAMED),
     ("corrupt", b"{", NAMED),
     ("corrupt", picture(0), crop_of("none")),
-    ("corrupt", picture(0), crop_of([ROOT, {**SIZE, "origin": [600, 0]}])),
+    ("corrupt", picture(0), crop_of([ROOT, {**SIZE, "origin": [700, 0]}])),
     ("corrupt", picture(0), crop_of([ROOT, {**SIZE, "width": 9, "origin": [0, 0]}])),
     ("no_key", picture(0), {}),
     ("no_key", picture(0), {"frame_id": "\u200e"}),

@@ -87,6 +87,12 @@ def test_where_it_stands(order: Order) -> None:
     assert orientation(webp((b"EXIF", b"Exif\0\0" + block))) == half_turn
 
 
+def test_what_stands_behind_the_end_is_not_looked_at() -> None:
+    """A PNG ends where it says so."""
+    assert orientation(png((b"eXIf", tiff(6)), (b"IEND", b""))) is not None
+    assert orientation(png((b"IEND", b""), (b"eXIf", tiff(6)))) is None
+
+
 def test_what_says_nothing() -> None:
     """No EXIF, none of a picture, or one that is broken."""
     broken = [

@@ -153,8 +153,14 @@ def test_more_values_than_any_message() -> None:
     # The message itself and its list are values, too.
     payload = b'{"predictions": [%b0]}' % (b"0," * 996)
     assert decode(payload, most).strict
-    with pytest.raises(FormatError, match=r"^1,005 values") as info:
-        decode(payload.replace(b"[", b"[0,[],"), most)
+    # Of rows the first are read, and so many may stand behind them.
+    assert decode(payload.replace(b"[", b"[0,[],"), most).strict
+    for more in (b'{"image": [%b0], "predictions": []}' % (b"0," * 1000), b'{"n": [%b]' % payload):
+        with pytest.raises(FormatError, match=r"^1,00\d values") as info:
+            decode(more, most)
+        assert info.value.reason == "too_large"
+    with pytest.raises(FormatError, match=r"^3,001 values") as info:
+        decode(b'{"predictions": [%b0]}' % (b"0," * 2996), most)
     assert info.value.reason == "too_large"
 
 

@@ -90,3 +90,16 @@ def test_edges_the_wrong_way_round(edges: tuple[float, float, float, float]) -> 
     """They say that something else was meant."""
     with pytest.raises(FormatError, match="right of its left"):
         between(*edges)
+
+
+def test_as_many_rows_as_there_may_be_values() -> None:
+    """The first are read, and the rest is counted, as it is beyond the limit of rows."""
+    row = {"x": 5, "y": 4, "width": 2, "height": 4, "n": [1, 2, 3]}
+    payload = json.dumps({"frame_id": 1, "predictions": [row] * 50}).encode()
+    limits = Limits(values=300)
+    found = predictions(decode(payload, limits), (9, 9), name="g/1", limit=40, limits=limits)
+    # A row has 4 + 2 commas and two brackets.
+    assert (len(found.rows), found.over_limit) == (300 // 11, 50 - 300 // 11)
+    assert not found.instances.refused
+    found = predictions(decode(payload, limits), (9, 9), name="g/1", limit=20, limits=limits)
+    assert (len(found.rows), found.over_limit) == (20, 30)
