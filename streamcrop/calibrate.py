@@ -59,7 +59,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of it.
+    """The outcome of a calibration, for programs and for people.
 
     Attributes:
         verdict: Of the comparison.

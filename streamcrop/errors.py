@@ -1,4 +1,4 @@
-"""What can go wrong outside the program.
+"""The errors for faults outside the program.
 
 ```
 StreamcropError

@@ -1,4 +1,4 @@
-"""What frame and message have to agree on, a row a pairing key."""
+"""The pairing keys, a row each: what frame and message have to agree on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Key:
         return not (self.names or self.in_bitstream)
 
     def guard(self, tolerance: float | None, *, confirm: bool) -> Guard:
-        """What doubts pairs; for one stream."""
+        """The guard that doubts pairs; for one stream."""
         return self.guarded(round((tolerance or self.tolerance or 0) * _SECOND), confirm)
 
     def match(self, tolerance: float | None) -> Exact | Nearest:

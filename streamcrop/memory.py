@@ -13,7 +13,7 @@ class Waits(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """What waits in it, in bytes."""
+        """The bytes of all that waits in it."""
         ...
 
     def shed(self, nbytes: int) -> None:

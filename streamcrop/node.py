@@ -76,7 +76,7 @@ class Node:
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong for good; the ledger's errors too."""
+        """The failures that are for good, and the ledger's errors."""
         found = []
         for name, stream in self.streams.items():
             outcomes = stream.outcomes

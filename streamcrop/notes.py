@@ -1,4 +1,4 @@
-"""What a person ought to know of a stream: reasons in words, said seldom and kept."""
+"""The notes of a stream, for people: reasons in words, said seldom and kept."""
 
 import logging
 import time

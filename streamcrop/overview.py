@@ -18,7 +18,7 @@ _LOST = 8
 
 
 class Overview:
-    """What a page may know of a node; see `streamcrop.web.view.Watched`.
+    """The node as a page may know it; see `streamcrop.web.view.Watched`.
 
     Args:
         config: The node's.
@@ -60,7 +60,7 @@ class Overview:
         return self._streams[stream].outcomes.history.lost(_LOST)
 
     def explain(self, stream: str, name: str) -> str | None:
-        """What became of a frame, by one of its names; None: there is no such stream."""
+        """The story of a frame, by one of its names; None: there is no such stream."""
         if (asked := self._streams.get(stream)) is None:
             return None
         return asked.outcomes.history.explain(name, asked.outcomes.notes)

@@ -31,7 +31,7 @@ class _Said(msgspec.Struct):
 
 
 class Presence:
-    """What a process says of its being there; retained.
+    """The messages in which a process says that it is there, or gone; retained.
 
     Args:
         node: The node's name.
@@ -51,11 +51,11 @@ class Presence:
 
     @property
     def will(self) -> Will:
-        """What the broker says when we vanish."""
+        """The broker's last word for us, when we vanish."""
         return Will(self.topic, self._payload("offline"))
 
     def message(self, state: State) -> Outgoing:
-        """What we say ourselves."""
+        """The message in which we say our state."""
         return Outgoing(self.topic, self._payload(state), retain=True)
 
     def hear(self, payload: bytes, _: Mapping[str, str]) -> None:

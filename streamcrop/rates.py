@@ -36,7 +36,7 @@ class Rate:
         self._since = clock()
 
     def allows(self, cost: float = 1) -> bool:
-        """Whether it may happen now; then it counts, unless it costs nothing."""
+        """True if it may happen now; then it counts, unless it costs nothing."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._since) * self._per_second)
         self._since = now
@@ -67,7 +67,7 @@ class Rates:
         self._rates: OrderedDict[Hashable, Rate] = OrderedDict()
 
     def allows(self, key: Hashable, cost: float = 1) -> bool:
-        """Whether this one may now; then it counts, unless it costs nothing."""
+        """True if this one may now; then it counts, unless it costs nothing."""
         rate = self._rates.pop(key, None) or Rate(*self._of)
         self._rates[key] = rate
         while len(self._rates) > _MAX_KEYS:

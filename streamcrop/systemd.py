@@ -1,4 +1,4 @@
-"""What systemd is told of a service of ``Type=notify``: ready, how it is, that it lives.
+"""Notices to systemd from a service of ``Type=notify``: ready, how it is, that it lives.
 
 The protocol is a datagram to the socket that the environment names (sd_notify(3)); without it
 nothing is said.

@@ -68,7 +68,7 @@ def broker_of(
 
 
 def max_packet_of(config: Config) -> int | None:
-    """What the broker is told to send no packet beyond; None: there is none.
+    """The bytes beyond which the broker is told to send no packet; None: there is no bound.
 
     Brokers drop what is larger without a word, so what is a little too large comes, and is counted.
     """

@@ -31,7 +31,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 
 
 class Elsewhere:
-    """What the sinks of all streams share: brokers beyond the detections' own, and spools.
+    """The brokers, beyond the detections' own, and the spools that the sinks of all streams share.
 
     Args:
         node: Its name, for the log.

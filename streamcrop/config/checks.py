@@ -1,4 +1,4 @@
-"""What types cannot say: combinations that nothing could serve."""
+"""The checks of settings that types cannot make: combinations that nothing could serve."""
 
 from collections.abc import Callable
 from typing import Any, get_args

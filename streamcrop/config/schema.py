@@ -139,7 +139,7 @@ class Select(Section):
 
 
 class Limits(Section):
-    """What one message or picture may ask for; see `streamcrop.core.limits`."""
+    """The bounds of all memory, and of one message or picture; see `streamcrop.core.limits`."""
 
     memory: Bytes = Bytes(1 << 30)
     picture_bytes: Bytes = Bytes(_LIMITS.picture_bytes)
@@ -209,7 +209,7 @@ class Stream(Section):
 
     @property
     def caveat(self) -> str | None:
-        """What is to be known of the pairing key; None: it is to be trusted."""
+        """The warning that belongs to the pairing key; None: it is to be trusted."""
         row = self.pairing.row
         if caveat := row.caveat or (None if self.source.is_file else row.caveat_live):
             return caveat

@@ -17,7 +17,7 @@ _ID_PLACE = re.compile(r"property:.+|level:-?[0-9]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What sources of some schemes have in common.
+    """The traits that sources of some schemes have in common.
 
     Attributes:
         name: For people, behind an article.

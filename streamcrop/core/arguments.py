@@ -1,4 +1,4 @@
-"""What the library takes: images, detections and their IDs; what is none says what to write."""
+"""The library's arguments: images, detections and their IDs; errors say what to write instead."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -49,7 +49,7 @@ _SAME, _NEXT = 0.1, 0.4
 
 
 class Kind(StrEnum):
-    """What came of a comparison."""
+    """The ways in which a comparison can end."""
 
     TOLD = "told"
     SHORT = "short"
@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of it; times in seconds.
+    """The outcome of a comparison; times in seconds.
 
     Attributes:
         kind: `Kind.TOLD`, or why it cannot be told.

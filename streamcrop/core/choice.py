@@ -103,7 +103,7 @@ class NotChosen(Generic[T]):
 
 @dataclass(slots=True)
 class _Track:
-    """What is known of an object.
+    """The record of one object.
 
     Attributes:
         best: The score of its last crop, or of the one that is held.

@@ -35,7 +35,7 @@ def _factors(matrix: str, *, full_range: bool) -> npt.NDArray[np.float64]:
 
 @cache
 def to_bgr(matrix: str, *, full_range: bool) -> dict[str, npt.NDArray[np.int16]]:
-    """What each sample value adds to blue, green and red, in 1/64 of a level.
+    """The parts that each sample value adds to blue, green and red, in 1/64 of a level.
 
     Args:
         matrix: A key of `LUMA_WEIGHTS`.

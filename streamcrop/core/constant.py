@@ -19,7 +19,7 @@ _ENOUGH, _REMEMBERED = 10, 64
 
 
 class Verdict(Enum):
-    """What is to become of a pair whose keys agree."""
+    """The fate of a pair whose keys agree."""
 
     PAIR = "pair"
     REFUSE = "refuse"

@@ -38,7 +38,7 @@ class Describe(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
-    """What the crops of one image have in common.
+    """The image that crops are cut from, and all else that they share.
 
     Attributes:
         pixels: The image.
@@ -176,7 +176,7 @@ class Crop:
 
     @property
     def mask_cost(self) -> int:
-        """What it costs to draw the mask, in pixels; 0 where there is nothing to be drawn."""
+        """The cost of drawing the mask, in pixels; 0 where there is nothing to be drawn."""
         if not isinstance(self._mask, Polygon | SeenMask):
             return 0
         return self._mask.cost(self.box, self.original.pixels.resolution_wh)

@@ -19,7 +19,7 @@ MAX_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a row must be to become a crop; checked when built.
+    """The conditions that a row must meet to become a crop; checked when built.
 
     Args:
         classes: Those of interest; None: all. A row without a class is none of them.

@@ -28,7 +28,7 @@ _NO_TURN = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a shape needs of objects beyond their boxes; empty where none has it.
+    """The parts of objects that a shape needs beyond their boxes; empty where none has them.
 
     Attributes:
         corners: Of each the corners of its oriented box, ``(4, 2)``, or None.

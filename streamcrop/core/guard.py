@@ -28,7 +28,7 @@ _SHORTEST_WRAP = 1_000_000_000
 
 
 class Item(Protocol):
-    """What the pairer holds, as far as a guard looks at it."""
+    """An item of the pairer, as far as a guard looks at it."""
 
     @property
     def key(self) -> Any:

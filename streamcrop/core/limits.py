@@ -24,7 +24,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one message, or one picture that comes as a message, may ask for.
+    """The bounds of one message, or of one picture that comes as a message.
 
     Attributes:
         picture_bytes: The bytes of a picture as it comes.
@@ -56,7 +56,7 @@ class Limits:
     crop_pixels: int = 100_000_000
 
     def excess(self, name: str, count: int) -> str:
-        """What is said of a message that has more than it may, and what helps.
+        """The sentence for a message that has more than it may, with what helps.
 
         Args:
             name: Of the bound.
@@ -68,7 +68,7 @@ class Limits:
 
 
 class Budget:
-    """What is left of a bound, for the rows of one message, one after the other.
+    """The rest of a bound, for the rows of one message, one after the other.
 
     Args:
         limits: The bounds.
@@ -97,5 +97,5 @@ class Budget:
 
     @property
     def excess(self) -> str:
-        """What is to be said of the first that was not given."""
+        """The sentence for the first amount that was not given."""
         return self._limits.excess(self._name, self._asked)

@@ -1,4 +1,4 @@
-"""What moves in the small pictures of two streams, so that one can be laid over the other.
+"""The motion in the small pictures of two streams, by which one can be laid over the other.
 
 What changes everywhere at once (lamps, exposure) says little of time and much of encoders, so it is
 taken out; so is whatever goes by the second, like the time that cameras write into their pictures:
@@ -46,7 +46,7 @@ class Series:
 
 
 def shared(first: Series, second: Series) -> tuple[Array, Array]:
-    """What moves in both, cell by cell, each cell by its own measure.
+    """The motion that both have, cell by cell, each cell by its own measure.
 
     Returns:
         For each series ``(n, cells)``: about 1 or -1 while a cell moves that does so well above its

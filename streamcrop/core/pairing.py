@@ -58,16 +58,16 @@ _FULL = Note(
 
 
 class Item(Protocol):
-    """What can wait for its other half."""
+    """One half of a pair, which can wait for the other."""
 
     @property
     def key(self) -> Any:  # a text, a time of any real type, or None
-        """What names the frame."""
+        """The key that names the frame."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory while it waits."""
+        """The bytes that it holds in memory while it waits."""
         ...
 
 
@@ -215,7 +215,7 @@ class Pairer(Generic[F, D]):
 
     @property
     def nbytes(self) -> int:
-        """What waits and is held, in bytes."""
+        """The bytes of all that waits and is held."""
         return sum(self._room.nbytes.values()) + self._held.nbytes
 
     def waiting(self, side: Side) -> int:

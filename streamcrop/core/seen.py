@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 def parts_of(data: Mapping[str, Any], count: int) -> Parts:
-    """What a shape needs of detections beyond their boxes.
+    """The parts of detections that a shape needs beyond their boxes.
 
     Args:
         data: ``Detections.data``: ``xyxyxyxy``, ``keypoints_xy``, ``keypoints_class_name`` and

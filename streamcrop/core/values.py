@@ -60,7 +60,7 @@ class Pixels(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory, in bytes."""
+        """The bytes that it holds in memory."""
         ...
 
     @property
@@ -138,7 +138,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a live source's connection.
+    """A change of a live source's connection.
 
     Attributes:
         state: ``running`` or ``reconnecting``.
@@ -213,7 +213,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a message says, in pixels of the frame.
+    """The predictions of a message, in pixels of the frame.
 
     Attributes:
         rows: The predictions as they came, scaled; those that are to be refused are empty.

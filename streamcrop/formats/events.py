@@ -1,4 +1,4 @@
-"""What leaves the node: CloudEvents 1.0 that carry a picture, and metadata with it.
+"""The events that leave the node: CloudEvents 1.0 that carry a picture, and metadata with it.
 
 An `Event` is neutral; `MODES` says how it travels. In binary mode (MQTT protocol binding of
 CloudEvents 1.0.2, section 3.1) the payload is the picture and the attributes are MQTT 5 user
@@ -52,7 +52,7 @@ class Event:
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory."""
+        """The bytes that it holds in memory."""
         return len(self.data) + len(self.metadata)
 
 

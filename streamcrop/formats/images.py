@@ -12,7 +12,7 @@ from streamcrop.errors import FormatError
 
 
 class Picture(Protocol):
-    """What can be written: a `Crop`, or `Pixels`."""
+    """A picture that can be written: a `Crop`, or `Pixels`."""
 
     @property
     def resolution_wh(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a node says of its frames and crops: JSON, of a crop itself a valid inference response."""
+"""The metadata of frames and crops: JSON, of a crop itself a valid inference response."""
 
 import json
 import re
@@ -33,7 +33,7 @@ _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "d
 
 
 def frame_fields(frame: Frame) -> dict[str, Any]:
-    """What is known of a frame; what is not known is absent."""
+    """The known fields of a frame; what is not known is absent."""
     known: dict[str, Any] = {}
     if frame.pts is not None and frame.time_base is not None:
         known["pts"] = frame.pts

@@ -36,7 +36,7 @@ _CODECS = {
 
 
 class AccessUnit(NamedTuple):
-    """What a picture's packet says of it.
+    """The properties of a picture that its packet tells.
 
     Attributes:
         clean: Whether decoding may begin here: neither it nor what follows refers to what was.
@@ -56,7 +56,7 @@ class AccessUnit(NamedTuple):
 
 
 def look(data: bytes | memoryview, codec: str, length_size: int) -> AccessUnit:
-    r"""What an access unit says up to its picture.
+    r"""The properties that an access unit tells up to its picture.
 
     Args:
         data: The access unit.

@@ -169,7 +169,7 @@ def _frame(payload: bytes, read_json: Callable[[bytes], Any], limits: Limits) ->
 
 
 def _list(value: Any) -> list[Any]:
-    """What may stand there several times: in JSON a list, or the one thing itself."""
+    """The list of what may stand there several times; JSON writes a single one as itself."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

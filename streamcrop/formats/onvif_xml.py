@@ -66,7 +66,7 @@ def _as_bytes_of_ascii(payload: bytes) -> tuple[bytes, str | None]:
 
 
 class _Reader:
-    """What expat finds becomes a tree."""
+    """A tree that is built of what expat finds."""
 
     def __init__(self, limits: Limits) -> None:
         self.document = _Element({}, ())

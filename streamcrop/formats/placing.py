@@ -75,7 +75,7 @@ def _masks(
 
 @dataclass(slots=True)
 class _Placing:
-    """What of a message's rows is in the frame by now."""
+    """The part of a message's rows that is in the frame by now."""
 
     name: str
     where: str
@@ -155,7 +155,7 @@ def _runs_of(
 
 
 def _said(where: str, error: FormatError) -> str:
-    """What is wrong with a row; msgspec says where in it."""
+    """The fault of a row, in words; msgspec says where in it."""
     text = str(error)
     return text.replace("`$", f"`{where}", 1) if "`$" in text else f"{where}: {text}"
 

@@ -40,7 +40,7 @@ class _Origin(msgspec.Struct, Generic[N]):
 
 
 class _Needed(msgspec.Struct, Generic[N, P]):
-    """What decides which pixels a prediction has, and what it is called.
+    """The fields that decide which pixels a prediction has, and what it is called.
 
     Coordinates are N, vertices P.
     """
@@ -209,7 +209,7 @@ def _read(value: object) -> Read:
 
 
 def _as_numbers(row: dict[str, Any], read: _Needed[float, _XY[float]]) -> dict[str, Any]:
-    """What of the needed coordinates is written as text."""
+    """The numbers of those needed coordinates that are written as text."""
     found: dict[str, Any] = {key: getattr(read, key) for key in _BOX if isinstance(row[key], str)}
     points = row.get("points")
     if read.points is None and points is not None:

@@ -179,7 +179,7 @@ def _box_corners(row: Mapping[str, Any]) -> npt.NDArray[np.float64]:
 
 
 def parts_of(rows: Iterable[Mapping[str, Any]], shape: Shape | None) -> Parts:
-    """What a shape needs of rows beyond their boxes; nothing where it needs none."""
+    """The parts of rows that a shape needs beyond their boxes; empty where it needs none."""
     corners = shape is not None and shape.upright is not None
     keypoints = shape is not None and shape.align is not None
     return Parts(

@@ -1,4 +1,4 @@
-"""What of a picture's file makes its pixels: the rest is left out before anybody decodes it.
+"""The part of a picture's file that makes its pixels; the rest is left out before it is decoded.
 
 A file may hold text that grows a thousandfold when it is read, descriptions that point at each
 other, tables for pictures that never come. Nobody here reads them, so a decoder is not shown them;

@@ -65,7 +65,7 @@ def microseconds(value: object) -> int:
 
 
 def _counts(number: float) -> str:
-    """What a number that is no time in seconds may count; in the years 2001 to 2286."""
+    """A guess at the unit of a number that is no time in seconds; in the years 2001 to 2286."""
     for factor, unit in ((10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")):
         if 10**9 * factor <= number < 10**10 * factor:
             return f": {unit}? divide by {factor:,}"

@@ -94,7 +94,7 @@ class Client(Connection):
 
     @property
     def terms(self) -> Terms:
-        """What messages are to be packed for."""
+        """The terms that messages are to be packed for."""
         offer = self.offer
         if self._terms_of is not offer:
             self._terms_of = offer

@@ -71,7 +71,7 @@ class Offer:
 
     @classmethod
     def of(cls, properties: object) -> "Offer":
-        """What an object with the properties' names as attributes says; absent is the default."""
+        """The offer in an object that has the properties as attributes; absent is the default."""
         return cls(
             getattr(properties, "MaximumPacketSize", MAX_PACKET),
             getattr(properties, "ReceiveMaximum", 65_535),

@@ -1,4 +1,4 @@
-"""What is on its way on one connection: identifiers, the broker's window, acknowledgements.
+"""The packets under way on one connection: identifiers, the broker's window, acknowledgements.
 
 Pure: it is told what came, and writes by a function that it is given.
 """
@@ -66,7 +66,7 @@ class Flight:
 
 
 class Flights:
-    """What is on its way on one connection.
+    """The packets under way on one connection.
 
     Args:
         write: Writes bytes; then `written` is to be told whose.

@@ -1,4 +1,4 @@
-"""What a connection tells whoever holds it."""
+"""The calls by which a connection tells its holder what arrives."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from streamcrop.mqtt.flights import Flight
 
 
 class Hearing(ABC):
-    """What becomes of what arrives."""
+    """The holder of a connection, who is told of all that arrives."""
 
     @abstractmethod
     def accepted(self, offer: Offer, *, resumed: bool) -> None:

@@ -87,7 +87,7 @@ class Paho(mqtt.Client):
             self.loop_write()
 
     def unwritten(self) -> list[tuple[Flight, int]]:
-        """What is not yet written, and how many bytes of it are."""
+        """The flights that are not yet written whole, and how many bytes of each were."""
         return [(each["flight"], each["pos"]) for each in self._chunks if each["flight"]]
 
     def loop_write(self) -> MQTTErrorCode:
@@ -272,7 +272,7 @@ class Connection(aiomqtt.Client, Hearing):
             task.cancel()
 
     def _said(self, properties: object, name: str) -> str:
-        """What the broker adds in a property."""
+        """The text that the broker adds in a property."""
         return self._hidden(str(getattr(properties, name, "")))
 
     def _hidden(self, text: str) -> str:

@@ -14,7 +14,7 @@ LONGEST = (1 << 28) - 1
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says when we vanish; retained, if it can be."""
+    """The broker's last word for us, when we vanish; retained, if it can be."""
 
     topic: str
     payload: bytes

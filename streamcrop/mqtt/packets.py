@@ -15,7 +15,7 @@ _DUP = 0x08
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a connection does with messages, and so how they are packed for it.
+    """The terms of a connection, by which messages are packed for it.
 
     Attributes:
         version: Of MQTT: ``5``, or ``3.1.1``, which has no properties.

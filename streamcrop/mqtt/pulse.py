@@ -1,4 +1,4 @@
-"""Whether a broker answers: one that hangs keeps its connection, and says nothing.
+"""The pulse of a broker: one that hangs keeps its connection, and says nothing.
 
 MQTT's keep-alive tells that late: within one and a half times 8 s, in which frames would wait for
 messages that cannot come. So a broker that is silent is asked each second (PINGREQ, MQTT 5, 3.12).

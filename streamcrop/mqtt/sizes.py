@@ -13,7 +13,7 @@ _MOST_TOPICS = 1000
 
 
 class Sizes:
-    """What we learned of the sizes that a broker takes.
+    """The bounds of the sizes that a broker takes, as far as we learned them.
 
     Example:
         >>> sizes = Sizes()

@@ -221,7 +221,7 @@ class Retrying:
                     await self._changed.wait()
 
     async def _next(self, now: float) -> _Flight | None:
-        """What is to be delivered now; None: nothing."""
+        """The flight that is due now; None: nothing is."""
         if len(self._flights) >= (1 if self._failing else self._max_inflight):
             return None
         if self._failing and now < self._next_try:

@@ -1,4 +1,4 @@
-"""What could not be delivered, kept on disk until it can be: one SQLite file for the node.
+"""Events that could not be delivered, kept on disk until they can be: one SQLite file a node.
 
 `Spool` is the storage: plain calls that block, from one thread at a time. What it says is kept is
 committed: neither a `kill -9` nor a power cut takes it back. Several processes may share a file

@@ -103,5 +103,5 @@ class WebhookOutlet:
 
 
 def _seconds(text: str) -> float:
-    """What Retry-After says, where it is a number (RFC 9110, 10.2.3); 0 if it is none."""
+    """The seconds of a Retry-After, where it is a number (RFC 9110, 10.2.3); 0 if it is none."""
     return min(float(text), _LONGEST_WAIT) if text.isascii() and text.isdigit() else 0.0

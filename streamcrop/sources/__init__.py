@@ -14,7 +14,7 @@ Item = Frame | Reason | Change | Note
 
 
 class FrameSource(Protocol):
-    """What a stream reads from. It raises `SourceError` when there will be no more frames."""
+    """The source of a stream. It raises `SourceError` when there will be no more frames."""
 
     def frames(self) -> AsyncGenerator[Item]:
         """All that comes, until the source ends or `stop` is called."""

@@ -1,4 +1,4 @@
-"""What a person is told of a stream that begins badly."""
+"""The notes on a stream that begins badly, for people."""
 
 import time
 from collections.abc import Iterator

@@ -36,7 +36,7 @@ def unspoken(url: str, ca: str | None, timeout: float, stopped: threading.Event)
 
 
 def _not_ffmpegs(challenges: list[str]) -> str | None:
-    """What FFmpeg 8 picks among them, if it fails at that (its ``httpauth.c``).
+    """The challenge that FFmpeg 8 picks among them, if it fails at that (its ``httpauth.c``).
 
     It takes the last Digest, whatever its algorithm, else Basic; of algorithms it knows MD5 and
     MD5-sess, in capitals, and of protections ``auth``.

@@ -35,7 +35,7 @@ _REORDERED = 16
 
 
 class _Tag(NamedTuple):
-    """What a packet says of its picture; it travels through the decoder with it."""
+    """The tag that a packet gives its picture; it travels through the decoder with it."""
 
     pts: int | None
     time_base: Fraction | None

@@ -26,7 +26,7 @@ def lacking(hwaccel: str) -> str | None:
 
 
 def device_of(hwaccel: str | None) -> HWAccel | None:
-    """What `av.open` is to decode on; None: software, with a warning if it was not asked for."""
+    """The device for `av.open` to decode on; None: software, with a warning if not asked for."""
     if hwaccel is None:
         return None
     why = lacking(hwaccel)

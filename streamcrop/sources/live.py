@@ -45,7 +45,7 @@ class _RefusedError(SourceError):
 
 
 class _Tag(NamedTuple):
-    """What a packet says of its picture; it travels through the decoder with it."""
+    """The tag that a packet gives its picture; it travels through the decoder with it."""
 
     number: int
     frame_id: str

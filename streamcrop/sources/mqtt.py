@@ -120,7 +120,7 @@ class MqttSource:
         return lost.elements()
 
     def _read(self, picture: _Picture) -> list[Item]:
-        """What a message comes to; where something is wrong with it, that in words, too."""
+        """The items that a message comes to; if something is wrong with it, that in words, too."""
         try:
             return self._frame(picture)
         except FormatError as error:
@@ -182,7 +182,7 @@ class MqttSource:
 
 
 def _identity(said: Mapping[str, Any], frame_id: str, picture: _Picture) -> int:
-    """What a second copy of a picture has, too: of an event its names, else all that counts.
+    """The identity that copies of a picture share: of an event its names, else all that counts.
 
     A broker hands a retained picture out again at each new connection. It is a hash, as a name may
     be as long as a message.

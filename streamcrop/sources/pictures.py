@@ -1,4 +1,4 @@
-"""What FFmpeg decodes becomes upright `Pixels`."""
+"""Upright `Pixels` of what FFmpeg decodes."""
 
 from itertools import count
 from typing import Any, cast
@@ -88,7 +88,7 @@ def still(data: bytes, limits: Limits | None = None) -> Pixels:
 
 
 def _wrong(data: bytes, codec: str | None) -> str | None:
-    """What is wrong with a picture before it is decoded."""
+    """The fault that shows before a picture is decoded; None: no fault shows."""
     if codec is None:
         kind = next((name for sign, (at, name) in _OTHERS.items() if data.startswith(sign, at)), "")
         kind = kind if data else "nothing at all"

@@ -1,4 +1,4 @@
-"""What files and cameras share: an opened stream, set up, and what can be asked of it."""
+"""The parts that files and cameras share: an opened stream, set up, and what can be asked of it."""
 
 import logging
 import secrets
@@ -42,7 +42,7 @@ def video_of(container: av.container.InputContainer, name: str) -> av.VideoStrea
 
 
 def decoder_of(stream: av.VideoStream, decoding: Decoding) -> Decoder | None:
-    """What decodes a stream's packets on demand; None where they are decoded as they come."""
+    """The decoder of a stream's packets on demand; None where they are decoded as they come."""
     codec = stream.codec_context.name
     if decoding.mode == "eager" or codec not in CODECS:
         if decoding.mode != "eager":
@@ -63,7 +63,7 @@ def sei_of(coded: Picture, stream: av.VideoStream, uuid: UUID | None) -> str | N
 
 
 def text_of(error: Exception) -> str:
-    """What FFmpeg says, without the URL, which may hold a password."""
+    """FFmpeg's words for an error, without the URL, which may hold a password."""
     return getattr(error, "strerror", None) or type(error).__name__
 
 

@@ -23,7 +23,7 @@ _REPLACED = "another publisher took its place"
 
 
 class _Sessions:
-    """What both sources share: how a session is made, and who may end it."""
+    """The part that both sources share: how a session is made, and who may end it."""
 
     def __init__(
         self, *, stall_timeout: float = 3.0, read_sei: bool = False, sei_uuid: UUID | None = None

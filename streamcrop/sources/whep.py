@@ -235,7 +235,7 @@ def _seconds_in(text: str) -> float | None:
 
 
 def _text_of(error: Exception) -> str:
-    """What went wrong, without the URL."""
+    """The fault in words, without the URL."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         doubt = getattr(error.certificate_error, "verify_message", "it is not for this host")
         return f"its certificate is not trusted: {doubt}; {UNTRUSTED}"

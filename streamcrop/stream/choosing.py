@@ -49,7 +49,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What was decided of crops of earlier frames.
+    """The decisions on crops of earlier frames.
 
     Attributes:
         chosen: Those that are to be handed on, each as a frame of its own.
@@ -194,7 +194,7 @@ def _candidate(pick: Pick, scores: Mapping[int, float], nbytes: int) -> Candidat
 
 
 def _track(row: Mapping[str, Any]) -> Hashable | None:
-    """What names the object of a row; a number and its text are one name."""
+    """The name of a row's object; a number and its text are one name."""
     value = row.get("tracker_id")
     if type(value) is float and value.is_integer():
         value = int(value)

@@ -36,7 +36,7 @@ _LATELY = 500
 
 
 class Question(msgspec.Struct):
-    """What is asked of a node."""
+    """A question to a node, about one frame."""
 
     stream: str
     frame_id: str
@@ -44,7 +44,7 @@ class Question(msgspec.Struct):
 
 
 class History:
-    """What became of the last frames of a stream, by every name that a frame has."""
+    """The stories of a stream's last frames, by every name that a frame has."""
 
     def __init__(self) -> None:
         self._notes: OrderedDict[str, list[str]] = OrderedDict()
@@ -137,7 +137,7 @@ class Answering:
         self._said = Rate(1 / _SAID_EVERY, 1, clock)
 
     def answer(self, payload: bytes) -> Outgoing | None:
-        """What is to be said to a question."""
+        """The answer to a question; None: it gets none."""
         if len(payload) > _LONGEST_QUESTION or not self._has_time():
             return None
         try:

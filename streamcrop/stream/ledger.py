@@ -91,7 +91,7 @@ class Row:
 
     @property
     def missing(self) -> int:
-        """What came in and has not ended."""
+        """The number of those that came in and have not ended."""
         entered = self.entered + self.inherited
         return entered - self.succeeded - self.spooled - self.dropped.total()
 
@@ -178,7 +178,7 @@ class Ledger:
 
     @property
     def losses(self) -> Counter[str]:
-        """What was lost, by row and reason; of sinks behind the first one, too."""
+        """The losses, by row and reason; of sinks behind the first one, too."""
         named = [(row.name, row) for row in self.rows]
         named += [(f"crops for {name}", row) for name, row in list(self.sinks.items())[1:]]
         return Counter(

@@ -114,7 +114,7 @@ class Outbox:
 
     @property
     def nbytes(self) -> int:
-        """What waits, in bytes."""
+        """The bytes of all that waits."""
         return self._held.nbytes + self._decided.nbytes
 
     def put(self, pair: Pair, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What became of everything in one stream: the ledger, the last frames' stories, its end."""
+"""The outcomes of one stream: the ledger, the last frames' stories, its end."""
 
 import asyncio
 from collections.abc import Callable, Sequence

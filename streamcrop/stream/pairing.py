@@ -186,7 +186,7 @@ class Pairing:
 
     @property
     def nbytes(self) -> int:
-        """What waits here, in bytes."""
+        """The bytes of all that waits here."""
         parts = (self._pairer, self.frames, self._messages, self._outbox)
         return sum(part.nbytes for part in parts)
 

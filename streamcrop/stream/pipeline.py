@@ -65,7 +65,7 @@ class Pipeline:
 
     @property
     def nbytes(self) -> int:
-        """What waits in it, in bytes."""
+        """The bytes of all that waits in it."""
         return self._pairing.nbytes
 
     def shed(self, nbytes: int) -> None:

@@ -65,7 +65,7 @@ class Stream:
 
     @property
     def nbytes(self) -> int:
-        """What waits in it, in bytes."""
+        """The bytes of all that waits in it."""
         return self._pipeline.nbytes
 
     def shed(self, nbytes: int) -> None:

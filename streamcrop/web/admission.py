@@ -124,7 +124,7 @@ class Admission:
             return False
 
     def _shows(self, request: web.Request, wanted: str) -> bool:
-        """Whether it has the token.
+        """True if the request has the token.
 
         Raises:
             HTTPTooManyRequests: If its address has tried too often.
@@ -144,7 +144,7 @@ class Admission:
         return right
 
     def login(self, request: web.Request, given: str) -> web.Response | None:
-        """What lets a browser in that has shown the token in a form; None: it has not."""
+        """The response that lets a browser in whose form has the token; None: it has another."""
         wanted = self._token or ""
         address = request.remote
         if not self._wrong.allows(address, 0):
@@ -167,7 +167,7 @@ class Admission:
 
 
 def session_of(token: str) -> str:
-    """What a browser keeps in place of the token, from which the token cannot be told."""
+    """The text that a browser keeps in place of the token, from which the token cannot be told."""
     return hmac.new(token.encode(), b"streamcrop page", hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What programs ask: is it alive, is it ready, how much of what, how is each stream."""
+"""The questions of programs: is it alive, is it ready, how much of what, how is each stream."""
 
 import asyncio
 import time

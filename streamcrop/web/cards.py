@@ -15,7 +15,7 @@ from streamcrop.web.view import NodeView, StreamView
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """What is remembered of a stream.
+    """The recent past of a stream.
 
     Attributes:
         figures: What it did.
@@ -225,7 +225,7 @@ def _words(name: object) -> str:
 
 
 def first_steps(stream: StreamView, broker: str) -> Markup:
-    """What would connect a stream to which no detection message has come.
+    """The steps that would connect a stream to which no detection message has come.
 
     Args:
         stream: The stream.

@@ -117,7 +117,7 @@ def place(metadata: Any) -> Markup | None:
 
 
 def _points(values: Any) -> list[tuple[float, float]]:
-    """What is a point among these: ``[x, y]`` or ``{"x": .., "y": ..}``."""
+    """The points among these: ``[x, y]`` or ``{"x": .., "y": ..}``."""
     found = []
     for each in values[:_MAX_POINTS] if isinstance(values, list) else ():
         pair = (each.get("x"), each.get("y")) if isinstance(each, dict) else each

@@ -1,4 +1,4 @@
-"""What happens, as it happens: Server-Sent Events, so many a second and no more.
+"""The state and the crops, as they come: Server-Sent Events, so many a second and no more.
 
 Each client has a place of its own, in which the newest crops wait; one that does not read loses
 older ones, and after a while its connection. None of them holds up anything else.

@@ -1,4 +1,4 @@
-"""What each loss means, and what would help: a sentence a reason, for a person who looks."""
+"""The meaning of each loss, and what would help: a sentence a reason, for a person who looks."""
 
 _OF_ROW = {
     "frames expired": "No detection message came for it in time: the detector skips frames, is "
@@ -40,7 +40,7 @@ _MEANINGS = {
 
 
 def meaning(row: str, reason: str) -> str:
-    """What a loss means, for people.
+    """The meaning of a loss, for people.
 
     Args:
         row: Of the ledger.

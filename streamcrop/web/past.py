@@ -37,7 +37,7 @@ class Took:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a stream did lately.
+    """The recent figures of a stream.
 
     Attributes:
         frames: That came in, a second.
@@ -79,7 +79,7 @@ class Past:
             moments.append(_moment(stream, now))
 
     def figures(self, stream: StreamView, now: float) -> Figures:
-        """What a stream did lately.
+        """The recent figures of a stream.
 
         Args:
             stream: How it is now.

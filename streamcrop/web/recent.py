@@ -17,7 +17,7 @@ _WAITING = 12
 
 
 class Listener:
-    """What has come since it was last asked, the newest only."""
+    """The newest crops that have come since it was last asked."""
 
     def __init__(self) -> None:
         self._came: deque[tuple[str, Event]] = deque(maxlen=_WAITING)

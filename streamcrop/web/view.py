@@ -1,4 +1,4 @@
-"""What the node shows of itself: plain values, taken at one moment.
+"""The view that a node gives of itself: plain values, taken at one moment.
 
 Whoever runs streams makes a `NodeView` when it is asked for one; nothing here knows how.
 """
@@ -158,5 +158,5 @@ class Watched(Protocol):
         ...
 
     def explain(self, stream: str, name: str) -> str | None:
-        """What became of a frame, by one of its names; None: there is no such stream."""
+        """The story of a frame, by one of its names; None: there is no such stream."""
         ...

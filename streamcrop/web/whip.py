@@ -25,7 +25,7 @@ _PREFLIGHT = {
 
 
 class Endpoint(Protocol):
-    """What publishers come to.
+    """The place that publishers come to.
 
     Attributes:
         token: What they have to know; None: nothing.
@@ -74,7 +74,7 @@ class Whip:
         ]
 
     def token(self, request: web.Request) -> str | None:
-        """What a request has to show for the stream that it speaks to; None: nothing."""
+        """The token that a request has to show for the stream that it names; None: none."""
         if not request.path.startswith("/whip/"):
             return None
         endpoint = self._endpoints.get(request.match_info.get("stream", ""))
