@@ -275,7 +275,7 @@ def test_more_values_than_any_message() -> None:
     """A message whose values would take many times its bytes is refused before it is read."""
     payload = frame().replace(b"[]", b"[" + b"0," * 1_000_000 + b"0]")
     tracemalloc.start()
-    with pytest.raises(FormatError, match=r"2,000,0\d\d values"):
+    with pytest.raises(FormatError, match=r"1,000,0\d\d values"):
         decode(payload)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
