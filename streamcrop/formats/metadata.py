@@ -28,7 +28,7 @@ _UNFIT = re.compile(
 )
 _encoder = msgspec.json.Encoder()
 # Beyond it no refused row is named, and no text of a row that has to be short is whole.
-_MAX_REFUSED, _MAX_TEXT = 1000, 256
+MAX_REFUSED, _MAX_TEXT = 1000, 256
 _KEPT = ("x", "y", "width", "height", "confidence", "class_id", "tracker_id", "detection_id")
 
 
@@ -184,6 +184,8 @@ def frame_metadata(
     resolution_wh: tuple[int, int],
     crops: Iterable[tuple[Crop, Mapping[str, Any]]],
     refused: list[tuple[int, Reason]],
+    *,
+    beyond: int = 0,
 ) -> bytes:
     """The metadata of one paired frame, also of one without detections.
 
@@ -192,15 +194,16 @@ def frame_metadata(
         resolution_wh: Of the frame.
         crops: Each crop with its prediction in frame coordinates.
         refused: ``(row, reason)``; beyond a thousand only their number is said.
+        beyond: How many there are behind these.
     """
     crops = list(crops)
     fields = {
         **head,
         "image": size(resolution_wh),
         "crops": [f"{head['stream']}/{head['frame_id']}/{crop.detection_id}" for crop, _ in crops],
-        "refused": [{"index": row, "reason": reason} for row, reason in refused[:_MAX_REFUSED]],
+        "refused": [{"index": row, "reason": reason} for row, reason in refused[:MAX_REFUSED]],
     }
-    if len(refused) > _MAX_REFUSED:
-        fields["refused_omitted"] = len(refused) - _MAX_REFUSED
+    if omitted := max(0, len(refused) - MAX_REFUSED) + beyond:
+        fields["refused_omitted"] = omitted
     fields["predictions"] = [row for _, row in crops]
     return msgspec.json.encode(fields)

@@ -11,7 +11,7 @@ from streamcrop.core.limits import Budget, Limits
 from streamcrop.core.lineage import Lineage, LineageEntry
 from streamcrop.core.values import Frame, Instances, Message, Predictions, Reason
 from streamcrop.formats import DETECTION_FORMATS
-from streamcrop.formats.metadata import frame_fields
+from streamcrop.formats.metadata import MAX_REFUSED, frame_fields
 from streamcrop.formats.shown import parts_of
 
 
@@ -63,6 +63,7 @@ class CutFrame:
         crops: The crops, in the order of the message's rows.
         rows: The rows of the message, by their index.
         refused: The indexes of rows that gave no crop, with the reason.
+        beyond: How many rows behind these are over the limit.
         said: Of each kind of thing that is wrong the first, in words for people.
         budget: What is left of the pixels that the message may ask for.
         held: The names of crops that are held until something better comes, or nothing does.
@@ -78,6 +79,7 @@ class CutFrame:
     budget: Budget
     held: Sequence[str] = ()
     supersedes: Mapping[int, str] = field(default_factory=dict)
+    beyond: int = 0
 
 
 def read_frame(frame: Frame, message: Message, residual: float, style: Style) -> ReadFrame:
@@ -145,9 +147,11 @@ def cut_read(
     budget = Budget(style.limits, "crop_pixels")
     crops, lost = cut(pixels, instances, style.options, lineage=lineage, parts=parts, budget=budget)
     said = {**_no_crop(instances, lost, resolution_wh, budget), **read.said}
-    beyond = range(len(read.rows), len(read.rows) + read.over_limit)
-    lost += [(row, Reason.OVER_LIMIT) for row in beyond]
-    return CutFrame(frame, found.head, crops, read.rows, lost, said, budget)
+    # As many are named as anybody reads of.
+    named = min(read.over_limit, MAX_REFUSED)
+    lost += [(len(read.rows) + at, Reason.OVER_LIMIT) for at in range(named)]
+    beyond = read.over_limit - named
+    return CutFrame(frame, found.head, crops, read.rows, lost, said, budget, beyond=beyond)
 
 
 def _no_crop(

@@ -96,7 +96,9 @@ def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iter
     """
     limit = MAX_PROPERTY_BYTES if limited else None
     reasons = Counter(reason for _, reason in found.refused)
-    received = len(found.crops) + len(found.refused)
+    if found.beyond:
+        reasons[Reason.OVER_LIMIT] += found.beyond
+    received = len(found.crops) + len(found.refused) + found.beyond
     part, pixels = Rendered([], received, len(found.crops), reasons, said=dict(found.said)), 0
     part.held = len(found.held)
     for crop in found.crops:
@@ -107,7 +109,8 @@ def encode_crops(found: CutFrame, style: Style, *, limited: bool = True) -> Iter
             part, pixels = Rendered(), 0
     described = [(crop, found.rows[crop.index]) for crop in found.crops]
     head = {**found.head, "held": found.held} if found.held else found.head
-    metadata = frame_metadata(head, found.frame.pixels.resolution_wh, described, found.refused)
+    resolution_wh = found.frame.pixels.resolution_wh
+    metadata = frame_metadata(head, resolution_wh, described, found.refused, beyond=found.beyond)
     topic = f"streamcrop/{style.source[1]}/metadata"
     part.events.append(Event(topic, metadata, "application/json", {}))
     part.last = True

@@ -345,6 +345,8 @@ def test_refused_are_capped(count: int, omitted: int | None) -> None:
     found = json.loads(described.frame_metadata(HEAD, WH, [], refused))
     assert len(found["refused"]) == 1000
     assert found.get("refused_omitted") == omitted
+    found = json.loads(described.frame_metadata(HEAD, WH, [], refused, beyond=7))
+    assert found["refused_omitted"] == (omitted or 0) + 7
 
 
 def test_frame_rle_is_scaled() -> None:

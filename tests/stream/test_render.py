@@ -483,3 +483,13 @@ def test_run_lengths_that_cannot_fit_are_not_made(monkeypatch: pytest.MonkeyPatc
     row = {**wild, "points": [{"x": x, "y": y} for x, y in places]}
     part, _ = rendered(row, image=picture((2400, 1800)))
     assert json.loads(part.events[0].metadata)["mask_omitted"]
+
+
+def test_rows_beyond_the_limit_are_counted_not_listed() -> None:
+    """There may be a hundred thousand of them: the first thousand are named."""
+    style = Style(("edge", "gate"), CropOptions(), max_predictions=2)
+    [part] = rendered(*[BOX] * 1502, style=style)
+    assert (part.received, part.made, part.refused) == (1502, 2, {Reason.OVER_LIMIT: 1500})
+    found = json.loads(part.events[-1].data)
+    assert [each["index"] for each in found["refused"]] == [*range(2, 1002)]
+    assert found["refused_omitted"] == 500
