@@ -13,13 +13,6 @@ if settings.get_current_profile_name() == "default":  # else somebody chose one
     settings.load_profile("quiet")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests in real time to one worker of pytest-xdist."""
-    for item in items:
-        if item.get_closest_marker("real_time"):
-            item.add_marker(pytest.mark.xdist_group("real time"))
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A real broker of MQTT 5."""

@@ -33,7 +33,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result | BaseExcep
         async def play(way: str, scenario: str, reader: str) -> Result:
             folder = tmp_path_factory.mktemp(f"{way}-{scenario}")
             async with room:
-                size = Size(frames=_FRAMES[way])
+                size = Size(frames=_FRAMES[way], width=320)
                 how = Stage(folder, SCENARIOS[scenario], way, size, reader=reader)
                 async with how as stage:
                     return await stage.run()

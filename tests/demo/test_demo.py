@@ -18,7 +18,7 @@ from peers import Image, wait_until, write_clip
 from streamcrop.demo.detector import MotionDetector
 from streamcrop.demo.sheet import contact_sheet
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = pytest.mark.e2e
 
 
 def _demo(*arguments: str) -> subprocess.Popen[str]:

@@ -20,7 +20,7 @@ from streamcrop.core.pixels import YuvPixels
 from streamcrop.core.values import Frame
 from streamcrop.sources.live import LiveSource
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = pytest.mark.e2e
 
 X264 = "x264enc speed-preset=ultrafast key-int-max=50"
 FAST = f"{X264} tune=zerolatency"

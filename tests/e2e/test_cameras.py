@@ -13,7 +13,7 @@ from accuracy import pattern
 from patience import FOR_EVER
 from peers import Camera, Client, Mosquitto, Node, box_of, numbered_clip, settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

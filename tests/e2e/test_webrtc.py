@@ -29,7 +29,7 @@ from peers import (
 )
 from webrtc_peers import Publisher, WhepServer, peer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = pytest.mark.e2e
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 SDP = {"Content-Type": "application/sdp"}
 

@@ -27,7 +27,7 @@ from streamcrop.sources import Item, begin
 from streamcrop.sources.decoding import Decoder, Decoding
 from streamcrop.sources.live import LiveSource
 
-pytestmark = [pytest.mark.e2e, pytest.mark.real_time]
+pytestmark = pytest.mark.e2e
 AUDIO = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n"
 VIDEO = AUDIO.replace("audio 0 RTP/AVP 0", "video 0 RTP/AVP 26")
 DECODINGS = [Decoding(mode, 1 << 28) for mode in ("eager", "lazy", "auto")]

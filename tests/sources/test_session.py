@@ -32,7 +32,6 @@ from streamcrop.web.server import serve
 if TYPE_CHECKING:
     from streamcrop.sources import Item
 
-pytestmark = pytest.mark.real_time
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 CONNECTED = Change("running", "connected")
 

@@ -27,7 +27,6 @@ from streamcrop.errors import SourceError
 from streamcrop.sources.aiortc_parts import BEGIN
 from streamcrop.sources.webrtc import WhepSource, WhipSource
 
-pytestmark = pytest.mark.real_time
 TOKEN = "s3cret"  # noqa: S105  # of these tests
 CONNECTED = Change("running", "connected")
 
