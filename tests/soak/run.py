@@ -19,13 +19,15 @@ from faults import brokers, cameras
 from faults.row import Promise, Row
 from faults.scene import Scene
 from faults.verdict import finish
-from soak.load import Load, settings
+from soak.load import TIMES, Load, settings
 from soak.plot import plot
 
 _EVERY = 20.0
 _PLAYS = [cameras.killed, brokers.killed, cameras.hung, brokers.hung]
 # The share by which memory may grow from the second third to the last.
 _FLAT = 0.05
+# The load is set once in ten seconds, and the broker is away now and then.
+_NEAR = 0.7
 # Seconds from a message to its crop, half of the time: 0.5 more than undisturbed.
 _FRESH = 0.6
 _PROMISE = Promise(recovers=10.0, gap=None, rss=(2000.0, 2000.0))
@@ -74,6 +76,8 @@ class Soak:
         ledger = self.scene.ledger()
         made = sum(ledger[name]["crops"]["published"] for name in self._names if name in ledger)
         times = self.load.asked / made if made else float("inf")
+        if not TIMES - _NEAR < times < TIMES + _NEAR:
+            yield f"it was asked for {times:.1f} times what it did, not {TIMES:g}"
         self.scene.counted.append(
             f"{times:.1f} times what it could do; {first:.0f} to {last:.0f} MiB; {age:.2f} s old"
         )
