@@ -124,7 +124,8 @@ class Echo:
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 async def test_the_tap_of_a_publisher_pairs(broker: Mosquitto, tmp_path: Path, codec: str) -> None:
     """Key `frame_id` with a tap, across two sessions: each crop is of the frame it names."""
-    chosen, url = whip(broker.url, tap={"rate": 10, "quality": 95})
+    # The detector shares its loop with the publisher, whose encoder takes its time.
+    chosen, url = whip(broker.url, tap={"rate": 10, "quality": 95}, pairing={"max_wait": 20})
     chosen["streams"]["gate"]["source"]["token"] = TOKEN
     async with Client(broker.port) as client, Echo(client, NUMBER_BOX):
         with Node(tmp_path, chosen) as node:
