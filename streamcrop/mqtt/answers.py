@@ -17,9 +17,10 @@ __all__ = [
     "MqttError",
     "Refusal",
     "RefusedError",
-    "code_in_words",
     "in_words",
     "puback",
+    "refusal",
+    "unknown_version",
 ]
 
 # MQTT 5, 3.9.3: the filter is invalid; shared or wildcard subscriptions are not supported.
@@ -40,13 +41,18 @@ def in_words(reason_code: object, explained: str) -> str:
     return f"{reason_code} ({text})" if text else str(reason_code)
 
 
-def code_in_words(code: int) -> str:
-    """An acknowledgement's code in MQTT's words; brokers send those of other packets as well.
+def refusal(code: int, explained: str) -> str:
+    """An acknowledgement's code in MQTT's words, with what the broker adds; empty: it is none.
 
     Example:
-        >>> code_in_words(0x97), code_in_words(0x95), code_in_words(0xF0)
-        ('Quota exceeded', 'Packet too large', 'code 0xf0')
+        >>> refusal(0x97, "a day"), refusal(0x95, ""), refusal(0xF0, ""), refusal(0x10, "")
+        ('Quota exceeded (a day)', 'Packet too large', 'code 0xf0', '')
     """
+    return in_words(_named(code), explained) if code >= 0x80 else ""
+
+
+def _named(code: int) -> str:
+    # Brokers send those of other packets as well.
     for kind in (PacketTypes.PUBACK, PacketTypes.DISCONNECT):
         with contextlib.suppress(Exception):  # KeyError, and others by paho's version
             return str(ReasonCode(kind, identifier=code))
@@ -114,3 +120,8 @@ class RefusedError(MqttError):
     def __init__(self, code: ReasonCode, explained: str = "") -> None:
         super().__init__(in_words(code, explained))
         self.code: int = code.value
+
+
+def unknown_version() -> RefusedError:
+    """The refusal of a broker that does not speak our version."""
+    return RefusedError(ReasonCode(PacketTypes.CONNACK, identifier=0x84))

@@ -10,7 +10,7 @@ offers is done here:
 * The system is asked once for all that came, and acknowledgements are counted in its bytes; paho
   asks three times a packet, and makes three objects of each.
 
-Others use the two by their documented parts, or not at all; `streamcrop.mqtt.check` tries it all.
+Others use documented parts of the two, or none; `streamcrop.mqtt.check` tries it all at start.
 """
 
 import asyncio
@@ -23,22 +23,12 @@ from typing import Any, NoReturn, TypeVar, cast
 import aiomqtt
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
-from streamcrop.mqtt.answers import (
-    EndedError,
-    LostError,
-    MqttError,
-    RefusedError,
-    code_in_words,
-    in_words,
-    puback,
-)
+from streamcrop.mqtt import answers
 from streamcrop.mqtt.connack import CERTIFICATE, Offer
 from streamcrop.mqtt.flights import Flight
 from streamcrop.mqtt.hearing import Hearing
+from streamcrop.mqtt.messages import forgetting, numbered
 from streamcrop.mqtt.properties import MOST_BYTES, check
 from streamcrop.mqtt.pulse import EVERY, Pulse
 
@@ -127,9 +117,7 @@ class Paho(mqtt.Client):
         """Say goodbye, and have the broker forget us (MQTT 5, 3.14.2.2.2)."""
         if how or self._protocol != mqtt.MQTTv5:
             return super().disconnect(*how)
-        forget = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho's
-        forget.SessionExpiryInterval = 0
-        return super().disconnect(None, forget)
+        return super().disconnect(None, forgetting())
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if piece := bytes(self._came[self._at : self._at + bufsize]):
@@ -159,7 +147,7 @@ class Paho(mqtt.Client):
     def _handle_connack(self) -> MQTTErrorCode:
         # Of one refusal of MQTT 3.1.1 paho says nothing.
         if self._protocol != mqtt.MQTTv5 and self._in_packet["packet"][1:2] == b"\1":
-            self._owner.refuse(RefusedError(ReasonCode(PacketTypes.CONNACK, identifier=0x84)))
+            self._owner.refuse(answers.unknown_version())
         return super()._handle_connack()
 
     def _handle_publish(self) -> MQTTErrorCode:
@@ -217,12 +205,9 @@ class Connection(aiomqtt.Client, Hearing):
             LostError: If the connection is lost.
             MqttError: If no answer comes.
         """
-        properties = None
-        if number is not None:
-            properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]  # paho's
-            properties.SubscriptionIdentifier = number
+        properties = None if number is None else numbered(number)
         [code] = await self._unless_lost(self.subscribe(topic, qos, properties=properties))
-        return getattr(code, "value", cast("int", code)), in_words(code, self._explained)
+        return getattr(code, "value", cast("int", code)), answers.in_words(code, self._explained)
 
     async def until_lost(self) -> NoReturn:
         """Wait for the end, and ask now and then whether it has come.
@@ -235,19 +220,19 @@ class Connection(aiomqtt.Client, Hearing):
             await asyncio.wait({self._disconnected}, timeout=EVERY)
             self.paho.ask_for_life()
             if self.paho.pulse.is_gone(time.monotonic()):
-                raise MqttError("it does not answer")
-        raise LostError(self._disconnected.exception())
+                raise answers.MqttError("it does not answer")
+        raise answers.LostError(self._disconnected.exception())
 
     async def leave(self) -> None:
         """Disconnect; a broker that hangs does not answer, and the connection ends with us."""
-        with contextlib.suppress(MqttError, TimeoutError):
+        with contextlib.suppress(answers.MqttError, TimeoutError):
             async with asyncio.timeout(_GOODBYE):
                 await self.__aexit__(None, None, None)
         if self._disconnected.done() and not self._disconnected.cancelled():
             # Nobody may have waited for it.
             self._disconnected.exception()
 
-    def refuse(self, error: MqttError) -> None:
+    def refuse(self, error: answers.MqttError) -> None:
         """Have `__aenter__` raise this, if it still waits."""
         if not self._connected.done():
             self._connected.set_exception(error)
@@ -256,10 +241,9 @@ class Connection(aiomqtt.Client, Hearing):
 
     def take_puback(self, body: memoryview) -> None:
         """Take what stands in a PUBACK."""
-        if answer := puback(body):
+        if answer := answers.puback(body):
             number, code, said = answer
-            why = in_words(code_in_words(code), self._hidden(said)) if code >= 0x80 else ""
-            self.acknowledged(number, code, why)
+            self.acknowledged(number, code, answers.refusal(code, self._hidden(said)))
 
     async def _unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for an answer; aiomqtt alone would do so on a connection that is gone."""
@@ -284,7 +268,7 @@ class Connection(aiomqtt.Client, Hearing):
     def _on_log(self, *log: Any) -> None:
         # With TLS 1.3 the broker judges our certificate after the handshake; paho only logs that.
         if CERTIFICATE.search(log[-1]):
-            self.refuse(MqttError(log[-1]))
+            self.refuse(answers.MqttError(log[-1]))
 
     def _on_connect(self, *answer: Any) -> None:
         # Each packet would be formatted for it, with its properties.
@@ -296,7 +280,7 @@ class Connection(aiomqtt.Client, Hearing):
         if reason_code.is_failure:
             explained = self._said(properties, "ReasonString")
             moved = self._said(properties, "ServerReference")
-            self.refuse(RefusedError(reason_code, explained or moved))
+            self.refuse(answers.RefusedError(reason_code, explained or moved))
             return
         offer = Offer.of(properties)
         if offer.keepalive is not None:
@@ -307,7 +291,7 @@ class Connection(aiomqtt.Client, Hearing):
 
     def _on_disconnect(self, *how: Any) -> None:
         # aiomqtt would wait for an answer that cannot come any more.
-        self.refuse(EndedError("it ended the connection at our first packet"))
+        self.refuse(answers.EndedError("it ended the connection at our first packet"))
         super()._on_disconnect(*how)
 
     def _on_subscribe(self, *answer: Any) -> None:

@@ -38,6 +38,20 @@ def wishes(session: int, max_packet: int | None) -> Properties:
     return properties
 
 
+def numbered(number: int) -> Properties:
+    """Those of a SUBSCRIBE (MQTT 5, 3.8.2.1): what comes for it says this number."""
+    properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]  # paho's
+    properties.SubscriptionIdentifier = number
+    return properties
+
+
+def forgetting() -> Properties:
+    """Those of a DISCONNECT after which the broker keeps nothing for us (MQTT 5, 3.14.2.2)."""
+    properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho's
+    properties.SessionExpiryInterval = 0
+    return properties
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message to publish."""

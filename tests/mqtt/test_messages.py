@@ -4,7 +4,15 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from streamcrop.mqtt.messages import LONGEST, Incoming, Outgoing, length_of, wishes
+from streamcrop.mqtt.messages import (
+    LONGEST,
+    Incoming,
+    Outgoing,
+    forgetting,
+    length_of,
+    numbered,
+    wishes,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +90,9 @@ def test_what_we_wish_of_a_broker() -> None:
     """Its bytes: a session of so many seconds, and no packet beyond so many bytes."""
     assert wishes(120, None).pack() == b"\x05\x11\0\0\0\x78"
     assert wishes(120, 1 << 20).pack() == b"\x0a\x11\0\0\0\x78\x27\0\x10\0\0"
+
+
+def test_what_a_subscription_and_a_goodbye_say() -> None:
+    """Their bytes: a number; that nothing is to be kept."""
+    assert numbered(200).pack() == b"\x03\x0b\xc8\x01"
+    assert forgetting().pack() == b"\x05\x11\0\0\0\0"
