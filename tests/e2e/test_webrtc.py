@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +41,12 @@ def whip(url: str, **sections: Any) -> tuple[dict[str, Any], str]:
     port = free_port()
     chosen["http"] = {"port": port}
     return chosen, f"http://127.0.0.1:{port}/whip/gate"
+
+
+def sessions_seen(client: Client) -> int:
+    """How many sessions ten crops or more have come from."""
+    epochs = Counter(crop.metadata["frame_id"].split("-")[0] for crop in client.of("crops"))
+    return sum(count >= 10 for count in epochs.values())
 
 
 def numbers_agree(client: Client, least: int) -> None:
@@ -130,13 +137,11 @@ async def test_the_tap_of_a_publisher_pairs(broker: Mosquitto, tmp_path: Path, c
     async with Client(broker.port) as client, Echo(client, NUMBER_BOX):
         with Node(tmp_path, chosen) as node:
             await answering(url)
-            for count in (10, 20):
+            for count in (1, 2):
                 async with Publisher(url, token=TOKEN, codec=codec):
-                    await client.until(lambda least=count: len(client.of("crops")) >= least)
+                    await client.until(lambda count=count: sessions_seen(client) == count)
             rows = await end(node)
         numbers_agree(client, 20)
-        epochs = {crop.metadata["frame_id"].split("-")[0] for crop in client.of("crops")}
-        assert len(epochs) == 2
         assert rows["frames"]["dropped"].get("no_key") is None
 
 
