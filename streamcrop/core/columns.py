@@ -91,7 +91,6 @@ class Columns:
 
     def __call__(self, crop: Crop, row: int) -> "sv.Detections":
         """The detection of a row in a crop's coordinates."""
-        data_from = 1 + len(self.columns)
         if crop.view is not None:
             values = self._shown(crop, crop.view, row)
         else:
@@ -100,12 +99,13 @@ class Columns:
             values = self._rows[row]
         # The row of checked detections needs no second check, which costs more than the crop.
         made = object.__new__(self.kind)
-        made.xyxy = values[0]
-        for name, value in zip(self.columns, values[1:data_from], strict=True):
-            setattr(made, name, value)
+        rest = iter(values)
+        made.xyxy = next(rest)
+        for name in self.columns:
+            setattr(made, name, next(rest))
         mask = crop.mask if self.has_mask else None
         made.mask = None if mask is None else mask[None].astype(bool)
-        made.data = dict(zip(self.data, values[data_from:], strict=True))
+        made.data = dict(zip(self.data, rest, strict=True))
         return made
 
     def _shown(self, crop: Crop, view: View, row: int) -> tuple[Any, ...]:

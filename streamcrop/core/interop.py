@@ -163,6 +163,8 @@ def _masks_of_rows(
     detections: "sv.Detections", resolution_wh: tuple[int, int]
 ) -> tuple[Sequence[Mask | None], list[int]]:
     """As `_masks`, of the columns in ``data``, in which None is "has none"."""
+    if detections.data.keys().isdisjoint(("polygon", "rle_mask")):
+        return (), []
     masks: list[Mask | None] = [None] * len(detections)
     unreadable: set[int] = set()
     # Run lengths last: they decide.
