@@ -24,7 +24,7 @@ class Item:
     key: Any
     value: Any
     number: int
-    came: float = 0.0
+    came: float | None = 0.0
     sender: str = "detections"
     nbytes: int = 1
 

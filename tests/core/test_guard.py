@@ -345,3 +345,17 @@ def test_media_time() -> None:
     assert media_time(Message(b"", pts=1, time_base=Fraction(1, 3))) == 333_333
     assert media_time(Message(b"", pts=1)) is None
     assert media_time(Message(b"", time_base=Fraction(1, 3))) is None
+
+
+def test_a_message_that_had_to_wait_elsewhere_teaches_nothing() -> None:
+    """Its delay is not its detector's: neither is it doubted by it, nor are those behind it."""
+    guard = CaptureTimes(8000)
+    for number in range(200):
+        at = number * 40_000
+        key = Fraction(at, MICRO)
+        came = None if 100 <= number < 150 else at / MICRO + 0.1
+        frame = Item(key, Frame("1", Any, captured_at=at, connection="a", epoch="a"), number)
+        told = Item(key, Message(b"", captured_at=at), number, came=came)
+        guard.frame(frame, 10.0 + at / MICRO)
+        guard.message(told, 10.1 + at / MICRO)
+        assert guard.judge(frame, told, 10.1 + at / MICRO) == Verdict.PAIR
