@@ -184,7 +184,9 @@ def _webp(data: bytes, limits: Limits) -> bytes:
                 raise _refusal("a WebP with more than one picture's pixels")
             found.add(name)
             kept.append(
-                part[:8] + bytes([part[8] & _ALPHA]) + part[9:] if name == b"VP8X" else part
+                part[:8] + bytes(flags & _ALPHA for flags in part[8:9]) + part[9:]
+                if name == b"VP8X"
+                else part
             )
         at = end + size % 2
     if count == len(found):

@@ -266,3 +266,13 @@ def test_any_bytes(data: bytes, more: st.DataObject) -> None:
     data = data[:at] + more.draw(st.binary(max_size=8)) + data[at + more.draw(st.integers(0, 9)) :]
     with suppress(FormatError):
         assert len(essential(data, LIMITS)) <= len(data)
+
+
+def test_a_webp_whose_header_has_nothing_in_it() -> None:
+    """It is left to the decoder, which refuses it; `python -m tests.fuzz picture`."""
+    empty = b"VP8X" + bytes(4)
+    parts = b"VP8L" + (5).to_bytes(4, "little") + b"/\0\0\0\0\0" + empty
+    data = b"RIFF" + (4 + len(parts)).to_bytes(4, "little") + b"WEBP" + parts
+    assert essential(data, Limits()).endswith(empty)
+    with_more = data + b"XMP " + bytes(4)
+    assert essential(with_more, Limits()).endswith(empty)
