@@ -50,11 +50,13 @@ class Outlet(Protocol):
 
     Attributes:
         batch: How many events it takes at once.
-        crops_alone: Whether it wants no other events.
     """
 
     batch: int
-    crops_alone: bool
+
+    def take(self, event: Event) -> Event | None:
+        """What is to be delivered of an event; None: nothing. It is asked once, not at each try."""
+        ...
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
         """Deliver events, the first one first.

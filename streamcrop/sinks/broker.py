@@ -18,12 +18,15 @@ class BrokerOutlet:
     """
 
     batch = 1
-    crops_alone = False
 
     def __init__(self, broker: Broker, envelope: Envelope, qos: int) -> None:
         self._broker = broker
         self._envelope = envelope
         self._qos = qos
+
+    def take(self, event: Event) -> Event:
+        """See `Outlet`."""
+        return event
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
         """See `Outlet`."""

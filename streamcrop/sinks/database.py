@@ -4,23 +4,25 @@ What is committed is synchronous. The log (WAL) moves into the database from 4 M
 is added while it has more than 10 MiB; a transaction that writes at most 4 MiB keeps it below 16.
 
 On a full disk SQLite can remove nothing either, for that needs room in the log. So a file beside
-it, the ballast, holds room that is given back then: `lighten`.
+it, the ballast, holds room that is given back then: `freeing`.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from streamcrop.errors import SinkError
+
+T = TypeVar("T")
 
 TRANSACTION_BYTES = 4 << 20
 _PAGE = 4096
 # What a page holds of a blob that does not fit into one, and pages for rows, indexes and lists.
 _PAGE_ROOM, _PAGES_BESIDE = _PAGE - 4, 8
-_PAGES_AT_ONCE = 1000
+_PAGES_AT_ONCE, _LARGE_PAGES = 1000, 1000
 _LOG_BYTES = 10 << 20
 # As much as the log holds when the disk is full, and the database then has to take.
 _BALLAST_BYTES = 9 << 20
@@ -81,7 +83,6 @@ class Database:
             raise SinkError(f"{self._path}: is of another program or version: move it away")
         for pragma in (
             f"page_size = {_PAGE}",
-            "auto_vacuum = incremental",
             "journal_mode = wal",
             "synchronous = full",
             f"wal_autocheckpoint = {_PAGES_AT_ONCE}",
@@ -144,20 +145,30 @@ class Database:
                     self._ballast.unlink()
         return self._is_ballasted
 
-    def lighten(self) -> None:
-        """Give the ballast's room to the database, so that something can be removed."""
+    def freeing(self, work: Callable[[], T]) -> T:
+        """Do what makes room, also on a full disk: at the cost of the ballast."""
+        try:
+            return work()
+        except FullError:
+            self._lighten()
+            return work()
+
+    def _lighten(self) -> None:
         self._is_ballasted = False
         with self._said():
             self._ballast.unlink(missing_ok=True)
         self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> None:
-        """Give the disk back what is not used, once it is worth it."""
-        while (free := self._value("freelist_count")) >= _PAGES_AT_ONCE:
-            self._bound_log()
-            self.ask(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
-            if self._value("freelist_count") >= free:
-                break
+        """Give the disk back what an empty database does not need.
+
+        One that is not empty would be copied: it keeps what it has, for what comes.
+        """
+        if self._value("page_count") > _LARGE_PAGES:
+            # Another process may be using it: then it is its business.
+            with suppress(SinkError):
+                self.ask("VACUUM")
+                self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _value(self, pragma: str) -> int:
         return int(self.ask(f"PRAGMA {pragma}")[0][0])

@@ -109,11 +109,14 @@ class FilesOutlet:
     """
 
     batch = 64
-    crops_alone = False
 
     def __init__(self, folder: Folder, threads: Executor) -> None:
         self._folder = folder
         self._threads = threads
+
+    def take(self, event: Event) -> Event:
+        """See `Outlet`."""
+        return event
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:  # noqa: ARG002  # a picture is replaced
         """See `Outlet`."""

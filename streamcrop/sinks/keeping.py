@@ -1,7 +1,7 @@
 """A spool in a thread of its own, for the sinks of one event loop; and one sink's part of it."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # How often it is looked for what was let go of, and how long a spool that fails is left alone.
 _LOOK_EVERY, _PAUSE = 0.5, 5.0
+_FETCHED = 16
 
 
 class Keeping:
@@ -30,7 +31,8 @@ class Keeping:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._waiting: list[tuple[Key, Sequence[Event], asyncio.Future[list[bool]]]] = []
+        self._coming: list[tuple[Key, Sequence[Event], asyncio.Future[list[bool]]]] = []
+        self._leaving: list[tuple[int, asyncio.Future[bool]]] = []
         self._committing: asyncio.Task[None] | None = None
 
     def put(self, key: Key, events: Sequence[Event]) -> "asyncio.Future[list[bool]]":
@@ -40,18 +42,20 @@ class Keeping:
             A future of what `Spool.put` returns or raises; what it says counts, whoever waits.
         """
         done: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((key, events, done))
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit(), name="spool")
+        self._coming.append((key, events, done))
+        self._wake()
         return done
 
-    async def first(self, key: Key, besides: Collection[int]) -> Kept | None:
-        """See `Spool.first`."""
-        return await self._in_thread(lambda: self._spool.first(key, besides))
+    async def some(self, key: Key, besides: Collection[int], most: int) -> list[Kept]:
+        """See `Spool.some`."""
+        return await self._in_thread(lambda: self._spool.some(key, besides, most))
 
     async def remove(self, number: int) -> bool:
         """Let go of an event; false if it was lost before."""
-        return bool(await self._in_thread(lambda: self._spool.remove([number])))
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._leaving.append((number, done))
+        self._wake()
+        return await done
 
     async def losses(self, key: Key) -> Counter[Reason]:
         """Let go of what is too old, and see `Spool.losses`."""
@@ -69,19 +73,46 @@ class Keeping:
         await self._in_thread(self._spool.close)
         self._thread.shutdown(wait=False)
 
+    def _wake(self) -> None:
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit(), name="spool")
+
     async def _commit(self) -> None:
-        while self._waiting:
-            puts, self._waiting = self._waiting, []
-            rows = [(key, event) for key, events, _ in puts for event in events]
-            try:
-                kept = iter(await self._in_thread(partial(self._spool.put, rows)))
-            except Exception as error:  # noqa: BLE001  # it is told to those who put
-                for *_, done in puts:
-                    done.set_exception(error)
-                continue
-            for _, events, done in puts:
-                done.set_result([next(kept) for _ in events])
+        while self._coming or self._leaving:
+            await self._commit_coming()
+            await self._commit_leaving()
         self._committing = None
+
+    async def _commit_coming(self) -> None:
+        puts, self._coming = self._coming, []
+        rows = [(key, event) for key, events, _ in puts for event in events]
+        if not rows:
+            return
+        try:
+            kept = iter(await self._in_thread(partial(self._spool.put, rows)))
+        except Exception as error:  # noqa: BLE001  # it is told to those who put
+            for *_, done in puts:
+                done.set_exception(error)
+            return
+        for _, events, done in puts:
+            done.set_result([next(kept) for _ in events])
+
+    async def _commit_leaving(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        if not leaving:
+            return
+        try:
+            numbers = [number for number, _ in leaving]
+            found = await self._in_thread(partial(self._spool.remove, numbers))
+        except Exception as error:  # noqa: BLE001  # it is told to those who wait
+            for _, done in leaving:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        for number, done in leaving:
+            # Perhaps nobody waits for it any more.
+            if not done.done():
+                done.set_result(number in found)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -122,6 +153,8 @@ class WaitingRoom:
         # Perhaps an earlier run's.
         self.has_some = True
         self.next_at = 0.0
+        # Fetched together: each fetch waits for the commit that runs.
+        self._fetched: deque[Kept] = deque()
 
     async def put(self, events: Sequence[Event]) -> None:
         """Keep events; those for which there is no room end."""
@@ -141,11 +174,12 @@ class WaitingRoom:
             if now >= self._look_at:
                 self._look_at = now + _LOOK_EVERY
                 await self.look()
-            kept = await self._keeping.first(self._key, on_their_way)
+            if not self._fetched:
+                self._fetched += await self._keeping.some(self._key, on_their_way, _FETCHED)
         except SinkError as error:
             self._failed(error, now)
             return None
-        if kept is None:
+        if not self._fetched:
             # Some may come back.
             self.has_some = bool(on_their_way)
             self.next_at = now + _LOOK_EVERY
@@ -153,7 +187,7 @@ class WaitingRoom:
         # One that leaves a little late does not make the next one late.
         is_late = now - self.next_at > self._pause
         self.next_at = (now if is_late else self.next_at) + self._pause
-        return kept
+        return self._fetched.popleft()
 
     async def settle(self) -> None:
         """Wait until all that was put has ended or is kept, and count what was let go of."""

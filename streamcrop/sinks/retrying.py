@@ -113,7 +113,7 @@ class Retrying:
         """See `Sink`. The first call, also one without events, begins to empty the spool."""
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name=f"sink {self.name}")
-        left = deque(event for event in events if event.is_crop or not self._outlet.crops_alone)
+        left = deque(filter(None, map(self._outlet.take, events)))
         try:
             while left:
                 has_room = self._has_room(left[0])

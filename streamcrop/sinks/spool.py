@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,6 @@ from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
 from streamcrop.sinks.database import TRANSACTION_BYTES, Database, FullError
 
-T = TypeVar("T")
 Order = Literal["newest", "oldest"]
 _FORM = 0x5C509001
 _TABLES = (
@@ -87,13 +86,13 @@ class Spool:
         >>> with TemporaryDirectory() as folder:
         ...     spool = Spool(f"{folder}/spool.db", max_bytes=1 << 20, max_age=60, order="oldest")
         ...     print(spool.put([(key, event)]), spool.count(key))
-        ...     kept = spool.first(key)
+        ...     [kept] = spool.some(key)
         ...     print(kept.event.data, kept.event.attributes)
-        ...     print(spool.remove([kept.number]), spool.first(key))
+        ...     print(spool.remove([kept.number]), spool.some(key))
         ...     spool.close()
         [True] 1
         b'picture' {'id': 'gate/1/a', 'spooled': 'true'}
-        {1} None
+        {1} []
     """
 
     def __init__(
@@ -113,7 +112,6 @@ class Spool:
             self._remove("whole = 0 AND at < ?", self._clock() - _PARTS_TIME)
             # The bound may have been larger when it was filled.
             self._make_room(0)
-        self._db.shrink()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -137,32 +135,29 @@ class Spool:
                 kept += self._put_some(rows[len(kept) :])
         return kept
 
-    def first(self, key: Key, besides: Collection[int] = ()) -> Kept | None:
-        """The event that is to leave first, by the order; None: there is none.
+    def some(self, key: Key, besides: Collection[int] = (), most: int = 1) -> list[Kept]:
+        """The events that are to leave first, by the order; none: there are no others.
 
         Args:
             key: Whose.
             besides: Numbers of events that are on their way already.
+            most: How many; there are fewer where they are large.
         """
         direction = "DESC" if self._order == "newest" else "ASC"
         waiting = "SELECT number FROM events WHERE stream = ? AND sink = ? AND whole = 1"
         waiting += f" ORDER BY number {direction} LIMIT ?"
-        while True:
-            rows = self._db.ask(waiting, *key, len(besides) + 1)
-            number = next((number for (number,) in rows if number not in besides), None)
-            if number is None:
-                return None
-            parts = "SELECT data FROM parts WHERE place >= ? AND place < ? ORDER BY place"
-            data = b"".join(part for (part,) in self._db.ask(parts, *_places(number)))
-            try:
-                event = _decoder.decode(data)
-            except msgspec.DecodeError:
-                # Of another version, or a bit has rotted: nobody could ever deliver it.
-                with self._db.transaction():
-                    self._remove("number = ?", number, reason=Reason.FAILED)
+        found: list[Kept] = []
+        nbytes, unread = 0, False
+        for (number,) in self._db.ask(waiting, *key, len(besides) + most):
+            if number in besides or len(found) == most or nbytes > TRANSACTION_BYTES:
                 continue
-            said = {**event.attributes, "spooled": "true"} if event.attributes else {}
-            return Kept(number, replace(event, attributes=said))
+            if event := self._read(number):
+                found.append(Kept(number, event))
+                nbytes += event.nbytes
+            else:
+                unread = True
+        # Those that nobody can read are gone now.
+        return self.some(key, besides, most) if unread and not found else found
 
     def remove(self, numbers: Collection[int]) -> set[int]:
         """Let go of events that were delivered, or never can be.
@@ -178,8 +173,9 @@ class Spool:
                     found |= self._remove("number = ?", number)
             return found
 
-        found = self._freeing(remove)
-        self._db.shrink()
+        found = self._db.freeing(remove)
+        if not self._db.ask("SELECT 1 FROM events LIMIT 1"):
+            self._db.shrink()
         return found
 
     def expire(self) -> None:
@@ -187,12 +183,12 @@ class Spool:
         oldest = self._clock() - self._max_age
 
         def remove() -> None:
+            where = "at < ? AND whole = 1 ORDER BY at LIMIT 100"
             with self._db.transaction():
-                where = "at < ? AND whole = 1 ORDER BY at LIMIT 100"
                 self._remove(where, oldest, reason=Reason.SPOOL_EXPIRED)
 
         while self._db.ask("SELECT 1 FROM events WHERE at < ? AND whole = 1 LIMIT 1", oldest):
-            self._freeing(remove)
+            self._db.freeing(remove)
 
     def count(self, key: Key) -> int:
         """How many crops wait."""
@@ -201,8 +197,8 @@ class Spool:
 
     def owed(self, key: Key) -> int:
         """How many crops wait, or were let go of and not yet told of by `losses`."""
-        query = "SELECT coalesce(sum(count), 0) FROM lost WHERE stream = ? AND sink = ?"
-        return self.count(key) + int(self._db.ask(query, *key)[0][0])
+        lost = self._db.ask("SELECT count FROM lost WHERE stream = ? AND sink = ?", *key)
+        return self.count(key) + sum(int(count) for (count,) in lost)
 
     def losses(self, key: Key) -> Counter[Reason]:
         """The crops that were let go of since the last call, in an earlier run too; told once."""
@@ -213,14 +209,6 @@ class Spool:
             rows = self._db.ask(f"SELECT reason, count {where}", *key)
             self._db.ask(f"DELETE {where}", *key)
         return Counter({Reason(reason): count for reason, count in rows})
-
-    def _freeing(self, work: Callable[[], T]) -> T:
-        """Do what makes room, also on a full disk."""
-        try:
-            return work()
-        except FullError:
-            self._db.lighten()
-            return work()
 
     def _put_some(self, rows: Sequence[tuple[Key, bool, bytes]]) -> list[bool]:
         """Put as many as go into one transaction."""
@@ -241,17 +229,17 @@ class Spool:
         return kept
 
     def _put_parts(self, key: Key, crop: bool, data: bytes) -> bool:  # noqa: FBT001  # as in a row
-        """Put what is larger than a transaction."""
+        """Put what is larger than a transaction may be."""
         with self._db.transaction():
             if not self._make_room(len(data)):
                 return False
             number = self._insert(key, crop=crop, whole=False)
-        starts = range(0, len(data), TRANSACTION_BYTES)
+        parts = [data[at : at + TRANSACTION_BYTES] for at in range(0, len(data), TRANSACTION_BYTES)]
         try:
-            for part, start in enumerate(starts):
+            for at, part in enumerate(parts, 1):
                 with self._db.transaction():
-                    self._insert_part(number, part, data[start : start + TRANSACTION_BYTES])
-                    if start == starts[-1]:
+                    self._insert_part(number, at - 1, part)
+                    if at == len(parts):
                         self._db.ask("UPDATE events SET whole = 1 WHERE number = ?", number)
         except SinkError as error:
             with suppress(SinkError), self._db.transaction():
@@ -261,22 +249,34 @@ class Spool:
             raise
         return True
 
+    def _read(self, number: int) -> Event | None:
+        """An event; None if nobody can read it: it is removed."""
+        parts = "SELECT data FROM parts WHERE place >= ? AND place < ? ORDER BY place"
+        data = b"".join(part for (part,) in self._db.ask(parts, *_places(number)))
+        try:
+            event = _decoder.decode(data)
+        except msgspec.DecodeError:
+            # Of another version, or a bit has rotted: nobody could ever deliver it.
+            with self._db.transaction():
+                self._remove("number = ?", number, reason=Reason.FAILED)
+            return None
+        said = {**event.attributes, "spooled": "true"} if event.attributes else {}
+        return replace(event, attributes=said)
+
     def _insert(self, key: Key, *, crop: bool, whole: bool) -> int:
         row = (*key, self._clock(), crop, whole)
         insert = "INSERT INTO events (stream, sink, at, crop, whole) VALUES (?, ?, ?, ?, ?)"
         return int(self._db.ask(f"{insert} RETURNING number", *row)[0][0])
 
     def _insert_part(self, number: int, part: int, data: bytes) -> None:
-        place = (number << _PARTS_BITS) + part
-        self._db.ask("INSERT INTO parts (place, data) VALUES (?, ?)", place, data)
+        self._db.ask("INSERT INTO parts VALUES (?, ?)", (number << _PARTS_BITS) + part, data)
 
     def _make_room(self, nbytes: int) -> bool:
         """True if there is room, perhaps at the cost of the oldest."""
         while not (fits := self._db.fits(nbytes)):
             if fits is None or self._order == "oldest":
                 return False
-            where = "whole = 1 ORDER BY number LIMIT 1"
-            if not self._remove(where, reason=Reason.SPOOL_FULL):
+            if not self._remove("whole = 1 ORDER BY number LIMIT 1", reason=Reason.SPOOL_FULL):
                 return False
         return True
 

@@ -49,7 +49,6 @@ class WebhookOutlet:
     """
 
     batch = 1
-    crops_alone = True
 
     def __init__(
         self, url: str, *, key: bytes | None, timeout: float, clock: Callable[[], float] = time.time
@@ -59,6 +58,10 @@ class WebhookOutlet:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+
+    def take(self, event: Event) -> Event | None:
+        """See `Outlet`."""
+        return event if event.is_crop else None
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:  # noqa: ARG002  # it has its ID
         """See `Outlet`."""

@@ -186,9 +186,18 @@ def test_ballast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not ballast.exists()
     assert made.is_ballasted()
     assert ballast.stat().st_blocks * 512 >= 9 * MIB
-    made.lighten()
-    assert not ballast.exists()
-    made.lighten()
+    tries = []
+
+    def remove() -> str:
+        tries.append(ballast.exists())
+        if len(tries) == 1:
+            raise FullError("no room")
+        return "removed"
+
+    assert made.freeing(remove) == "removed"
+    assert tries == [True, False]
+    with pytest.raises(FullError):
+        made.freeing(lambda: made.ask("INSERT INTO t VALUES (?)", blob(64 * MIB)))
     assert made.is_ballasted()
     made.close()
     small = make(tmp_path / "small", max_bytes=MIB)

@@ -86,9 +86,8 @@ async def test_at_the_end_everything_is_committed(tmp_path: Path) -> None:
             keeping.put(GATE, [crop(n)])
     async with kept(tmp_path / "db") as (spool, keeping):
         assert spool.count(GATE) == 10
-        first = await keeping.first(GATE, ())
-        assert first
-        assert await keeping.remove(first.number)
+        first, second = await keeping.some(GATE, (), 2)
+        assert await asyncio.gather(keeping.remove(first.number), keeping.remove(second.number))
         assert not await keeping.remove(first.number)
 
 
@@ -155,7 +154,7 @@ async def test_a_spool_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
         waiting, counts, said = room(keeping)
         await waiting.put([crop(1)])
         with monkeypatch.context() as patch:
-            patch.setattr(Spool, "first", fail)
+            patch.setattr(Spool, "some", fail)
             patch.setattr(Spool, "remove", fail)
             patch.setattr(Spool, "losses", fail)
             assert await waiting.next((), 0.0) is None

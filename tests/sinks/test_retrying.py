@@ -48,6 +48,9 @@ class Target:
         self.closed = False
         self.takes = 1000
 
+    def take(self, event: Event) -> Event | None:
+        return event if event.is_crop or not self.crops_alone else None
+
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:
         self.tries += 1
         self.flying += 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from streamcrop.errors import SinkError
 from streamcrop.formats.events import Event
 from streamcrop.sinks import spool as module
 from streamcrop.sinks.database import TRANSACTION_BYTES, Database
-from streamcrop.sinks.spool import Key, Spool
+from streamcrop.sinks.spool import Kept, Key, Spool
 
 MIB = 1 << 20
 GATE, YARD = Key("gate", "mqtt"), Key("yard", "mqtt")
@@ -49,9 +49,14 @@ def kit(tmp_path: Path) -> Kit:
     return Kit(tmp_path)
 
 
+def first_of(spool: Spool, key: Key, besides: Collection[int] = ()) -> Kept | None:
+    """The event that is to leave first."""
+    return next(iter(spool.some(key, besides)), None)
+
+
 def drained(spool: Spool, key: Key = GATE) -> Iterator[str]:
     """The frames' names in the order in which they leave."""
-    while kept := spool.first(key):
+    while kept := first_of(spool, key):
         yield kept.event.name[0]
         assert spool.remove([kept.number]) == {kept.number}
 
@@ -75,7 +80,7 @@ def test_an_event_comes_back_as_it_was(kit: Kit) -> None:
     event = crop("ä", 5000)
     plain = Event("t", b'{"frame_id":"1"}', "application/json", {})
     spool.put([(GATE, event), (GATE, plain)])
-    first = spool.first(GATE)
+    first = first_of(spool, GATE)
     assert first
     assert first.event.attributes == {**event.attributes, "spooled": "true"}
     assert (first.event.topic, first.event.data, first.event.metadata) == (
@@ -84,10 +89,10 @@ def test_an_event_comes_back_as_it_was(kit: Kit) -> None:
         b"{}",
     )
     assert (first.event.name, first.event.is_crop) == (("ä", "a"), True)
-    second = spool.first(GATE, {first.number})
+    second = first_of(spool, GATE, {first.number})
     assert second
     assert second.event == plain
-    assert spool.first(GATE, {first.number, second.number}) is None
+    assert first_of(spool, GATE, {first.number, second.number}) is None
     spool.close()
 
 
@@ -130,7 +135,7 @@ def test_a_full_spool_takes_no_more(kit: Kit) -> None:
     assert kept == [True] * count + [False] * (12 - count)
     assert spool.losses(GATE) == Counter()
     assert spool.put([(GATE, crop("small", 1000))]) == [True]
-    kept_now = spool.first(GATE)
+    kept_now = first_of(spool, GATE)
     assert kept_now
     spool.remove([kept_now.number])
     assert spool.put([(GATE, crop("again", MIB // 4))]) == [True]
@@ -167,7 +172,7 @@ def test_what_can_never_fit_costs_nothing_else(kit: Kit, order: str) -> None:
 
 
 def test_a_bound_that_was_lowered(kit: Kit) -> None:
-    """The next run gives up what is beyond it, and the disk gets its room back."""
+    """The next run gives up what is beyond it; the file shrinks once all is delivered."""
     spool = kit.open(max_bytes=32 * MIB, order="newest")
     spool.put([(GATE, crop(n, MIB)) for n in range(16)])
     spool.close()
@@ -176,8 +181,11 @@ def test_a_bound_that_was_lowered(kit: Kit) -> None:
     assert spool.losses(GATE)[Reason.SPOOL_FULL] + spool.count(GATE) == 16
     assert 6 <= spool.count(GATE) <= 7
     assert next(drained(spool)) == "15"
+    spool.put([(GATE, crop(n, MIB)) for n in range(16, 32)])
+    assert 6 <= spool.count(GATE) <= 7
+    assert [*drained(spool)][:1] == ["31"]
     spool.close()
-    assert kit.path.stat().st_size <= 8 * MIB + 5 * MIB
+    assert kit.path.stat().st_size < MIB
 
 
 def test_what_is_empty_gives_its_room_back(kit: Kit) -> None:
@@ -199,9 +207,9 @@ def test_an_event_larger_than_a_transaction(kit: Kit) -> None:
     assert kit.path.with_name("spool.db-wal").stat().st_size < 16 * MIB
     spool.close()
     spool = kit.open(max_bytes=64 * MIB)
-    first = spool.first(GATE)
+    first = first_of(spool, GATE)
     assert first
-    second = spool.first(GATE, {first.number})
+    second = first_of(spool, GATE, {first.number})
     assert second
     assert second.event.data == large.data
     assert len(list(drained(spool))) == 3
@@ -224,7 +232,7 @@ def test_a_large_event_whose_writer_was_killed(kit: Kit) -> None:
     spool._insert_part = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         spool.put([(GATE, large)])
-    assert (spool.first(GATE), spool.count(GATE)) == (None, 0)
+    assert (first_of(spool, GATE), spool.count(GATE)) == (None, 0)
     kit.now += 59
     kit.open().close()
     assert spool._db.ask("SELECT count(*) FROM parts") == [(2,)]
@@ -248,7 +256,7 @@ def test_what_was_lost_meanwhile_is_not_removed_again(kit: Kit) -> None:
     """What is given up while it is delivered ends once."""
     spool = kit.open(max_bytes=2 * MIB, order="newest")
     spool.put([(GATE, crop("first", MIB))])
-    on_its_way = spool.first(GATE)
+    on_its_way = first_of(spool, GATE)
     assert on_its_way
     spool.put([(GATE, crop("second", MIB))])
     assert spool.losses(GATE) == {Reason.SPOOL_FULL: 1}
@@ -325,7 +333,7 @@ for batch in range(first, first + 1000000, 10):
     assert all(spool.put([(key, event) for event in events]))
     print("kept", *names, flush=True)
     while spool.count(key) > 40:
-        kept = spool.first(key)
+        [kept] = spool.some(key)
         print("removing", kept.event.name[0], flush=True)
         spool.remove([kept.number])
         print("removed", kept.event.name[0], flush=True)
@@ -362,7 +370,7 @@ def test_killed_in_the_middle(kit: Kit) -> None:
                 begun -= set(names)
     spool = Spool(kit.path, max_bytes=1 << 28, max_age=1e6, order="oldest")
     found = []
-    while event := spool.first(GATE):
+    while event := first_of(spool, GATE):
         name = event.event.name[0]
         size = len(event.event.data)
         assert event.event.data == name.encode() * (size // len(name))
