@@ -25,7 +25,7 @@ from streamcrop.stream.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)
 
-# To one web server at once; a connection each.
+# To one server at once; a connection each.
 _MAX_POSTS = 16
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 
@@ -168,6 +168,7 @@ class Sinks:
         rows: dict[str, Callable[[str], Sink]] = {
             "mqtt": self._mqtt,
             "files": self._files,
+            "s3": self._s3,
             "webhook": self._webhook,
         }
         sinks = [rows[name](name) for name in self._output.sinks]
@@ -194,6 +195,25 @@ class Sinks:
         folder = Folder(str(self._output.files), self._name, suffix)
         # One at a time: its lines have an order.
         return self._retrying(name, FilesOutlet(folder, self._threads), 1)
+
+    def _s3(self, name: str) -> Sink:
+        try:
+            from streamcrop.sinks.s3 import S3Outlet  # noqa: PLC0415  # an extra
+        except ModuleNotFoundError as error:
+            what = f"s3 needs {error.name}: pip install 'streamcrop[s3]'"
+            raise ConfigError(f"output.s3: {what}") from None
+        settings = self._output.s3
+        assert settings  # noqa: S101  # it is on
+        outlet = S3Outlet(
+            *settings.place(),
+            endpoint=settings.endpoint,
+            region=settings.region,
+            allow_http=settings.allow_http,
+            key=settings.key,
+            stream=self._name,
+            suffix=ENCODINGS[self._output.encoding].suffix,
+        )
+        return self._retrying(name, outlet, min(_MAX_POSTS, self._output.max_inflight))
 
     def _webhook(self, name: str) -> Sink:
         settings = self._output.webhook

@@ -66,6 +66,9 @@ def check_stream(stream: Stream, path: str) -> None:
     at(f"{path}.pairing.key", lambda: check_key(stream))
     at(f"{path}.pairing", lambda: check_times(stream))
     at(f"{path}.output", lambda: check_sinks(stream.output))
+    if stream.output.s3:
+        at(f"{path}.output.s3.url", stream.output.s3.place)
+        at(f"{path}.output.s3", stream.output.s3.check)
     if stream.output.webhook:
         at(f"{path}.output.webhook.url", stream.output.webhook.check)
         at(f"{path}.output.webhook.secret", stream.output.webhook.key)
@@ -120,7 +123,7 @@ def check_sinks(output: Output) -> None:
         raise ValueError("nothing would go to broker, for mqtt is false: leave one of them out")
     if output.spool and not output.spooling:
         what = "it serves sinks beyond the detections' own broker, and there is none"
-        raise ValueError(f"spool has nothing to serve: {what}: add broker or webhook")
+        raise ValueError(f"spool has nothing to serve: {what}: add broker, s3 or webhook")
     if output.spool and output.spool.max_bytes < LEAST_SPOOL:
         raise ValueError("spool.max_bytes: expected at least 1MiB")
 

@@ -1,8 +1,9 @@
 """Where crops go, and the brokers: the sections of their own under ``output``, and ``broker``."""
 
 import base64
+import re
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from streamcrop import addresses
 from streamcrop.config.types import (
@@ -16,6 +17,9 @@ from streamcrop.config.types import (
     Section,
     Text,
 )
+
+_BUCKET = re.compile("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FIELD = re.compile(r"\{[^}]*\}")
 
 
 class Broker(Section):
@@ -90,6 +94,49 @@ class Webhook(Section):
         return key
 
 
+class S3(Section):
+    """A bucket that gets each crop, and its metadata beside it."""
+
+    url: Text
+    endpoint: Text | None = None
+    region: Text | None = None
+    allow_http: bool = False
+    key: Text = "{stream}/{date}/{frame_id}/{detection_id}"
+
+    def place(self) -> tuple[str, str]:
+        """The bucket, and what stands in front of each key.
+
+        Raises:
+            ValueError: If the address is none.
+        """
+        url = urlsplit(self.url)
+        if url.scheme != "s3" or not _BUCKET.fullmatch(url.netloc) or url.query or url.fragment:
+            raise ValueError("Expected s3://BUCKET[/PREFIX]; credentials come by the environment")
+        return url.netloc, url.path.strip("/")
+
+    def check(self) -> None:
+        """Check the endpoint and the key.
+
+        Raises:
+            ValueError: If one of them is none.
+        """
+        if self.endpoint:
+            form = "https://HOST[:PORT], or http://... with allow_http"
+            url = addresses.server(self.endpoint, form)
+            if url.scheme not in ({"https", "http"} if self.allow_http else {"https"}):
+                raise ValueError(f"Expected {form}")
+        fields = {"stream", "date", "frame_id", "detection_id"}
+        try:
+            self.key.format_map(dict.fromkeys(fields, "x"))
+        except (AttributeError, KeyError, IndexError, ValueError):
+            known = ", ".join(f"{{{field}}}" for field in sorted(fields))
+            raise ValueError(f"Expected a key with the fields {known}") from None
+        if not {"{frame_id}", "{detection_id}"} <= set(_FIELD.findall(self.key)):
+            raise ValueError(
+                "Expected a key with {frame_id} and {detection_id}: crops share others"
+            )
+
+
 class Output(Section):
     """Where crops go."""
 
@@ -102,17 +149,18 @@ class Output(Section):
     mqtt: bool = True
     broker: Broker | None = None
     files: str | None = None
+    s3: S3 | None = None
     webhook: Webhook | None = None
     spool: Spool | None = None
 
     @property
     def sinks(self) -> tuple[str, ...]:
         """Their names, as in the ledger; what the first one delivers counts as published."""
-        on = {"mqtt": self.mqtt, "files": self.files, "webhook": self.webhook}
+        on = {"mqtt": self.mqtt, "files": self.files, "s3": self.s3, "webhook": self.webhook}
         return tuple(name for name, is_on in on.items() if is_on)
 
     @property
     def spooling(self) -> tuple[str, ...]:
         """The sinks that the spool serves: those beyond the detections' own broker."""
-        on = {"mqtt": self.mqtt and self.broker, "webhook": self.webhook}
+        on = {"mqtt": self.mqtt and self.broker, "s3": self.s3, "webhook": self.webhook}
         return tuple(name for name, is_on in on.items() if is_on)

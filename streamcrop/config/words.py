@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from streamcrop.config.output import Broker, Spool, Webhook
+from streamcrop.config.output import S3, Broker, Spool, Webhook
 from streamcrop.config.schema import Config, Detections, Stream
 from streamcrop.config.source import Source
 
@@ -16,6 +16,7 @@ _LEAST: dict[type[msgspec.Struct], str] = {
     Stream: "{source: {url: clip.mp4}, detections: {topic: detections/gate}}",
     Source: "{url: clip.mp4}",
     Detections: "{topic: detections/gate}",
+    S3: "{url: 's3://bucket/prefix'}",
     Webhook: "{url: 'https://example.org/crops'}",
     Spool: "{path: /var/lib/streamcrop/spool.db}",
 }

@@ -55,7 +55,7 @@ class Outlet(Protocol):
     batch: int
 
     def take(self, event: Event) -> Event | None:
-        """What is to be delivered of an event; None: nothing. It is asked once, not at each try."""
+        """The event as it is to be delivered; None: it is not. Asked once, not at each try."""
         ...
 
     async def deliver(self, events: Sequence[Event], *, again: bool) -> int:

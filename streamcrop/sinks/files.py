@@ -71,7 +71,7 @@ class Folder:
         if not event.is_crop:
             self._append(self._place / "frames.jsonl", event.data)
             return
-        frame_id, detection_id = (_file_name(part) for part in event.name)
+        frame_id, detection_id = (file_name(part) for part in event.name)
         path = Path(self._stream, "crops", frame_id, detection_id + self._suffix)
         (self._root / path).parent.mkdir(parents=True, exist_ok=True)
         hidden = self._place / _HIDDEN
@@ -163,8 +163,13 @@ def _mend(file: int) -> None:
         os.write(file, b"\n")
 
 
-def _file_name(text: str) -> str:
-    """A name that no ID can use to leave its folder, and two IDs do not share."""
+def file_name(text: str) -> str:
+    """A name that no ID can use to leave its folder, and two IDs do not share.
+
+    Example:
+        >>> file_name("a/b"), file_name("..")
+        ('a%2Fb', '%2E%2E~5ec1f7e700f37c3d')
+    """
     name = quote(text, safe=" ,=@")
     if name in {".", ".."} or len(name) > _MAX_NAME:
         return name.replace(".", "%2E")[:_MAX_NAME] + "~" + sha256(text.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The sinks of a stream, and what those of all streams share."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def made(
         ({"broker": CLOUD}, [("mqtt", MqttSink)], "mqtt"),
         ({"broker": CLOUD, "spool": {"path": "db"}}, [("mqtt", Retrying)], "mqtt"),
         ({"webhook": WEB}, [("webhook", Retrying), ("mqtt", MqttSink)], "mqtt"),
+        ({"s3": {"url": "s3://crops"}}, [("s3", Retrying), ("mqtt", MqttSink)], "mqtt"),
         (
             {"webhook": WEB, "mqtt": False, "spool": {"path": "x"}},
             [("webhook", Retrying)],
@@ -115,4 +117,13 @@ def test_a_spool_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"no database" * 1000)
     settings = stream(broker=CLOUD, spool={"path": str(tmp_path / "db")})
     with pytest.raises(ConfigError, match=r"^output\.spool\.path: .*/db: cannot be used: "):
+        made(settings, Elsewhere("edge", [settings]))
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is named, and how to get it."""
+    monkeypatch.delitem(sys.modules, "streamcrop.sinks.s3", raising=False)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    settings = stream(s3={"url": "s3://crops"})
+    with pytest.raises(ConfigError, match=r"^output\.s3: s3 needs obstore: pip install "):
         made(settings, Elsewhere("edge", [settings]))

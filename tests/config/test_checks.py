@@ -73,6 +73,20 @@ def spooling(path: str, **settings: Any) -> Stream:
             sinks(files="x", spool={"path": "s.db"}),
             "$.s.output: spool has nothing to serve: it serves sinks",
         ),
+        (sinks(s3={"url": "https://b"}), "$.s.output.s3.url: Expected s3://BUCKET[/PREFIX]"),
+        (sinks(s3={"url": "s3://me:pw@bucket"}), "$.s.output.s3.url: Expected s3://BUCKET"),
+        (
+            sinks(s3={"url": "s3://bucket", "endpoint": "http://h"}),
+            "$.s.output.s3: Expected https://HOST",
+        ),
+        (
+            sinks(s3={"url": "s3://bucket", "key": "{stream}/{class}"}),
+            "$.s.output.s3: Expected a key with the fields {date}, {detection_id}",
+        ),
+        (
+            sinks(s3={"url": "s3://bucket", "key": "{detection_id}"}),
+            "$.s.output.s3: Expected a key with {frame_id} and {detection_id}",
+        ),
         (sinks(webhook={"url": "ftp://h"}), "$.s.output.webhook.url: Expected https://"),
         (
             sinks(webhook={"url": "http://h", "secret": "s3cret"}),

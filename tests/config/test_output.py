@@ -22,6 +22,7 @@ def output(text: str) -> config.Output:
         ("{files: x, mqtt: false}", ("files",), ()),
         ("{broker: {url: mqtts://c}}", ("mqtt",), ("mqtt",)),
         ("{webhook: {url: 'http://h'}}", ("mqtt", "webhook"), ("webhook",)),
+        ("{s3: {url: 's3://bucket'}, files: x}", ("mqtt", "files", "s3"), ("s3",)),
         ("{mqtt: false, webhook: {url: 'http://h'}}", ("webhook",), ("webhook",)),
     ],
 )
@@ -66,3 +67,11 @@ def test_no_secret(secret: str) -> None:
     with pytest.raises(ConfigError, match="Expected whsec_ and Base64") as info:
         output(f"{{webhook: {{url: 'http://h', secret: '{secret}'}}}}")
     assert secret not in str(info.value).replace("whsec_ and", "")
+
+
+def test_a_bucket() -> None:
+    """Its name, and what stands in front of each key."""
+    for url, place in (("s3://crops", ("crops", "")), ("s3://my.crops/a/b/", ("my.crops", "a/b"))):
+        found = output(f"{{s3: {{url: '{url}'}}}}").s3
+        assert found
+        assert found.place() == place
