@@ -25,11 +25,11 @@ from accuracy import ffmpeg, pattern
 from faults.between import Between
 from faults.row import Row
 from faults.watch import Watch
-from faults.witness import Witness
+from faults.witness import RATE, Witness
 from peers import Camera, Mosquitto, wait_until, write_clip
 
 TESTS = Path(__file__).parents[1]
-RATE, WIDTH, HEIGHT = 15, 640, 480
+WIDTH, HEIGHT = 640, 480
 _CLIP_WIDTH, _CLIP_HEIGHT, _CLIP_SECONDS = 320, 240, 8
 # Pictures that may be on their way when something begins or ends, in seconds.
 SETTLES = 1.0

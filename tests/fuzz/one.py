@@ -87,6 +87,7 @@ def main() -> None:
         f"-max_total_time={options.seconds}",
         f"-max_len={max(_LONGEST, *map(len, target.seeds))}",
         f"-timeout={_HANGS}",
+        f"-report_slow_units={_HANGS}",  # by the clock: on a busy machine all are slow
         f"-rss_limit_mb={_MOST_MEMORY}",
         f"-artifact_prefix={options.findings}/{options.name}-",
         "-print_final_stats=1",

@@ -71,6 +71,8 @@ class Soak:
         if last > first * (1 + _FLAT):
             yield f"memory grew from {first:.0f} to {last:.0f} MiB"
         age = statistics.median(crop.age for crop in self.scene.witness.crops["gate"])
+        behind = statistics.quantiles(self.scene.witness.behind, n=20)[-1]
+        self.scene.counted.append(f"the detector itself up to {behind:.1f} s late (p95)")
         if age > _FRESH:
             yield f"half of the camera's crops are older than {age:.1f} s"
         ledger = self.scene.ledger()
@@ -109,7 +111,7 @@ def main() -> int:
         broken, counted = finish(scene)
         broken += soak.problems()
         verdict = "held" if not broken else "FELL SHORT: " + "; ".join(broken)
-        numbers = "; ".join((counted, scene.counted[-1], f"{len(soak.faults)} faults"))
+        numbers = "; ".join((counted, *scene.counted[-2:], f"{len(soak.faults)} faults"))
         said = f"{options.minutes:g} minutes: {verdict}"
         plot(options.plot, scene.watch.samples, scene.witness, soak.load.done, soak.faults, said)
     print(f"{said}\n{numbers}\nPicture: {options.plot}. Logs: {logs}")
