@@ -1,15 +1,20 @@
 """The window of events to the broker: its bounds, its order, and how each event ends."""
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes import FakeBroker, until
 from patience import PATIENCE
+from peers import Mosquitto
 
 from streamcrop.core.values import Reason
 from streamcrop.errors import PacketRefusedError, PacketTooLargeError
 from streamcrop.formats.events import MAX_PROPERTY_BYTES, STRUCTURED, Event
+from streamcrop.mqtt.broker import Address, Broker
 from streamcrop.mqtt.flights import Ends
 from streamcrop.mqtt.messages import Outgoing
 from streamcrop.mqtt.packets import ACKNOWLEDGED, Parcel, Terms
@@ -285,3 +290,70 @@ async def test_an_event_that_makes_no_message_costs_itself(monkeypatch: pytest.M
     await sink.put(events, sink.prepare(events))
     await sink.drain()
     assert sorted(ends) == [("1", None), ("2", Reason.FAILED), ("3", None)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "protocol"),
+    [
+        ((), "5"),
+        ((), "3.1.1"),
+        # Its receive maximum.
+        (("max_inflight_messages 1",), "5"),
+        (("max_packet_size 3000",), "5"),
+        (("message_size_limit 2000",), "5"),
+    ],
+    ids=["MQTT 5", "MQTT 3.1.1", "one at a time", "announces a size", "refuses a size"],
+)
+async def test_each_event_ends_once_whatever_happens(
+    tmp_path: Path, lines: tuple[str, ...], protocol: str
+) -> None:
+    """The broker is cut off, hangs, and is killed between parts: what was delivered arrived."""
+    peer = Mosquitto(tmp_path, *lines)
+    node = Broker(Address("127.0.0.1", peer.port, protocol=protocol), name="node")
+    ends: list[tuple[str, Reason | None]] = []
+    sink = MqttSink(
+        node,
+        envelope=Envelope(node, "auto"),
+        qos=1,
+        max_inflight=64,
+        on_end=lambda event, reason: ends.append((event.attributes["id"], reason)),
+        say=lambda *_: None,
+    )
+    arrived: set[str] = set()
+
+    def hear(payload: bytes, said: Mapping[str, str]) -> None:
+        arrived.add(said.get("id") or json.loads(payload)["id"])
+
+    other = Broker(Address("127.0.0.1", peer.port), name="other")
+    other.subscribe("crops", hear)
+    sent = []
+
+    async def put_all() -> None:
+        for part in range(20):
+            sizes = [10 if n % 5 else 4000 for n in range(10)]
+            events = [
+                Event("crops", bytes(size), "image/png", {"id": f"{part}-{n}"}, b"{}")
+                for n, size in enumerate(sizes)
+            ]
+            sent.extend(event.attributes["id"] for event in events)
+            await sink.put(events, sink.prepare(events))
+            await asyncio.sleep(0.05)
+
+    try:
+        async with asyncio.timeout(PATIENCE), other.opened(), node.opened():
+            putting = asyncio.create_task(put_all())
+            for fault in (peer.freeze, peer.thaw, peer.kill, peer.start):
+                await asyncio.sleep(0.3)
+                fault()
+            await putting
+            await sink.drain()
+            delivered = {which for which, reason in ends if reason is None}
+            # Those that the broker had acknowledged, and not handed on, died with it.
+            await until(lambda: len(delivered - arrived) <= 64)
+    finally:
+        peer.kill()
+    assert sorted(which for which, _ in ends) == sorted(sent)
+    too_large = {which for which, reason in ends if reason is Reason.TOO_LARGE}
+    large = {which for which in sent if int(which.partition("-")[2]) % 5 == 0}
+    assert too_large == (large if lines and "size" in lines[0] else set())
+    assert {reason for _, reason in ends} <= {None, Reason.TOO_LARGE}
