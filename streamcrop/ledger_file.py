@@ -20,6 +20,9 @@ async def keep(path: Path | None, ledger: Callable[[], dict[str, Any]]) -> None:
         ledger: Makes it, as it is now.
     """
     said = False
+    if path is not None and _is_other(path):
+        # It gets the ledger once, at the end.
+        return
     while path is not None:
         await asyncio.sleep(EVERY)
         try:
@@ -48,10 +51,14 @@ def write(path: Path, ledger: dict[str, Any]) -> None:
         '{\n  "streams": {}\n}\n'
     """
     text = json.dumps(ledger, indent=2) + "\n"
-    if path.exists() and not path.is_file():
-        # A pipe or a device, such as /dev/stdout.
+    if _is_other(path):
         path.write_text(text, encoding="utf-8")
         return
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+def _is_other(path: Path) -> bool:
+    """True for a pipe or a device, such as /dev/stdout."""
+    return path.exists() and not path.is_file()

@@ -14,7 +14,7 @@ from streamcrop.build.sinks import Elsewhere
 from streamcrop.build.streams import Shared, stream_of
 from streamcrop.config import Config
 from streamcrop.core.values import Change
-from streamcrop.errors import BrokerRefusedError
+from streamcrop.errors import BrokerRefusedError, SourceError
 from streamcrop.overview import Overview
 from streamcrop.presence import Presence
 from streamcrop.status import Status
@@ -186,6 +186,10 @@ class Node:
         stream = self.streams[name]
         try:
             await stream.run(partial(self._started, name))
+        except Exception as error:
+            logger.exception("stream %s ended by an error that nobody expected", name)
+            said = f"an error that nobody expected ({type(error).__name__}); the log has it"
+            stream.outcomes.failure = stream.outcomes.failure or SourceError(said)
         finally:
             reason = str(stream.outcomes.failure or self.refused or "the source has ended")
             if self._stop.is_set():

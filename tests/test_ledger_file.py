@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ async def test_a_folder_that_is_gone_is_logged_once(
 async def test_none_is_kept_nowhere() -> None:
     """Without a path there is nothing to do."""
     await asyncio.wait_for(ledger_file.keep(None, dict), PATIENCE)
+
+
+async def test_a_pipe_gets_it_once_at_the_end(tmp_path: Path) -> None:
+    """Who reads it would take the first for the whole, and nobody would read the next."""
+    os.mkfifo(tmp_path / "pipe")
+    await asyncio.wait_for(ledger_file.keep(tmp_path / "pipe", dict), 5)
 
 
 def test_a_device_is_written_to(tmp_path: Path) -> None:

@@ -110,17 +110,19 @@ class FileSource:
         index = self._first - self._first % self._length if self._length else 0
         heed_log()
         self._device = hardware.device_of(self._decoding.hwaccel)
-        pace = _Pace(self._stopped) if self._realtime else None
+        pace: _Pace | None = None
         while True:
             first = index
             for picture in self._pictures():
+                if index < self._first and not self._stopped.is_set():
+                    # It was handed out before.
+                    index += isinstance(picture, _Picture)
+                    continue
                 if not isinstance(picture, _Picture):
                     yield picture
                     continue
-                if index < self._first:
-                    index += 1
-                    continue
-                if pace is not None:
+                if self._realtime:
+                    pace = pace or _Pace(self._stopped)
                     pace.wait(picture)
                 if self._stopped.is_set():
                     return

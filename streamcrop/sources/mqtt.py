@@ -98,7 +98,13 @@ class MqttSource:
         async for picture in self._waiting:
             for reason in self._losses():
                 yield reason
-            for item in await asyncio.to_thread(self._read, picture):
+            try:
+                items = await asyncio.to_thread(self._read, picture)
+            except asyncio.CancelledError:
+                # Told of when frames are read again.
+                self._lost[Reason.FAILED] += 1
+                raise
+            for item in items:
                 yield item
         for reason in self._losses():
             yield reason

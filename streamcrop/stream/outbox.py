@@ -138,6 +138,9 @@ class Outbox:
         while self:
             if self._lossless:
                 await self.pairs.wait_for_room()
+                # The last may have made room for another stream meanwhile.
+                if not self:
+                    break
             elif not self.pairs.has_room():
                 break
             self.pairs.put_nowait(self._next())
@@ -148,6 +151,8 @@ class Outbox:
         """Hand on all that is left, those that were held behind the others."""
         while self:
             await self.pairs.wait_for_room()
+            if not self:
+                break
             decided = self._decided.get_nowait().pair if self._decided else None
             self.pairs.put_nowait(decided or self._held.get_nowait())
         self.pairs.close()

@@ -278,7 +278,7 @@ class Pairing:
         since = self._now()
         await self._outbox.hand_on(since, late=self._time.is_late(since))
         if self._lossless:
-            self._time.skip(self._now() - since)
+            self._time.skip(since, self._now())
 
     async def _wait_for_work(self) -> None:
         """Wait for an input, or until something in the pairer expires."""

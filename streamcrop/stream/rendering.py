@@ -12,6 +12,7 @@ from streamcrop.errors import CorruptError
 from streamcrop.queues import BoundedQueue
 from streamcrop.sinks import Sink
 from streamcrop.stream.choosing import Choosing, Late
+from streamcrop.stream.cutting import CutFrame
 from streamcrop.stream.outbox import Pair
 from streamcrop.stream.outcomes import Outcomes
 from streamcrop.stream.render import (
@@ -79,8 +80,15 @@ class Rendering:
         ending = asyncio.create_task(self._end_tracks(self._choosing))
         try:
             async for pair in self._pairs:
-                async with self._turn:
+                try:
+                    await self._turn.acquire()
+                except asyncio.CancelledError:
+                    self._outcomes.pair_lost(pair.frame.value)
+                    raise
+                try:
                     await self._render(pair)
+                finally:
+                    self._turn.release()
             async with self._turn:
                 await self._hand_late(self._choosing.close())
         finally:
@@ -91,9 +99,10 @@ class Rendering:
         """Hand on what is held by tracks that ended, where no frame comes to say so."""
         while True:
             await asyncio.sleep(_LOOK)
-            deadline = choosing.deadline
-            if deadline is not None and deadline <= time.monotonic():
-                async with self._turn:
+            async with self._turn:
+                # A frame that is cut meanwhile, in a thread, would change it.
+                deadline = choosing.deadline
+                if deadline is not None and deadline <= time.monotonic():
                     await self._hand_late(choosing.expire(time.monotonic()))
 
     async def _hand_late(self, late: Late) -> None:
@@ -163,11 +172,7 @@ class Rendering:
         frame, message = pair.frame.value, pair.detections.value
         limited = self._limited()
         if self._choosing is not None:
-            threads = self._encoders if frame.pixels.is_decoded else self._threads
-            now = time.monotonic()
-            cut, late = await self._in_thread(
-                threads, self._choosing.cut, frame, message, pair.residual, self._style, now
-            )
+            cut, late = await self._choose(self._choosing, pair)
             await self._hand_late(late)
             return encode_crops(cut, self._style, limited=limited)
         if frame.pixels.is_decoded:
@@ -176,6 +181,22 @@ class Rendering:
             self._threads, cut_frame, frame, message, pair.residual, self._style
         )
         return encode_crops(cut, self._style, limited=limited)
+
+    async def _choose(self, choosing: Choosing, pair: Pair) -> tuple[CutFrame, Late]:
+        frame, message = pair.frame.value, pair.detections.value
+        threads = self._encoders if frame.pixels.is_decoded else self._threads
+        how = frame, message, pair.residual, self._style, time.monotonic()
+        work = asyncio.ensure_future(self._in_thread(threads, choosing.cut, *how))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # It cannot be stopped, and what it decides of earlier crops is to be counted.
+            await asyncio.wait({work})
+            if not work.cancelled() and not work.exception():
+                _, late = work.result()
+                self._outcomes.held_passed(late.passed)
+                self._outcomes.held_lost(len(late.chosen))
+            raise
 
     async def _in_thread(self, threads: Executor, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *args)

@@ -61,9 +61,12 @@ class Standstill:
         self.stands = not connected or at < self._until
         return at - self._paused
 
-    def skip(self, seconds: float) -> None:
-        """Leave out some more time, which is over."""
-        self._paused += seconds
+    def skip(self, since: float, at: float) -> None:
+        """Leave out the time between two times of the other clock; `read` counts it no more."""
+        since = since if self._seen is None else max(since, self._seen)
+        self.read(since, connected=self._up)
+        self._paused += at - since
+        self._seen = at
 
     def answered(self, came: float, at: float) -> None:
         """Take note of a pair: one of a frame that came in the outage is followed by others.

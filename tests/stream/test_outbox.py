@@ -121,3 +121,24 @@ async def test_at_the_end_all_leave() -> None:
     names = [each.frame.value.frame_id async for each in box.pairs]
     await ending
     assert names == ["2", "1"]
+
+
+async def test_room_that_is_made_meanwhile_is_no_error() -> None:
+    """The last pair went for another stream while it waited to leave."""
+    box, outcomes = outbox(lossless=True)
+    for number in range(5):
+        box.put(pair(number), 0)
+    handing = asyncio.create_task(box.hand_on(0, late=False))
+    await asyncio.sleep(0.01)
+    assert len(box) == 1
+    box.drop_oldest()
+    box.pairs.get_nowait()
+    await asyncio.wait_for(handing, 5)
+    box.put(pair(9), 0)
+    box.put(pair(10), 0)
+    ending = asyncio.create_task(box.end())
+    await asyncio.sleep(0.01)
+    box.drop_oldest()
+    box.pairs.get_nowait()
+    await asyncio.wait_for(ending, 5)
+    assert outcomes.ledger.frames.dropped["overload"] == 2

@@ -66,8 +66,18 @@ def test_some_time_more_may_be_left_out() -> None:
     """A file's time does not count while it is held up by who comes after."""
     clock = Standstill()
     clock.read(10, connected=True)
-    clock.skip(3)
+    clock.skip(11, 14)
     assert clock.read(15, connected=True) == 12
+
+
+def test_no_time_is_left_out_twice() -> None:
+    """A file that was held up while the broker was away stands still for that time once."""
+    clock = Standstill()
+    clock.read(1, connected=True)
+    clock.read(2, connected=False)
+    clock.skip(2, 62)
+    assert clock.read(63, connected=True) == 1
+    assert clock.read(66, connected=True) == 2
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 100), st.booleans(), st.booleans()), max_size=40))
