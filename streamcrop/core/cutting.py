@@ -45,6 +45,7 @@ def cut(
         left of the box, and `no_shape` where it lacks what the shape needs.
 
     Example:
+        >>> import numpy as np
         >>> from streamcrop.core.pixels import ArrayPixels
         >>> frame = ArrayPixels(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
         >>> boxes = np.array([[-3, 2.6, 4.2, 9], [40, 0, 50, 9], [0, 0, np.nan, 9]])

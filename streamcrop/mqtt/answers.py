@@ -110,6 +110,16 @@ class LostError(MqttError):
         super().__init__("it ended without a word" if silent else str(cause))
 
 
+class SilentError(MqttError):
+    """The broker does not answer any more.
+
+    Attributes:
+        code: As if it had ended the connection for our silence (MQTT 5, 3.14.2.1).
+    """
+
+    code = 0x8D
+
+
 class RefusedError(MqttError):
     """The broker refuses the connection.
 

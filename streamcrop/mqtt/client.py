@@ -57,6 +57,9 @@ class Unread:
 # Of all connections: a broker hands a retained one out again at each.
 unread = Unread()
 
+# There are 64,512 identifiers; messages that are lost and wait for their turn have some, too.
+_MOST_INFLIGHT = 32_000
+
 
 class Client(Connection):
     """One connection.
@@ -185,5 +188,5 @@ class Client(Connection):
         self._flights.written(flight)
 
     def _new_flights(self) -> Flights:
-        window = min(self._max_inflight, self.offer.window)
+        window = min(self._max_inflight, self.offer.window, _MOST_INFLIGHT)
         return Flights(self.paho.write, self._numbers, window=window, resumed=self.resumed)

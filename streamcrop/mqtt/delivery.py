@@ -80,7 +80,13 @@ class Delivery:
 
     async def attempt(self, message: Outgoing) -> bool:
         """Send a message once; false if the connection was lost with it; raises as `publish`."""
-        return await self._is_through(self.parcel(lambda _: [message]))
+        parcel = self.parcel(lambda _: [message])
+        if await self._is_through(parcel):
+            return True
+        # Nobody insists on it: whoever tries again packs it anew.
+        for number in parcel.numbers:
+            self._numbers.free(number)
+        return False
 
     def parcel(self, make: Callable[[str], Sequence[Outgoing]]) -> Parcel:
         """Pack messages of one QoS for the connection that there is; in any thread.

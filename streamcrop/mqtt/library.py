@@ -119,6 +119,12 @@ class Paho(mqtt.Client):
             return super().disconnect(*how)
         return super().disconnect(None, forgetting())
 
+    def _sock_send(self, buf: Any) -> int:
+        count = int(super()._sock_send(buf))
+        if count:
+            self.pulse.wrote(time.monotonic())
+        return count
+
     def _sock_recv(self, bufsize: int) -> bytes:
         if piece := bytes(self._came[self._at : self._at + bufsize]):
             self._at += len(piece)
@@ -220,7 +226,7 @@ class Connection(aiomqtt.Client, Hearing):
             await asyncio.wait({self._disconnected}, timeout=EVERY)
             self.paho.ask_for_life()
             if self.paho.pulse.is_gone(time.monotonic()):
-                raise answers.MqttError("it does not answer")
+                raise answers.SilentError("it does not answer")
         raise answers.LostError(self._disconnected.exception())
 
     async def leave(self) -> None:

@@ -31,6 +31,11 @@ class Pulse:
     def __init__(self, at: float) -> None:
         self._heard = at
         self._asked: float | None = None
+        self._wrote = at
+
+    def wrote(self, at: float) -> None:
+        """Take note that some of what waits to be sent was: our question may be behind it."""
+        self._wrote = at
 
     def heard(self, at: float) -> None:
         """Take note that something came."""
@@ -50,4 +55,4 @@ class Pulse:
 
     def is_gone(self, at: float) -> bool:
         """True if nobody will answer any more."""
-        return self._asked is not None and at >= self._asked + _GIVEN_UP
+        return self._asked is not None and at >= max(self._asked, self._wrote) + _GIVEN_UP

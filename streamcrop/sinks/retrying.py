@@ -240,7 +240,9 @@ class Retrying:
         times = [now + _LOOK_EVERY] if self._flights or self._queue else []
         if self._failing and not self._flights:
             times.append(self._next_try)
-        if self._waiting and self._waiting.has_some:
+        is_free = len(self._flights) < (1 if self._failing else self._max_inflight)
+        # Else the end of a delivery wakes us.
+        if is_free and self._waiting and self._waiting.has_some:
             times.append(max(self._waiting.next_at, self._next_try if self._failing else 0.0))
         return max(now + 0.001, min(times)) if times else None
 

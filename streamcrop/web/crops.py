@@ -35,7 +35,7 @@ class Crops:
         if stream not in {each.name for each in self._watched.view().streams}:
             raise web.HTTPNotFound(text="There is no such stream")
         text = request.query.get("limit", "20")
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+        if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= _MOST):
             raise web.HTTPBadRequest(text=f"limit: expected 1 to {_MOST}")
         found = self._recent.newest(stream, int(text), request.query.get("class"))
         return web.Response(body=msgspec.json.encode(found), content_type="application/json")

@@ -104,7 +104,8 @@ async def test_an_outage_costs_nothing(broker: Mosquitto, tmp_path: Path, order:
         late = _spooled_of(after)
         numbers = [int(crop.metadata["frame_id"]) for crop in late]
         assert len(set(ids(after))) == len(after)
-        assert not set(ids(after)) & set(before)
+        # At least once: what it had handed on and not yet acknowledged, 20 at most, comes again.
+        assert len(set(ids(after)) & set(before)) <= 20
         steps = [b > a for a, b in pairwise(numbers)]
         share = sum(steps) / len(steps)
         assert share > 0.8 if order == "oldest" else share < 0.2

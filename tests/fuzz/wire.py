@@ -95,7 +95,7 @@ async def _read(data: bytes) -> None:
     if data[0] & 2:
         client._connected.set_result(None)
         parcel = Parcel.of([Outgoing("t", b"%d" % at) for at in range(_SENT)], client.terms)
-        ended = client.send(parcel)
+        ended = client.send(parcel, 0, _SENT)
     else:
         ended.set_result({})
     with suppress(Exception):  # as aiomqtt does: then the connection is lost, no more

@@ -104,3 +104,17 @@ async def test_tls_takes_what_it_can(certificates: Path, tmp_path: Path, max_qos
     finally:
         peer.kill()
     assert arrived == expected
+
+
+async def test_tries_that_are_given_up_keep_no_identifiers() -> None:
+    """However often the connection is lost with what nobody insists on, none runs out."""
+    async with LyingBroker(sessions=True, puback=lambda _: None) as peer:
+        broker = at(peer)
+        async with asyncio.timeout(PATIENCE), broker.opened():
+            for lost in range(1, 4):
+                trying = [asyncio.create_task(broker.attempt(Outgoing("a", b"1"))) for _ in "ab"]
+                await until(lambda lost=lost: len(peer.published) >= 2 * lost)
+                peer.hang_up()
+                assert await asyncio.gather(*trying) == [False, False]
+                assert not broker._connector.numbers._taken
+                await broker.wait_until_up()

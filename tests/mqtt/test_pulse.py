@@ -22,6 +22,17 @@ def test_one_that_speaks_is_not_asked() -> None:
         assert pulse.answers(tenth / 10 + 0.4)
 
 
+def test_a_broker_that_still_takes_bytes_is_not_given_up() -> None:
+    """Our question may wait behind what is being sent; it may hang all the same."""
+    pulse = Pulse(0.0)
+    assert pulse.should_ask(1.0)
+    for second in range(2, 20):
+        pulse.wrote(second)
+        assert not pulse.is_gone(second + 1)
+        assert not pulse.answers(second + 1)
+    assert pulse.is_gone(24.0)
+
+
 def test_a_clock_that_slept_gives_nobody_up() -> None:
     """A machine that was suspended asks first."""
     pulse = Pulse(0.0)
