@@ -9,9 +9,10 @@ import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any
 
-_CHUNK = 1 << 16
+_CHUNK, _REMEMBERED = 1 << 16, 400
 
 
 class Between:
@@ -25,12 +26,14 @@ class Between:
         largest: It hangs up at a packet of the node with more bytes; 0: at none.
         silent: It passes on nothing, and keeps the connection.
         hung_up: How often it did.
+        sizes: Of the node's last packets.
     """
 
     def __init__(self, port: int) -> None:
         self.largest = 0
         self.silent = False
         self.hung_up = 0
+        self.sizes: deque[int] = deque(maxlen=_REMEMBERED)
         self._broker = port
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -86,6 +89,7 @@ class Between:
             while True:
                 packet = _packet(reader)
                 self._until_passing()
+                self.sizes.append(len(packet))
                 if self.largest and len(packet) > self.largest:
                     self.hung_up += 1
                     break

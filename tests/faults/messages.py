@@ -68,7 +68,7 @@ def _dear() -> list[list[dict[str, object]]]:
         [{**box, "rle": runs}] * 3,
         [{**box, "points": outline}] * 2,
         [box] * 1000,
-        [{**box, "keypoints": [{"x": 1, "y": 1}] * 100_000}],
+        [{**box, "keypoints": [{"x": 1, "y": 1}] * 300_000}],
     ]
 
 
@@ -85,9 +85,8 @@ def _bombs(scene: Scene) -> None:
 
 def _name_in(scene: Scene, ahead: int) -> str:
     """The name of the picture that comes so many behind the newest, as the camera makes it."""
-    crop = scene.witness.crops["gate"][-1]
-    run = crop.id.rpartition("/")[0].partition("sei:")[2].rpartition("-")[0]
-    return f"{run}-{max(scene.witness.spoken['gate']) + ahead}"
+    run, _, number = scene.witness.newest.rpartition("-")
+    return f"{run}-{int(number) + ahead}"
 
 
 def _shows(_: Scene) -> dict[str, object]:

@@ -116,6 +116,7 @@ def _half_open(scene: Scene) -> None:
             where = "127.0.0.1", scene.kept["http"]
             client = open_ones.enter_context(socket.create_connection(where))
             client.sendall(b"POST /whip/phone HTTP/1.1\r\nHost: a\r\nContent-")
+        scene.wait(2 * SETTLES)
         scene.until(lambda: _few_open(scene), _TIMES_OUT)
         held = scene.watch.samples[-1].descriptors - scene.before.descriptors
         scene.kept["held"] = held

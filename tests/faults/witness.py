@@ -62,6 +62,7 @@ class Witness:
         notes: All kinds and texts of the statuses' notes.
         ledgers: By stream, the last that a status said.
         presence: What was said of the node itself.
+        newest: The name of the last picture that was spoken of, ``RUN-NUMBER``.
         behind: How many seconds each picture of `gate` was spoken of later than the quickest of
             its camera's run: on a busy machine the detector itself is late.
     """
@@ -74,6 +75,7 @@ class Witness:
         self.ledgers: dict[str, dict[str, Any]] = {}
         self.presence: list[str] = []
         self.answers = 0
+        self.newest = ""
         self.behind: list[float] = []
         self._begins: dict[int, float] = {}
         self._waiting: deque[bytes] = deque()
@@ -102,6 +104,7 @@ class Witness:
         taken = seen.number % RUN / RATE
         begin = self._begins[run] = min(self._begins.get(run, _NEVER), now - taken)
         self.behind.append(now - taken - begin)
+        self.newest = seen.key["frame_id"]
         with self._lock:
             self._waiting.append(json.dumps(seen.message()).encode())
         self._flush()
