@@ -228,8 +228,11 @@ async def test_what_cannot_be_accepted_is_accepted_later() -> None:
             await loop.sock_connect(sock, ("127.0.0.1", port))
             await loop.sock_sendall(sock, HEAD + b"\r\n")
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
-            await asyncio.sleep(0.6)
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            try:
+                await asyncio.sleep(0.6)
+            finally:
+                # Else all tests behind this one would fail, too.
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
             async with asyncio.timeout(PATIENCE):
                 assert b"200 OK" in await loop.sock_recv(sock, 4096)
 
