@@ -214,11 +214,13 @@ async def test_after_a_loss_no_picture_is_handed_out_until_a_key_picture(codec: 
             await reader.until_frames(80)
     # The publisher's packets are ready made: it can not answer with a key picture at once.
     numbers = list(reader.numbers.values())
-    gap = numbers.index(62) + 1
-    assert numbers[:gap] == list(range(63))
-    assert numbers[gap:] == list(range(100, 100 + len(numbers) - gap))
     # Given up with it is its neighbour, which waits to be known as complete.
-    assert reader.lost == {Reason.CORRUPT: 100 - 64}
+    assert not set(numbers) & set(range(63, 100))
+    # A busy machine loses others, too: behind each loss the next is a key picture.
+    handed = set(numbers)
+    assert all(number % 100 == 0 or number - 1 in handed for number in numbers)
+    assert numbers == sorted(handed)
+    assert reader.lost[Reason.CORRUPT] >= 100 - 64
     assert [change.state for change in reader.changes] == ["running"]
 
 
