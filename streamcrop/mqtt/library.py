@@ -1,14 +1,9 @@
 """aiomqtt, and paho under it: all that we know of their insides.
 
-aiomqtt connects, subscribes and disconnects; paho reads and writes packets. What neither of them
-offers is done here:
-
-* The broker's answers reach us as they are: why it refuses, what it offers, whether it knew us.
-* A message that paho cannot read costs that message, not the connection.
-* What is ready is written at once, many packets with one call of the system; paho makes one call
-  and several objects for each, a third of what publishing a crop costs (2026-11-28).
-* The system is asked once for all that came, and acknowledgements are counted in its bytes; paho
-  asks three times a packet, and makes three objects of each.
+aiomqtt connects, subscribes and disconnects; paho reads and writes packets. Here the broker's answers
+reach us as they are, and a message that paho cannot read costs that message. The system is called
+once for all that is to be written or has come, and acknowledgements are counted in its bytes; paho
+calls it once a packet, thrice to read one, and makes three objects of an acknowledgement.
 
 Others use documented parts of the two, or none; `streamcrop.mqtt.check` tries it all at start.
 """
