@@ -1,9 +1,9 @@
 """aiomqtt, and paho under it: all that we know of their insides.
 
-aiomqtt connects, subscribes and disconnects; paho reads and writes packets. Here the broker's answers
-reach us as they are, and a message that paho cannot read costs that message. The system is called
-once for all that is to be written or has come, and acknowledgements are counted in its bytes; paho
-calls it once a packet, thrice to read one, and makes three objects of an acknowledgement.
+aiomqtt connects, subscribes and disconnects; paho reads and writes packets. Here the answers of the
+broker reach us as they are, and a message that paho cannot read costs that message. The system is
+called once for all that is to be written or has come; paho calls it once a packet, thrice to read
+one. Acknowledgements are counted in their bytes; paho makes three objects of each.
 
 Others use documented parts of the two, or none; `streamcrop.mqtt.check` tries it all at start.
 """
