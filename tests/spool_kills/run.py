@@ -124,8 +124,11 @@ class Kills:
 
     def begin(self) -> Node:
         """Start the node."""
+        return self._node().__enter__()
+
+    def _node(self) -> Node:
         self.runs += 1
-        return Node(self.folder, self.settings).__enter__()
+        return Node(self.folder, self.settings)
 
     def look(self) -> None:
         """Take note of what a node that was killed had kept."""
@@ -161,7 +164,7 @@ class Kills:
         """Let a last node deliver what is left; its ledger."""
         ledger = self.folder / "ledger.json"
         ledger.unlink(missing_ok=True)
-        with self.begin() as node:
+        with self._node() as node:
             # It writes its ledger now and then while it runs.
             wait_until(ledger.exists, 60)
             end = time.monotonic() + _DRAINS
