@@ -217,6 +217,7 @@ def test_http_holds_a_part_of_the_descriptors(soft: int, most: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.real_time
 async def test_what_cannot_be_accepted_is_accepted_later() -> None:
     """Without a descriptor left nothing is lost but time."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
